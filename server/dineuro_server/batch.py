@@ -1,0 +1,248 @@
+"""From what the user names to files: which inputs, which outputs, one volume after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.files import atomic_output, reason
+from dineuro_bridge.formats import SUFFIXES, read_volume, write_volume
+from dineuro_bridge.progress import ProgressCallback
+from dineuro_bridge.swc import write_swc
+from dineuro_bridge.tree import Tree
+from dineuro_bridge.volume import RowOrder, Volume
+
+from dineuro_server.pipeline import Request, Result, reconstruct
+from dineuro_server.preview import write_preview
+
+_GLOB = set("*?[")
+#: What an option's folder is filled with, after the image's name.
+_ENDINGS = {
+    "swc": "_dineuro.swc",
+    "mask": "_mask.v3draw",
+    "report": "_report.json",
+    "preview": "_preview.png",
+}
+_SUFFIXES = {"swc": (".swc",), "mask": SUFFIXES, "report": (".json",), "preview": (".png",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the results of one volume go; None is not asked for."""
+
+    swc: Path | None = None
+    mask: Path | None = None
+    report: Path | None = None
+    preview: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Done:
+    """One volume's tree, and its report as it stands in JSON."""
+
+    tree: Tree
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How volumes are read."""
+
+    row_order: RowOrder = "file"
+    max_bytes: int = 2**34
+
+
+def find_inputs(names: Sequence[str]) -> list[Path]:
+    """The volumes named by files, folders and patterns, in order, none twice.
+
+    A folder stands for the volumes in it, by name; `X_mask.*` beside an `X.*` is a result and
+    no input.
+
+    Raises:
+        FileAccess: a folder or pattern without any volume.
+    """
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            here = _volumes(path.iterdir(), f"{name}: the folder")
+        elif _GLOB & set(name) and not path.exists():
+            here = _volumes(_matching(name), f"{name}: the pattern")
+        else:
+            here = [path]
+        found += [one for one in here if one not in found]
+    return found
+
+
+def _matching(pattern: str) -> Iterable[Path]:
+    """What a shell would have made of the pattern."""
+    anchor = Path(Path(pattern).anchor or ".")
+    return anchor.glob(str(Path(pattern).relative_to(Path(pattern).anchor)))
+
+
+def _volumes(paths: Iterable[Path], what: str) -> list[Path]:
+    volumes = sorted(
+        p for p in paths if p.suffix.lower() in SUFFIXES and p.name[:1] != "." and p.is_file()
+    )
+    stems = {(p.parent, p.stem) for p in volumes}
+    kept = [
+        p
+        for p in volumes
+        if not (p.stem.endswith("_mask") and (p.parent, p.stem[: -len("_mask")]) in stems)
+    ]
+    if not kept:
+        raise FileAccess(f"{what} holds no volume ({' '.join(SUFFIXES)})")
+    return kept
+
+
+def plan_outputs(inputs: Sequence[Path], wanted: Mapping[str, Path | None]) -> list[Outputs]:
+    """Where each input's results go.
+
+    For one input an option names a file (or an existing folder); for several it names a folder.
+    Only what is in `wanted` is made; where an option has no place, the result stands beside its
+    image.
+
+    Raises:
+        BadParameter: a name that does not fit what it is for, two results under one name, or a
+            result in the place of an input.
+    """
+    plans = []
+    for path in inputs:
+        several = len(inputs) > 1
+        plans.append(Outputs(**{k: _place(path, k, p, several=several) for k, p in wanted.items()}))
+    taken = Counter(p for plan in plans for p in asdict(plan).values() if p is not None)
+    for place, count in taken.items():
+        if count > 1:
+            raise BadParameter(f"{place}: {count} results would be written there")
+        if any(place.resolve() == path.resolve() for path in inputs):
+            raise BadParameter(f"{place}: is an input; it would be overwritten")
+    return plans
+
+
+def _place(image: Path, kind: str, place: Path | None, *, several: bool) -> Path:
+    name = image.stem + _ENDINGS[kind]
+    if place is None:
+        return image.with_name(name)
+    if several or place.is_dir():
+        if several and place.exists() and not place.is_dir():
+            raise BadParameter(f"{place}: there are several inputs: name a folder")
+        return place / name
+    if place.suffix.lower() not in _SUFFIXES[kind]:
+        known = " ".join(_SUFFIXES[kind])
+        raise BadParameter(f"{place}: the {kind} must end with {known} (or be a folder)")
+    return place
+
+
+def run_one(
+    path: Path, outputs: Outputs, request: Request, reading: Reading, progress: ProgressCallback
+) -> Done:
+    """Trace one file and write what was asked for.
+
+    All results are made before the first is written; each is written whole or not at all.
+
+    Raises:
+        DineuroError: whatever is wrong with the file or the request.
+    """
+    volume = read_volume(path, row_order=reading.row_order, max_bytes=reading.max_bytes)
+    result = reconstruct(volume, request, progress)
+    digest = sha256_of(path)
+    for place in asdict(outputs).values():
+        if place is not None:
+            _make_folder(place.parent)
+    tree = result.tree.with_comments(_comments(path, digest, volume, request, result))
+    if outputs.swc is not None:
+        write_swc(outputs.swc, tree)
+    if outputs.mask is not None:
+        write_volume(outputs.mask, result.mask, compress=True)
+    if outputs.preview is not None:
+        write_preview(outputs.preview, result.intensity, result.overlay)
+    record = _record(path, digest, volume, request, result, outputs)
+    if outputs.report is not None:
+        with atomic_output(outputs.report) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return Done(tree, record)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        FileAccess: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileAccess(f"{folder}: cannot be made: {reason(error)}") from error
+
+
+def _settings(volume: Volume, request: Request) -> dict[str, Any]:
+    """The request as plain values, with what the file decided."""
+    settings = asdict(request)
+    settings |= settings.pop("parameters")
+    settings["channel"] = request.channel or 1
+    settings["spacing"] = request.spacing or volume.spacing
+    settings["row_order"] = volume.row_order
+    return settings
+
+
+def _comments(
+    path: Path, digest: str, volume: Volume, request: Request, result: Result
+) -> tuple[str, ...]:
+    """What made the tree. No date and no seconds: the same input gives the same bytes."""
+    settings = _settings(volume, request)
+    spacing = settings["spacing"]
+    lines = [
+        f"DINeuro {version('dineuro')}",
+        f"image {path.name}",
+        f"image_sha256 {digest}",
+        f"coordinates x y z, {request.units}, 0-based, of the full volume",
+        f"row_order {volume.row_order}",
+        f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing[::-1]) if spacing else 'unknown'}",
+    ]
+    for name in ("enhancer", "channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
+        value = settings[name]
+        if isinstance(value, tuple):
+            value = ",".join(f"{v:g}" for v in value)
+        lines.append(f"{name} {'auto' if value is None else value}")
+    report = result.report
+    lines.append(f"root_found_by {report.root}")
+    lines.append(f"joined_gaps {report.joined_gaps}")
+    return (*lines, *(f"warning {text}" for text in report.warnings))
+
+
+def _record(
+    path: Path,
+    digest: str,
+    volume: Volume,
+    request: Request,
+    result: Result,
+    outputs: Outputs,
+) -> dict[str, Any]:
+    """The report's JSON: input, settings, figures, where the results are."""
+    return {
+        "input": str(path),
+        "sha256": digest,
+        "dineuro": version("dineuro"),
+        "shape_zyx": volume.shape,
+        "channels": volume.n_channels,
+        "dtype": str(volume.voxels.dtype),
+        "settings": _settings(volume, request),
+        **result.report.as_dict(),
+        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
+        "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},
+    }

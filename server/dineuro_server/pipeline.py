@@ -1,0 +1,176 @@
+"""The whole way of one volume: choose the channel, enhance, trace, report. No files, no web."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from dineuro_bridge.errors import BadParameter, BadVolume, MissingDependency
+from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.tree import Tree
+from dineuro_bridge.volume import Roi, Spacing, Volume
+from dineuro_model.classical import enhance, to_probability
+from dineuro_tracing.trace import TraceParameters, trace
+from numpy.typing import NDArray
+
+from dineuro_server.report import Report, make_report
+
+Enhancer = Literal["dineuro", "classical", "none"]
+Units = Literal["voxel", "um"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asks of one volume.
+
+    Attributes:
+        enhancer: what turns intensity into probability.
+        parameters: the tracer's.
+        channel: counted from 1; None takes the first.
+        roi: half-open box in voxels; None is the whole volume.
+        root: x, y, z in voxels of the full volume, from 0; None finds it.
+        spacing: (z, y, x) in µm; None is what the file says.
+        units: of the tree's coordinates.
+    """
+
+    enhancer: Enhancer = "classical"
+    parameters: TraceParameters = TraceParameters()
+    channel: int | None = None
+    roi: Roi | None = None
+    root: tuple[float, float, float] | None = None
+    spacing: Spacing | None = None
+    units: Units = "voxel"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What came out.
+
+    Attributes:
+        tree: in the units asked for, coordinates of the full volume.
+        mask: (1, Z, Y, X) uint8, 255 where the probability reaches the threshold; of the full
+            volume's size, 0 outside the region.
+        overlay: the tree in voxels of the region, for a picture of it.
+        intensity: (Z, Y, X) of the region, as it was read.
+        report: figures and warnings.
+        seconds: by stage.
+    """
+
+    tree: Tree
+    mask: Volume
+    overlay: Tree
+    intensity: NDArray[Any]
+    report: Report
+    seconds: dict[str, float]
+
+
+def reconstruct(
+    volume: Volume, request: Request = Request(), progress: ProgressCallback = silent
+) -> Result:
+    """Enhance and trace one volume.
+
+    Raises:
+        BadVolume: a 2D image, NaN or infinite voxels.
+        BadParameter: a channel, region or root that the volume has not.
+        MissingDependency: the network was asked for and none is installed.
+        Cancelled: whatever `progress` raises passes through.
+    """
+    if request.spacing is None and volume.spacing is None and request.units == "um":
+        raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
+    if volume.shape[0] == 1:
+        raise BadVolume(
+            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
+            "two slices or more is needed"
+        )
+    clock, seconds = time.perf_counter, {}
+    region = volume if request.roi is None else volume.cropped(request.roi)
+    intensity = region.channel(request.channel or 1)
+    _check_finite(volume.source, intensity)
+    spacing = request.spacing or volume.spacing
+    scale = _scale(spacing)
+    start = clock()
+    progress(Progress("enhance", 0, 1))
+    probability = _enhanced(intensity, request.enhancer, scale)
+    progress(Progress("enhance", 1, 1))
+    seconds["enhance"] = clock() - start
+    start = clock()
+    origin = np.array(region.origin[::-1])
+    root = None if request.root is None else _in_region(request.root, region, volume.source)
+    traced = trace(probability, request.parameters, root=root, scale=scale, progress=progress)
+    seconds["trace"] = clock() - start
+    start = clock()
+    mask = probability >= request.parameters.threshold
+    report = make_report(traced, mask, _input_warnings(volume, request, intensity))
+    seconds["report"] = clock() - start
+    tree = traced.tree.moved(origin)
+    if request.units == "um" and spacing is not None:
+        tree = _in_micrometres(tree, spacing)
+    return Result(tree, _full_mask(mask, region, volume), traced.tree, intensity, report, seconds)
+
+
+def _enhanced(intensity: NDArray[Any], enhancer: Enhancer, scale: Spacing) -> NDArray[np.uint8]:
+    """The probability (Z, Y, X) by the enhancer asked for."""
+    if enhancer == "dineuro":
+        raise MissingDependency(
+            "this version comes without a trained network: use --enhancer classical"
+        )
+    return enhance(intensity, scale) if enhancer == "classical" else to_probability(intensity)
+
+
+def _check_finite(source: str, intensity: NDArray[Any]) -> None:
+    """Refuse NaN and infinity, which no threshold can order; slice by slice, without a copy."""
+    if intensity.dtype.kind != "f":
+        return
+    for z, plane in enumerate(intensity):
+        bad = np.count_nonzero(~np.isfinite(plane))
+        if bad:
+            raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
+
+
+def _scale(spacing: Spacing | None) -> Spacing:
+    """(z, y, x), a voxel's edges in units of the shortest one."""
+    if spacing is None:
+        return (1.0, 1.0, 1.0)
+    finest = min(spacing)
+    z, y, x = (step / finest for step in spacing)
+    return z, y, x
+
+
+def _in_region(
+    root: tuple[float, float, float], region: Volume, source: str
+) -> tuple[float, float, float]:
+    """The root in voxels of the region."""
+    x, y, z = (a - b for a, b in zip(root, region.origin[::-1], strict=True))
+    depth, height, width = region.shape
+    if not (-0.5 <= x < width and -0.5 <= y < height and -0.5 <= z < depth):
+        said = ", ".join(f"{value:g}" for value in root)
+        raise BadParameter(f"{source}: root ({said}) lies outside the volume or region")
+    return x, y, z
+
+
+def _in_micrometres(tree: Tree, spacing: Spacing) -> Tree:
+    """Coordinates by axis; radii, which are in finest voxels, by the finest step."""
+    finest = min(spacing)
+    return Tree(tree.xyz * np.array(spacing[::-1]), tree.radii * finest, tree.parents, tree.types)
+
+
+def _full_mask(mask: NDArray[np.bool_], region: Volume, volume: Volume) -> Volume:
+    """The mask in the full volume, as uint8 0 and 255."""
+    full = np.zeros((1, *volume.shape), dtype=np.uint8)
+    low = np.array(region.origin) - np.array(volume.origin)
+    box = tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))
+    full[(0, *box)][mask] = 255
+    return Volume(full, volume.spacing, volume.origin, volume.row_order, volume.source)
+
+
+def _input_warnings(volume: Volume, request: Request, intensity: NDArray[Any]) -> tuple[str, ...]:
+    """What is odd about the input itself."""
+    found = []
+    if volume.n_channels > 1 and request.channel is None:
+        found.append(f"the volume has {volume.n_channels} channels: the first was traced")
+    low, high = intensity.min(), intensity.max()
+    if low == high:
+        found.append(f"every voxel is {low:g}: there is nothing to trace, the tree is empty")
+    return tuple(found)

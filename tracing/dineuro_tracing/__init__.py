@@ -1,0 +1,19 @@
+"""Probability -> tree: the tracer's stages, and the scores that compare two trees."""
+
+from dineuro_bridge.swc import read_eswc, read_swc, write_swc
+from dineuro_bridge.tree import Tree
+
+from dineuro_tracing.scores import Scores, score_trees
+from dineuro_tracing.trace import Trace, TraceParameters, trace
+
+__all__ = [
+    "Scores",
+    "Trace",
+    "TraceParameters",
+    "Tree",
+    "read_eswc",
+    "read_swc",
+    "score_trees",
+    "trace",
+    "write_swc",
+]

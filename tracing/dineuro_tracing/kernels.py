@@ -1,0 +1,222 @@
+"""The compiled loops of the tracer: voxels of the foreground as a graph of 26 neighbours.
+
+All arrays are indexed by a foreground voxel's number (see `foreground.Foreground`); `index` turns a
+place in the bounding box into that number. Everything is float32 and int32, and nothing here knows
+of files, parameters or Python objects. Compiled code is cached on disk, so that only the very first
+run on a machine waits for the compiler.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_NO_VOXEL = -1
+
+
+@njit(cache=True)
+def gather(
+    mask: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Number the true voxels of (Z, Y, X) in raster order: their index volume and (N, 3) places."""
+    index = np.full(mask.shape, _NO_VOXEL, dtype=np.int32)
+    count = 0
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for x in range(mask.shape[2]):
+                if mask[z, y, x]:
+                    index[z, y, x] = count
+                    count += 1
+    coords = np.empty((count, 3), dtype=np.int32)
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for x in range(mask.shape[2]):
+                i = index[z, y, x]
+                if i >= 0:
+                    coords[i, 0] = z
+                    coords[i, 1] = y
+                    coords[i, 2] = x
+    return index, coords
+
+
+@njit(cache=True)
+def _push(
+    heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size: int, key: float, node: int
+) -> int:
+    """Sift a node up into a binary heap kept in two arrays; returns the new size."""
+    i = size
+    while i > 0:
+        above = (i - 1) >> 1
+        if heap_key[above] <= key:
+            break
+        heap_key[i] = heap_key[above]
+        heap_node[i] = heap_node[above]
+        i = above
+    heap_key[i] = key
+    heap_node[i] = node
+    return size + 1
+
+
+@njit(cache=True)
+def _drop_top(heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size: int) -> int:
+    """Remove the least key of the heap; returns the new size."""
+    size -= 1
+    key = heap_key[size]
+    node = heap_node[size]
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap_key[child + 1] < heap_key[child]:
+            child += 1
+        if heap_key[child] >= key:
+            break
+        heap_key[i] = heap_key[child]
+        heap_node[i] = heap_node[child]
+        i = child
+    heap_key[i] = key
+    heap_node[i] = node
+    return size
+
+
+@njit(cache=True)
+def geodesic(
+    index: NDArray[np.int32],
+    coords: NDArray[np.int32],
+    slowness: NDArray[np.float32],
+    sources: NDArray[np.int32],
+    scale: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Dijkstra's cheapest paths from all sources at once over the 26-neighbour graph.
+
+    A step costs its length times the mean slowness of its two voxels. Returns each voxel's path
+    LENGTH from its source in finest voxels (float32, -1 where none leads) and its predecessor
+    (int32, -1 for sources and unreached voxels).
+    """
+    n = len(coords)
+    cost = np.full(n, np.inf, dtype=np.float32)
+    length = np.full(n, -1.0, dtype=np.float32)
+    before = np.full(n, _NO_VOXEL, dtype=np.int32)
+    done = np.zeros(n, dtype=np.bool_)
+    capacity = max(64, 2 * n)
+    heap_key = np.empty(capacity, dtype=np.float32)
+    heap_node = np.empty(capacity, dtype=np.int32)
+    size = 0
+    for s in sources:
+        cost[s] = 0.0
+        length[s] = 0.0
+        size = _push(heap_key, heap_node, size, np.float32(0.0), s)
+    depth, height, width = index.shape
+    while size > 0:
+        u = heap_node[0]
+        size = _drop_top(heap_key, heap_node, size)
+        if done[u]:
+            continue
+        done[u] = True
+        z, y, x = coords[u, 0], coords[u, 1], coords[u, 2]
+        for dz in range(-1, 2):
+            if not 0 <= z + dz < depth:
+                continue
+            for dy in range(-1, 2):
+                if not 0 <= y + dy < height:
+                    continue
+                for dx in range(-1, 2):
+                    if not 0 <= x + dx < width:
+                        continue
+                    v = index[z + dz, y + dy, x + dx]
+                    if v < 0 or done[v]:
+                        continue
+                    step = np.float32(
+                        np.sqrt((dz * scale[0]) ** 2 + (dy * scale[1]) ** 2 + (dx * scale[2]) ** 2)
+                    )
+                    new = cost[u] + step * np.float32(0.5) * (slowness[u] + slowness[v])
+                    if new < cost[v]:
+                        cost[v] = new
+                        length[v] = length[u] + step
+                        before[v] = u
+                        if size == capacity:
+                            capacity *= 2
+                            grown_key = np.empty(capacity, dtype=np.float32)
+                            grown_node = np.empty(capacity, dtype=np.int32)
+                            grown_key[:size] = heap_key[:size]
+                            grown_node[:size] = heap_node[:size]
+                            heap_key, heap_node = grown_key, grown_node
+                        size = _push(heap_key, heap_node, size, new, v)
+    return length, before
+
+
+@njit(cache=True)
+def _cover(
+    index: NDArray[np.int32],
+    coords: NDArray[np.int32],
+    covered: NDArray[np.bool_],
+    voxel: int,
+    radius: float,
+    scale: NDArray[np.float32],
+) -> None:
+    """Mark the foreground voxels within `radius` (finest voxels) of a voxel as explained."""
+    depth, height, width = index.shape
+    z, y, x = coords[voxel, 0], coords[voxel, 1], coords[voxel, 2]
+    rz, ry, rx = int(radius / scale[0]), int(radius / scale[1]), int(radius / scale[2])
+    square = radius * radius
+    for i in range(max(0, z - rz), min(depth, z + rz + 1)):
+        for j in range(max(0, y - ry), min(height, y + ry + 1)):
+            here = ((i - z) * scale[0]) ** 2 + ((j - y) * scale[1]) ** 2
+            if here > square:
+                continue
+            for k in range(max(0, x - rx), min(width, x + rx + 1)):
+                v = index[i, j, k]
+                if v >= 0 and here + ((k - x) * scale[2]) ** 2 <= square:
+                    covered[v] = True
+
+
+@njit(cache=True)
+def grow_paths(
+    index: NDArray[np.int32],
+    coords: NDArray[np.int32],
+    depth: NDArray[np.float32],
+    length: NDArray[np.float32],
+    before: NDArray[np.int32],
+    targets: NDArray[np.int32],
+    first: int,
+    n_paths: int,
+    reach_share: float,
+    reach: float,
+    min_length: float,
+    scale: NDArray[np.float32],
+    covered: NDArray[np.bool_],
+    in_tree: NDArray[np.bool_],
+) -> int:
+    """Walk from the furthest unexplained targets back to the tree, until `n_paths` are accepted.
+
+    `targets` are voxels, furthest first; the walk starts at position `first` and the position to go
+    on from is returned (len(targets) at the end). A path is accepted when the part of it that lies
+    outside everything explained so far is at least `min_length` long; then it joins the tree
+    (`in_tree`) and explains all within `reach_share * depth + reach` of it (`covered`). A path
+    that is too short only marks itself as explained, so that it is not walked again.
+    """
+    accepted = 0
+    position = first
+    while position < len(targets) and accepted < n_paths:
+        target = targets[position]
+        position += 1
+        if covered[target] or length[target] < 0:
+            continue
+        v = target
+        while v >= 0 and not in_tree[v] and not covered[v]:
+            v = before[v]
+        news = length[target] - (length[v] if v >= 0 else np.float32(0.0))
+        accept = news >= min_length
+        v = target
+        while v >= 0 and not in_tree[v]:
+            if accept:
+                in_tree[v] = True
+                _cover(index, coords, covered, v, reach_share * depth[v] + reach, scale)
+            elif covered[v]:
+                break
+            covered[v] = True
+            v = before[v]
+        accepted += accept
+    return position

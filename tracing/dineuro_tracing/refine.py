@@ -1,0 +1,103 @@
+"""From voxel steps to the lines a person would draw: soma drawn together, smooth, evenly spaced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dineuro_tracing.skeleton import Skeleton
+
+#: Rounds of smoothing; each is a [1 2 1] / 4 average along the branch.
+_ROUNDS = 4
+#: A point moves at most this far (voxels) from the voxel that the path went through.
+_MAX_MOVE = 1.0
+
+
+def gather_soma(
+    skeleton: Skeleton, root: int, radius: float, scale: tuple[float, float, float]
+) -> Skeleton:
+    """One point for the soma: what lies inside its ball goes, and branches start at its centre.
+
+    `root` is the point at the soma's centre and stays a root; `radius` is in finest voxels.
+    """
+    away = np.linalg.norm((skeleton.points - skeleton.points[root]) * np.array(scale), axis=1)
+    of_tree = skeleton.tree_numbers()
+    kept = (away > radius) | (of_tree != of_tree[root])
+    kept[root] = True
+    radii, soma = skeleton.radii.copy(), skeleton.soma.copy()
+    radii[root], soma[root] = radius, True
+    return replace(skeleton, radii=radii, soma=soma).keep(kept)
+
+
+def smoothed(skeleton: Skeleton) -> Skeleton:
+    """Points and radii averaged along each branch; roots, forks and tips stay where they are."""
+    children = skeleton.n_children()
+    inner = np.flatnonzero((children == 1) & (skeleton.parents >= 0))
+    child = np.full(len(skeleton), -1)
+    linked = np.flatnonzero(skeleton.parents >= 0)
+    child[skeleton.parents[linked]] = linked
+    above, below = skeleton.parents[inner], child[inner]
+    points, radii = skeleton.points.copy(), skeleton.radii.copy()
+    for _ in range(_ROUNDS):
+        points[inner] = (points[above] + 2 * points[inner] + points[below]) / 4
+        radii[inner] = (radii[above] + 2 * radii[inner] + radii[below]) / 4
+    move = np.clip(points - skeleton.points, -_MAX_MOVE, _MAX_MOVE)
+    return replace(skeleton, points=skeleton.points + move, radii=radii)
+
+
+def resampled(skeleton: Skeleton, step: float, scale: tuple[float, float, float]) -> Skeleton:
+    """Along a branch one point about every `step` finest voxels; roots, forks and tips stay."""
+    order = _parents_first(skeleton.parents)
+    fixed = (skeleton.n_children() != 1) | (skeleton.parents < 0)
+    kept = _spaced(order, skeleton.parents, skeleton.link_lengths(scale), fixed, step)
+    joined = skeleton.joined.copy()
+    _carry(order, skeleton.parents, kept, joined)
+    return replace(skeleton, joined=joined).keep(kept)
+
+
+def _parents_first(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The points ordered by their number of ancestors."""
+    generation = (parents >= 0).astype(np.int64)
+    ancestor = np.where(parents >= 0, parents, np.arange(len(parents)))
+    while True:
+        following = generation + generation[ancestor]
+        if np.array_equal(following, generation):
+            return np.argsort(generation, kind="stable")
+        generation, ancestor = following, ancestor[ancestor]
+
+
+@njit(cache=True)
+def _spaced(
+    order: NDArray[np.int64],
+    parents: NDArray[np.int64],
+    lengths: NDArray[np.float64],
+    fixed: NDArray[np.bool_],
+    step: float,
+) -> NDArray[np.bool_]:
+    """Which points stay: the fixed ones, and others once `step` has passed since the last."""
+    since = np.zeros(len(parents))
+    kept = fixed.copy()
+    for i in order:
+        above = parents[i]
+        if above >= 0:
+            since[i] = lengths[i] + (0.0 if kept[above] else since[above])
+            if since[i] >= step:
+                kept[i] = True
+    return kept
+
+
+@njit(cache=True)
+def _carry(
+    order: NDArray[np.int64],
+    parents: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    joined: NDArray[np.bool_],
+) -> None:
+    """Hand the mark of links above a point that goes down to the link that takes their place."""
+    for i in order:
+        above = parents[i]
+        if above >= 0 and not kept[above] and joined[above]:
+            joined[i] = True

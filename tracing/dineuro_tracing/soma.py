@@ -1,0 +1,95 @@
+"""Where the neuron's body is: the one place that is much thicker than its neurites, and round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_tracing.foreground import Foreground
+
+#: A soma's radius is at least this many times the typical radius of the neurites …
+_THICKER = 2.5
+#: … and at least this many finest voxels.
+_MIN_RADIUS = 3.5
+#: Share of the ball of 1.6 radii that is foreground: 0.24 for a lone ball, 0.6 for a long tube.
+_MAX_FILL = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Soma:
+    """The voxel at the centre of the soma, and the radius of the ball that fits in it.
+
+    Attributes:
+        voxel: number of the foreground voxel.
+        radius: in finest voxels.
+    """
+
+    voxel: int
+    radius: float
+
+
+def find_soma(foreground: Foreground, min_voxels: int = 100) -> Soma | None:
+    """The thickest round place of the largest components, or None where nothing stands out.
+
+    A ball fits into a soma and not into a neurite: the radius that fits (`depth`) has to be
+    several times the usual one, and the ball's surroundings mostly empty, as they are not where
+    a mere bundle or a wide tube is thickest.
+    """
+    strong = np.flatnonzero(foreground.strong)
+    if len(strong) < min_voxels:
+        return None
+    typical = _typical_radius(foreground)
+    by_depth = strong[np.argsort(foreground.depth[strong], kind="stable")[::-1]]
+    for voxel in _separate(foreground, by_depth, at_most=5):
+        radius = float(foreground.depth[voxel])
+        if radius < max(_MIN_RADIUS, _THICKER * typical):
+            return None
+        if _fill(foreground, voxel, 1.6 * radius) <= _MAX_FILL:
+            return Soma(int(voxel), radius)
+    return None
+
+
+def _typical_radius(foreground: Foreground) -> float:
+    """The median depth of voxels that are no shallower than any of their 6 neighbours."""
+    index, coords, depth = foreground.index, foreground.coords, foreground.depth
+    ridge = foreground.strong.copy()
+    for axis in range(3):
+        for step in (-1, 1):
+            at = coords.copy()
+            at[:, axis] += step
+            inside = (at[:, axis] >= 0) & (at[:, axis] < index.shape[axis])
+            number = np.full(len(at), -1, dtype=np.int32)
+            number[inside] = index[tuple(at[inside].T)]
+            ridge &= (number < 0) | (depth[number] <= depth)
+    return float(np.median(depth[ridge])) if ridge.any() else 1.0
+
+
+def _separate(
+    foreground: Foreground, candidates: NDArray[np.int64], at_most: int
+) -> list[np.int64]:
+    """The first candidates that do not lie in the ball of one before them."""
+    scale = np.array(foreground.scale)
+    chosen: list[np.int64] = []
+    left = candidates
+    while len(left) and len(chosen) < at_most:
+        best = left[0]
+        chosen.append(best)
+        away = (foreground.coords[left] - foreground.coords[best]) * scale
+        left = left[np.linalg.norm(away, axis=1) > 2 * foreground.depth[best]]
+    return chosen
+
+
+def _fill(foreground: Foreground, voxel: np.int64, radius: float) -> float:
+    """Share of the ball around a voxel, as far as it lies in the volume, that is strong."""
+    scale = np.array(foreground.scale)
+    center = foreground.coords[voxel]
+    low = np.maximum(center - (radius / scale).astype(int), 0)
+    high = np.minimum(center + (radius / scale).astype(int) + 1, foreground.index.shape)
+    grid = np.ogrid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    square = sum(((g - c) * s) ** 2 for g, c, s in zip(grid, center, scale, strict=True))
+    ball = np.asarray(square) <= radius**2
+    number = foreground.index[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    filled = (number >= 0) & foreground.strong[number] & ball
+    return float(filled.sum() / ball.sum())

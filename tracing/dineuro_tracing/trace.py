@@ -1,0 +1,185 @@
+"""The tracer: from a volume of probabilities to the neuron's tree, stage by stage.
+
+1. foreground   the voxels that are bright enough, and the dim ones between them
+2. soma         the root: where the user says, else the soma, else the thickest end
+3. paths        centre lines by geodesic paths from the furthest unexplained voxels
+4. gaps         tips that face each other are joined, and the joins remembered
+5. choice       the tree of the root alone, or all of them
+6. refinement   soma drawn together, smoothed, resampled
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.progress import ProgressCallback, silent
+from dineuro_bridge.tree import Tree, depth_first_order
+from numpy.typing import NDArray
+
+from dineuro_tracing.foreground import Foreground, find_foreground
+from dineuro_tracing.gaps import join_gaps
+from dineuro_tracing.paths import find_paths
+from dineuro_tracing.refine import gather_soma, resampled, smoothed
+from dineuro_tracing.skeleton import Skeleton
+from dineuro_tracing.soma import Soma, find_soma
+
+SOMA_TYPE, NEURITE_TYPE = 1, 3
+
+#: A root given lies at most this far (finest voxels) from the foreground.
+_ROOT_REACH = 30.0
+
+RootKind = Literal["marker", "soma", "end", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceParameters:
+    """What a user may set; lengths are in voxels (of the finest axis).
+
+    Attributes:
+        threshold: least probability (1..255) of a voxel that the tree has to explain.
+        min_length: a shorter branch, or a shorter piece on its own, is not made.
+        gap: widest gap that is joined.
+        trees: "one", the tree of the root; "all", every piece that is long enough.
+        step: distance of the tree's nodes along a branch.
+    """
+
+    threshold: int = 128
+    min_length: float = 8.0
+    gap: float = 10.0
+    trees: Literal["one", "all"] = "one"
+    step: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= 255:
+            raise BadParameter(f"threshold {self.threshold}: must be from 1 to 255")
+        for name in ("min_length", "gap", "step"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise BadParameter(f"{name} {getattr(self, name)}: must be 0 or more voxels")
+        if self.trees not in ("one", "all"):
+            raise BadParameter(f"trees {self.trees!r}: must be 'one' or 'all'")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A tree with what the tracer knows of it.
+
+    Attributes:
+        tree: x, y, z in voxels of the volume traced; radii in finest voxels.
+        probability: (N,) float64, 0..1, mean along the link to the parent.
+        joined: (N,) bool, the link to the parent crosses a gap.
+        root_kind: what the first root stands on.
+        soma_radius: finest voxels, where a soma was found.
+    """
+
+    tree: Tree
+    probability: NDArray[np.float64]
+    joined: NDArray[np.bool_]
+    root_kind: RootKind
+    soma_radius: float | None
+
+
+def trace(
+    probability: NDArray[np.uint8],
+    parameters: TraceParameters = TraceParameters(),
+    *,
+    root: tuple[float, float, float] | None = None,
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    progress: ProgressCallback = silent,
+) -> Trace:
+    """Trace the neurites of a volume (Z, Y, X) of probabilities 0..255.
+
+    Args:
+        probability: uint8; an enhanced volume, or raw intensity scaled to 0..255.
+        parameters: see `TraceParameters`.
+        root: x, y, z in voxels of this volume where the tree starts; the nearest foreground voxel
+            is taken.
+        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        progress: called between paths; may raise `Cancelled`.
+
+    Raises:
+        BadParameter: the root lies far from all foreground.
+    """
+    foreground = find_foreground(
+        probability,
+        threshold=parameters.threshold,
+        gap=parameters.gap,
+        min_voxels=max(2, int(parameters.min_length)),
+        scale=scale,
+    )
+    if foreground.n_components == 0:
+        return _nothing()
+    soma = find_soma(foreground) if root is None else None
+    voxel = _nearest_voxel(foreground, root) if root is not None else soma and soma.voxel
+    paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
+    skeleton = join_gaps(paths.skeleton, probability, gap=parameters.gap, scale=scale)
+    start = paths.root if paths.root is not None else _best_end(skeleton, scale)
+    skeleton, start = _chosen(skeleton.rerooted(start), start, parameters, scale)
+    if soma is not None:
+        skeleton = gather_soma(skeleton, start, soma.radius, scale)
+    skeleton = resampled(smoothed(skeleton), parameters.step, scale)
+    kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
+    return _as_trace(skeleton, kind, soma)
+
+
+def _nothing() -> Trace:
+    """The answer where there is nothing to trace."""
+    return Trace(Tree.empty(), np.zeros(0), np.zeros(0, dtype=np.bool_), "none", None)
+
+
+def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> int:
+    """The strong voxel nearest to a place given as x, y, z."""
+    place = np.array(root[::-1]) - foreground.origin
+    away = (foreground.coords - place) * np.array(foreground.scale)
+    distance = np.linalg.norm(away, axis=1)
+    distance[~foreground.strong] = np.inf
+    nearest = int(distance.argmin())
+    if distance[nearest] > _ROOT_REACH:
+        x, y, z = root
+        raise BadParameter(
+            f"root ({x:g}, {y:g}, {z:g}): the nearest foreground is {distance[nearest]:.0f} voxels "
+            "away; is it x, y, z (0-based; a marker file 1-based) of this volume?"
+        )
+    return nearest
+
+
+def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
+    """Without a soma, the thickest end of the longest tree: there the soma is nearest."""
+    number = skeleton.tree_numbers()
+    ends = skeleton.n_children() + (skeleton.parents >= 0) <= 1
+    of_longest = number == skeleton.tree_lengths(scale).argmax()
+    radii = np.where(ends & of_longest, smoothed(skeleton).radii, -1.0)
+    return int(radii.argmax())
+
+
+def _chosen(
+    skeleton: Skeleton, start: int, parameters: TraceParameters, scale: tuple[float, float, float]
+) -> tuple[Skeleton, int]:
+    """The tree of the start alone, or all that are long enough; and where the start is now."""
+    number = skeleton.tree_numbers()
+    kept = number == number[start]
+    if parameters.trees == "all":
+        kept |= skeleton.tree_lengths(scale)[number] >= parameters.min_length
+    return skeleton.keep(kept), int(kept[:start].sum())
+
+
+def _as_trace(skeleton: Skeleton, kind: RootKind, soma: Soma | None) -> Trace:
+    """Sorted parents first, the first root's tree first."""
+    order = depth_first_order(skeleton.parents)
+    place = np.empty(len(order) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1
+    tree = Tree(
+        xyz=skeleton.points[order, ::-1],
+        radii=skeleton.radii[order],
+        parents=place[skeleton.parents[order]],
+        types=np.where(skeleton.soma[order], SOMA_TYPE, NEURITE_TYPE),
+    )
+    return Trace(
+        tree,
+        skeleton.probability[order],
+        skeleton.joined[order],
+        kind,
+        None if soma is None else soma.radius,
+    )

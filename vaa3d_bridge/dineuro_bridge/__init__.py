@@ -1,0 +1,1 @@
+"""The ground floor: volumes, trees and the file formats that Vaa3D's users have."""

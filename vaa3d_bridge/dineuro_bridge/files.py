@@ -1,0 +1,86 @@
+"""Opening and writing files so that nothing is left half-written and no error goes unnamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from dineuro_bridge.errors import BadFile, FileAccess
+
+
+@contextlib.contextmanager
+def atomic_output(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which takes its place when the block succeeds.
+
+    On any error, an interrupt included, the temporary file is removed and what stood at `path`
+    before stays. The temporary name keeps the suffix, so that writers that look at it are content.
+
+    Raises:
+        FileAccess: the folder does not exist, is not writable, or the disk is full.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        if target.is_dir():
+            raise FileAccess(f"{path}: is a folder; name a file")
+        yield temporary
+        temporary.replace(target)
+    except FileAccess:
+        raise
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be written: {reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def size_of_file(path: Path | str) -> int:
+    """The size in bytes of a file that can be read and is not empty.
+
+    Raises:
+        FileAccess: it is not there, is no file, or may not be read.
+        BadFile: it is empty.
+    """
+    place = Path(path)
+    try:
+        if place.is_dir():
+            raise FileAccess(f"{path}: is a folder; name a file")
+        size = place.stat().st_size
+    except OSError as error:
+        if isinstance(error, FileAccess):
+            raise
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+    if not os.access(place, os.R_OK):
+        raise FileAccess(f"{path}: cannot be read: permission denied")
+    if not place.is_file():
+        raise FileAccess(f"{path}: is no regular file")
+    if size == 0:
+        raise BadFile(f"{path}: the file is empty")
+    return size
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The whole of a small file; errors as `size_of_file`."""
+    size_of_file(path)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def read_start(path: Path | str, count: int) -> bytes:
+    """The first bytes of a file, fewer where it is shorter; errors as `size_of_file`."""
+    size_of_file(path)
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error, without the path, which the message has already."""
+    return (error.strerror or str(error) or type(error).__name__).lower()

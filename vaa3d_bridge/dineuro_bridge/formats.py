@@ -1,0 +1,118 @@
+"""One door to all volume formats: the suffix says what a file should be, its content what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dineuro_bridge import tiff, v3dpbd, v3draw
+from dineuro_bridge.errors import BadFile, FileAccess, UnsupportedFormat
+from dineuro_bridge.files import read_start, reason
+from dineuro_bridge.volume import DEFAULT_MAX_BYTES, Header, RowOrder, Volume
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+RAW_SUFFIXES = (".v3draw", ".raw", ".v3draw5", ".raw5")
+PACKED_SUFFIXES = (".v3dpbd", ".pbd")
+SUFFIXES = TIFF_SUFFIXES + RAW_SUFFIXES + PACKED_SUFFIXES
+
+
+def read_header(path: Path | str) -> Header:
+    """What a volume's file says of itself, without reading its voxels.
+
+    Raises:
+        UnsupportedFormat: an unknown suffix, or something in the file that is not read.
+        FileAccess: the path cannot be read.
+        BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
+    """
+    match _format(path):
+        case "tiff":
+            return tiff.read_header(path)
+        case "v3dpbd":
+            return v3dpbd.read_header(path)
+        case _:
+            return v3draw.read_header(path)
+
+
+def read_volume(
+    path: Path | str, *, row_order: RowOrder = "file", max_bytes: int = DEFAULT_MAX_BYTES
+) -> Volume:
+    """Read a volume; memory-mapped where the format allows it.
+
+    Args:
+        path: .tif, .tiff, .v3draw, .raw, .v3dpbd or .pbd.
+        row_order: "vaa3d" flips the rows of those TIFFs that Vaa3D shows flipped, so that
+            coordinates are as Vaa3D has them; it changes nothing for Vaa3D's own formats.
+        max_bytes: a larger volume is refused before anything is allocated.
+
+    Raises:
+        LimitExceeded: larger than `max_bytes`.
+        MissingDependency: a packed or compressed file on the thin install.
+        And all that `read_header` raises.
+    """
+    try:
+        match _format(path):
+            case "tiff":
+                return tiff.read(path, max_bytes, row_order)
+            case "v3dpbd":
+                return v3dpbd.read(path, max_bytes)
+            case _:
+                return v3draw.read(path, max_bytes)
+    except OSError as error:
+        if isinstance(error, FileAccess):
+            raise
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
+    """Write a volume in the format that the suffix names, whole or not at all.
+
+    Args:
+        path: .tif, .tiff, .v3draw, .raw, .v3dpbd or .pbd.
+        volume: what to write; its sample type is never changed silently.
+        compress: deflate the planes of a TIFF.
+
+    Raises:
+        UnsupportedFormat: an unknown suffix, or a sample type that the format cannot hold.
+        FileAccess: the path cannot be written.
+    """
+    suffix = volume_suffix(path)
+    if suffix in TIFF_SUFFIXES:
+        tiff.write(path, volume, compress=compress)
+    elif suffix in PACKED_SUFFIXES:
+        v3dpbd.write(path, volume)
+    elif suffix in (".v3draw", ".raw"):
+        v3draw.write(path, volume)
+    else:
+        raise UnsupportedFormat(f"{path}: {suffix} is only read; write .v3draw")
+
+
+def volume_suffix(path: Path | str) -> str:
+    """The suffix in lower case, if it is one of a volume.
+
+    Raises:
+        UnsupportedFormat: it is none; the message lists those that are.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        known = " ".join(SUFFIXES)
+        what = f"the suffix {suffix!r} is" if suffix else "a name without suffix is"
+        raise UnsupportedFormat(f"{path}: {what} not one of a volume; known are {known}")
+    return suffix
+
+
+def _format(path: Path | str) -> str:
+    """The format by content, if it agrees with the suffix."""
+    suffix = volume_suffix(path)
+    start = read_start(path, 24)
+    if tiff.is_tiff(start):
+        found, fits = "tiff", suffix in TIFF_SUFFIXES
+    elif v3dpbd.is_v3dpbd(start):
+        found, fits = "v3dpbd", suffix in PACKED_SUFFIXES
+    elif v3draw.is_v3draw(start):
+        found, fits = "v3draw", suffix in RAW_SUFFIXES
+    else:
+        raise BadFile(
+            f"{path}: is no {suffix} file: it begins with {start[:8]!r} (damaged, or truncated)"
+        )
+    if not fits:
+        raise BadFile(f"{path}: is a {found} file under the suffix {suffix}; rename it")
+    return found

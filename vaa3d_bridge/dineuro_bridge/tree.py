@@ -1,0 +1,194 @@
+"""The `Tree` value type: a neuron's tree, or a forest, as SWC describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dineuro_bridge.errors import BadTree
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """Nodes linked to their parents, every parent before its children.
+
+    Attributes:
+        xyz: (N, 3) float64, x, y, z; voxels of the full input volume unless a comment says else.
+        radii: (N,) float64, in the same unit.
+        parents: (N,) int64, index of the parent, -1 for a root; `parents[i] < i`.
+        types: (N,) int64, SWC's types: 1 soma, 2 axon, 3 basal, 4 apical dendrite, 0 undefined.
+        comments: lines without the leading `#`.
+
+    Raises:
+        BadTree: shapes that do not fit, numbers that are not finite, a parent after its child.
+    """
+
+    xyz: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    parents: NDArray[np.int64]
+    types: NDArray[np.int64]
+    comments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("xyz", np.float64), ("radii", np.float64)):
+            self._freeze(name, np.array(getattr(self, name), dtype=dtype))
+        for name in ("parents", "types"):
+            self._freeze(name, np.array(getattr(self, name), dtype=np.int64))
+        n = len(self.parents)
+        if self.xyz.shape != (n, 3) or self.radii.shape != (n,) or self.types.shape != (n,):
+            raise BadTree(
+                f"tree: {n} parents, but xyz {self.xyz.shape}, radii {self.radii.shape} and "
+                f"types {self.types.shape}"
+            )
+        if not (np.isfinite(self.xyz).all() and np.isfinite(self.radii).all()):
+            raise BadTree("tree: a coordinate or a radius is not a finite number")
+        if (self.parents >= np.arange(n)).any() or (self.parents < -1).any():
+            raise BadTree("tree: a parent does not come before its child")
+
+    def _freeze(self, name: str, array: NDArray[np.generic]) -> None:
+        array.flags.writeable = False
+        object.__setattr__(self, name, array)
+
+    @classmethod
+    def empty(cls, comments: tuple[str, ...] = ()) -> Tree:
+        """A tree without nodes."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(np.zeros((0, 3)), np.zeros(0), none, none, comments)
+
+    @classmethod
+    def from_links(
+        cls,
+        xyz: ArrayLike,
+        radii: ArrayLike,
+        parents: ArrayLike,
+        types: ArrayLike,
+        comments: tuple[str, ...] = (),
+    ) -> Tree:
+        """A tree from nodes in any order; they are sorted by `depth_first_order`.
+
+        Raises:
+            BadTree: a cycle, or a parent that is no node.
+        """
+        linked = np.array(parents, dtype=np.int64)
+        order = depth_first_order(linked)
+        place = np.empty(len(order) + 1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        place[-1] = -1  # where parent -1 points
+        return cls(
+            np.array(xyz, dtype=np.float64).reshape(-1, 3)[order],
+            np.array(radii, dtype=np.float64)[order],
+            place[linked[order]],
+            np.array(types, dtype=np.int64)[order],
+            comments,
+        )
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    @property
+    def roots(self) -> NDArray[np.int64]:
+        """(R,) the nodes without a parent."""
+        return np.flatnonzero(self.parents < 0)
+
+    @property
+    def n_trees(self) -> int:
+        """How many roots there are."""
+        return len(self.roots)
+
+    @property
+    def n_children(self) -> NDArray[np.int64]:
+        """(N,) the number of each node's children."""
+        return np.bincount(self.parents[self.parents >= 0], minlength=len(self))
+
+    @property
+    def tips(self) -> NDArray[np.int64]:
+        """(T,) nodes without a child, roots left out."""
+        return np.flatnonzero((self.n_children == 0) & (self.parents >= 0))
+
+    @property
+    def forks(self) -> NDArray[np.int64]:
+        """(F,) nodes with two or more children; a soma that several branches leave is none."""
+        return np.flatnonzero((self.n_children >= 2) & (self.parents >= 0))
+
+    @property
+    def link_lengths(self) -> NDArray[np.float64]:
+        """(N,) distance of each node to its parent, 0 for roots."""
+        above = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
+        return np.linalg.norm(self.xyz - self.xyz[above], axis=1)
+
+    @property
+    def length(self) -> float:
+        """The sum of all distances from nodes to their parents."""
+        return float(self.link_lengths.sum())
+
+    def moved(self, by: ArrayLike) -> Tree:
+        """Shifted by x, y, z."""
+        return replace(self, xyz=self.xyz + np.asarray(by, dtype=np.float64))
+
+    def scaled(self, by: ArrayLike) -> Tree:
+        """Coordinates multiplied by x, y, z factors; radii by the factors' geometric mean.
+
+        The length of a radius across unequal axes depends on the direction; the geometric mean
+        keeps a ball's volume.
+        """
+        factors = np.asarray(by, dtype=np.float64)
+        return replace(
+            self, xyz=self.xyz * factors, radii=self.radii * float(np.cbrt(np.prod(factors)))
+        )
+
+    def with_comments(self, comments: tuple[str, ...]) -> Tree:
+        """The same nodes under other comments."""
+        return replace(self, comments=comments)
+
+
+def depth_first_order(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of the nodes in which each branch stands in one piece, parents first.
+
+    Children of one node and roots come in the order of their indices. The whole is vectorised:
+    by pointer jumping each node learns its depth, by one pass a level its subtree's size, and both
+    together give its place.
+
+    Args:
+        parents: (N,) int64, index of the parent, -1 for a root.
+
+    Raises:
+        BadTree: a cycle, or a parent out of range.
+    """
+    n = len(parents)
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    if parents.max() >= n or parents.min() < -1:
+        raise BadTree("tree: a parent is no node of the tree")
+    level = _levels(parents)
+    by_level = np.argsort(level, kind="stable")
+    starts = np.searchsorted(level[by_level], np.arange(level.max() + 2))
+    size = np.ones(n, dtype=np.int64)
+    for at in range(len(starts) - 2, 0, -1):
+        nodes = by_level[starts[at] : starts[at + 1]]
+        np.add.at(size, parents[nodes], size[nodes])
+    place = np.zeros(n, dtype=np.int64)
+    for at in range(len(starts) - 1):
+        nodes = by_level[starts[at] : starts[at + 1]]
+        nodes = nodes[np.argsort(parents[nodes], kind="stable")]
+        # Within a family a child stands behind its elder siblings' subtrees.
+        before = np.cumsum(size[nodes]) - size[nodes]
+        first = np.searchsorted(parents[nodes], parents[nodes], side="left")
+        start = place[parents[nodes]] + 1 if at else 0
+        place[nodes] = start + before - before[first]
+    order = np.empty(n, dtype=np.int64)
+    order[place] = np.arange(n)
+    return order
+
+
+def _levels(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) the number of each node's ancestors."""
+    n = len(parents)
+    level = (parents >= 0).astype(np.int64)
+    ancestor = np.where(parents >= 0, parents, np.arange(n))
+    for _ in range(n.bit_length() + 1):
+        if (parents[ancestor] < 0).all():
+            return level
+        level, ancestor = level + level[ancestor], ancestor[ancestor]
+    raise BadTree(f"tree: a cycle through node {int(np.flatnonzero(parents[ancestor] >= 0)[0])}")

@@ -1,0 +1,137 @@
+"""The `Volume` value type, and what is known of a file before its voxels are read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
+
+Spacing = tuple[float, float, float]
+RowOrder = Literal["file", "vaa3d"]
+#: Half-open box x0, y0, z0, x1, y1, z1 in voxels.
+Roi = tuple[int, int, int, int, int, int]
+
+#: What is read at most unless the caller says else: 16 GiB.
+DEFAULT_MAX_BYTES = 2**34
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its voxels.
+
+    Attributes:
+        format: "tiff", "v3draw" or "v3dpbd".
+        shape: (C, Z, Y, X).
+        dtype: of the voxels as they will be read, in native byte order.
+        spacing: (z, y, x) in µm; None where the file does not say.
+        details: what else is worth telling a person, by name.
+    """
+
+    format: str
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype[Any]
+    spacing: Spacing | None = None
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels in memory; a Python integer, so that no size wraps around."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def check(self, path: object, max_bytes: int) -> None:
+        """Refuse impossible and oversized dimensions before anything is allocated.
+
+        Raises:
+            BadVolume: a dimension below 1.
+            LimitExceeded: more than `max_bytes`.
+        """
+        channels, depth, height, width = self.shape
+        size = f"{width} x {height} x {depth} voxels, {channels} channel(s) of {self.dtype}"
+        if min(self.shape) < 1:
+            raise BadVolume(f"{path}: the header says {size}: every dimension must be at least 1")
+        if self.nbytes > max_bytes:
+            raise LimitExceeded(
+                f"{path}: {size} are {self.nbytes / 2**30:.3g} GiB; "
+                f"the limit is {max_bytes / 2**30:.3g} GiB"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """Voxels with where they come from.
+
+    Attributes:
+        voxels: (C, Z, Y, X), read-only, in native byte order; may be a memory map.
+        spacing: (z, y, x) in µm; None where unknown.
+        origin: (z, y, x) of the first voxel in the full volume; not 0 after a crop.
+        row_order: "file" where rows are as the file has them, "vaa3d" where as Vaa3D shows them.
+        source: the file's name.
+    """
+
+    voxels: NDArray[Any]
+    spacing: Spacing | None = None
+    origin: tuple[int, int, int] = (0, 0, 0)
+    row_order: RowOrder = "file"
+    source: str = "volume"
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 4 or 0 in self.voxels.shape:
+            raise BadVolume(f"{self.source}: voxels {self.voxels.shape}: must be (C, Z, Y, X)")
+        if self.spacing is not None and not all(0 < s < math.inf for s in self.spacing):
+            raise BadVolume(f"{self.source}: spacing {self.spacing}: must be positive µm")
+        # A foreign byte order is put right here, once, and costs the memory map.
+        view = self.voxels.view()
+        if not view.dtype.isnative:
+            view = view.astype(view.dtype.newbyteorder("="))
+        view.flags.writeable = False
+        object.__setattr__(self, "voxels", view)
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels there are."""
+        return int(self.voxels.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        _, depth, height, width = self.voxels.shape
+        return depth, height, width
+
+    def channel(self, number: int) -> NDArray[Any]:
+        """The voxels (Z, Y, X) of a channel, counted from 1 as in Vaa3D's dialogs.
+
+        Raises:
+            BadParameter: there is no such channel.
+        """
+        if not 1 <= number <= self.n_channels:
+            raise BadParameter(
+                f"{self.source}: has no channel {number}; it has {self.n_channels}, counted from 1"
+            )
+        return self.voxels[number - 1]
+
+    def cropped(self, roi: Roi) -> Volume:
+        """The voxels of a half-open box x0, y0, z0, x1, y1, z1; a view, its origin remembered.
+
+        Raises:
+            BadParameter: the box is empty or leaves the volume.
+        """
+        low, high = roi[:3], roi[3:]
+        size = self.shape[::-1]
+        if not all(0 <= a < b <= s for a, b, s in zip(low, high, size, strict=True)):
+            raise BadParameter(
+                f"{self.source}: region {','.join(map(str, roi))}: "
+                f"needs 0 <= x0 < x1 <= {size[0]}, "
+                f"0 <= y0 < y1 <= {size[1]}, 0 <= z0 < z1 <= {size[2]}"
+            )
+        (x0, y0, z0), (x1, y1, z1) = low, high
+        oz, oy, ox = self.origin
+        return replace(
+            self,
+            voxels=self.voxels[:, z0:z1, y0:y1, x0:x1],
+            origin=(oz + z0, oy + y0, ox + x0),
+        )
