@@ -118,7 +118,8 @@ def test_vaa3ds_sampling(length: float, count: int) -> None:
 
 
 def test_samples_of_a_fork_and_of_lone_nodes() -> None:
-    fork = Tree.from_links([[0, 0, 0], [2, 0, 0], [0, 0.25, 0]], [1] * 3, [-1, 0, 0], [1] * 3)
+    xyz = np.array([[0, 0, 0], [2, 0, 0], [0, 0.25, 0]])
+    fork = Tree.from_links(xyz, [1] * 3, [-1, 0, 0], [1] * 3)
     assert edge_samples(fork).tolist() == [[2, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0.25, 0]]
     lone = Tree.from_links([[1, 2, 3], [4, 5, 6]], [1, 1], [-1, -1], [1, 1])
     assert edge_samples(lone).tolist() == [[1, 2, 3], [4, 5, 6]]
@@ -136,7 +137,7 @@ def test_length_samples_are_midpoints_that_weigh_the_whole_length() -> None:
 
 
 def test_a_tree_against_itself() -> None:
-    tree = chain([[0, 0, 0], [7.3, 1, 2], [7.3, 9, -2], [20, 9, 0]])
+    tree = chain([[0.0, 0, 0], [7.3, 1, 2], [7.3, 9, -2], [20.0, 9, 0]])
     scores = score_trees(tree, tree)
     assert scores.esa == pytest.approx(0, abs=1e-12)
     assert (scores.dsa, scores.pds, scores.failed) == (0, 0, False)

@@ -26,6 +26,12 @@ XYZ = [
     [0, 0, 5],
     [0, 0, 12],
 ]
+PAIR: dict[str, Any] = {
+    "xyz": [[0, 0, 0], [1, 0, 0]],
+    "radii": [1, 1],
+    "parents": [-1, 0],
+    "types": [1, 3],
+}
 
 
 def forest() -> Tree:
@@ -92,7 +98,7 @@ def test_arrays_are_copies_that_cannot_be_written() -> None:
     for array in (tree.xyz, tree.radii, tree.parents, tree.types):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
-    assert (tree.xyz.dtype, tree.parents.dtype) == (np.float64, np.int64)
+    assert (tree.xyz.dtype.name, tree.parents.dtype.name) == ("float64", "int64")
 
 
 @pytest.mark.parametrize(
@@ -111,10 +117,10 @@ def test_arrays_are_copies_that_cannot_be_written() -> None:
     ],
 )
 def test_what_is_no_tree_is_refused(field: str, value: Any, message: str) -> None:
-    good = {"xyz": [[0, 0, 0], [1, 0, 0]], "radii": [1, 1], "parents": [-1, 0], "types": [1, 3]}
-    Tree(**{name: np.array(array) for name, array in good.items()})
+    pair: dict[str, Any] = {name: np.array(v) for name, v in PAIR.items()}
+    assert len(Tree(**pair)) == 2
     with pytest.raises(BadTree, match=message):
-        Tree(**{name: np.array(array) for name, array in (good | {field: value}).items()})
+        Tree(**(pair | {field: np.array(value)}))
 
 
 @pytest.mark.parametrize(
@@ -129,9 +135,9 @@ def test_what_is_no_tree_is_refused(field: str, value: Any, message: str) -> Non
     ],
 )
 def test_from_links_refuses_what_does_not_fit(field: str, value: Any) -> None:
-    good = {"xyz": [[0, 0, 0], [1, 0, 0]], "radii": [1, 1], "parents": [-1, 0], "types": [1, 3]}
+    assert len(Tree.from_links(**PAIR)) == 2
     with pytest.raises(BadTree):
-        Tree.from_links(**(good | {field: value}))
+        Tree.from_links(**(PAIR | {field: value}))
 
 
 def test_from_links_sorts_branch_by_branch() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from dineuro_bridge.errors import BadParameter, BadVolume, MissingDependency
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
-from dineuro_model.classical import enhance, to_probability
+from dineuro_model.classical import as_probability, enhance
 from dineuro_tracing.trace import TraceParameters, trace
 from numpy.typing import NDArray
 
@@ -36,7 +36,7 @@ class Request:
     """
 
     enhancer: Enhancer = "classical"
-    parameters: TraceParameters = TraceParameters()
+    parameters: TraceParameters = field(default_factory=TraceParameters)
     channel: int | None = None
     roi: Roi | None = None
     root: tuple[float, float, float] | None = None
@@ -116,7 +116,7 @@ def _enhanced(intensity: NDArray[Any], enhancer: Enhancer, scale: Spacing) -> ND
         raise MissingDependency(
             "this version comes without a trained network: use --enhancer classical"
         )
-    return enhance(intensity, scale) if enhancer == "classical" else to_probability(intensity)
+    return enhance(intensity, scale) if enhancer == "classical" else as_probability(intensity)
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:
@@ -158,11 +158,10 @@ def _in_micrometres(tree: Tree, spacing: Spacing) -> Tree:
 
 def _full_mask(mask: NDArray[np.bool_], region: Volume, volume: Volume) -> Volume:
     """The mask in the full volume, as uint8 0 and 255."""
-    full = np.zeros((1, *volume.shape), dtype=np.uint8)
-    low = np.array(region.origin) - np.array(volume.origin)
-    box = tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))
-    full[(0, *box)][mask] = 255
-    return Volume(full, volume.spacing, volume.origin, volume.row_order, volume.source)
+    full = np.zeros(volume.shape, dtype=np.uint8)
+    low = np.subtract(region.origin, volume.origin).tolist()
+    full[tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))][mask] = 255
+    return Volume(full[None], volume.spacing, volume.origin, volume.row_order, volume.source)
 
 
 def _input_warnings(volume: Volume, request: Request, intensity: NDArray[Any]) -> tuple[str, ...]:

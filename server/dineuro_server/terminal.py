@@ -40,6 +40,7 @@ class ProgressBar:
         self._bar.stop()
 
     def __call__(self, step: Progress) -> None:
+        """Draw how far a stage is."""
         self._bar.update(
             self._task,
             description=f"{self._name}: {step.stage}",

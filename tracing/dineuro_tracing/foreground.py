@@ -10,6 +10,7 @@ proportion to these voxels and not to the volume.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import edt
@@ -74,7 +75,7 @@ def find_foreground(
     wanted = inside >= max(1, int(threshold * WEAK_SHARE))
     wanted &= _distance(~strong, scale) <= gap / 2
     wanted |= strong
-    labels: NDArray[np.uint32] = cc3d.connected_components(wanted, connectivity=26)
+    labels: NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(wanted, connectivity=26)
     kept = _large_components(labels, strong, min_voxels)
     wanted &= kept[labels] >= 0
     index, coords = gather(wanted)
@@ -112,7 +113,7 @@ def _distance(mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> NDA
 
 
 def _large_components(
-    labels: NDArray[np.uint32], strong: NDArray[np.bool_], min_voxels: int
+    labels: NDArray[np.unsignedinteger[Any]], strong: NDArray[np.bool_], min_voxels: int
 ) -> NDArray[np.int32]:
     """A new number 0.. for each label with enough strong voxels, -1 for all others and for 0."""
     sizes = np.bincount(labels[strong], minlength=int(labels.max(initial=0)) + 1)

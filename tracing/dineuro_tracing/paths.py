@@ -57,7 +57,8 @@ def find_paths(
     scale = np.array(foreground.scale, dtype=np.float32)
     depth = np.maximum(foreground.depth, np.float32(_WEAK_DEPTH))
     speed = (foreground.probability / np.float32(255) * depth) ** np.float32(_PREFERENCE)
-    length, before, roots = _geodesic_trees(foreground, 1 / speed, root, scale)
+    slowness = np.asarray(1 / speed, dtype=np.float32)
+    length, before, roots = _geodesic_trees(foreground, slowness, root, scale)
     in_tree = np.zeros(len(foreground), dtype=np.bool_)
     in_tree[roots] = True
     covered = np.zeros(len(foreground), dtype=np.bool_)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from dineuro_bridge.errors import LimitExceeded
 from dineuro_bridge.tree import Tree
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
@@ -26,6 +27,10 @@ FAR = 2.0
 _PIECE = 2.0
 #: Pieces looked at for a point in the first round; each further round looks at four times as many.
 _FIRST_LOOK = 6
+#: Pairs of a point and a piece that are held in memory at a time.
+_AT_ONCE = 1_000_000
+#: A tree longer than this is no neuron in voxels, and its samples would not fit in memory.
+_LONGEST = 1e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,18 @@ class Scores:
 
 def score_trees(gold: Tree, test: Tree) -> Scores:
     """Compare a tree with its reference, both in the same coordinates (voxels)."""
+    for tree in (gold, test):
+        if tree.length > _LONGEST:
+            raise LimitExceeded(
+                f"tree: {tree.length:g} voxels long, over the limit of {_LONGEST:g}; "
+                "is a coordinate wrong, or the unit?"
+            )
     sizes = (gold.length, test.length, len(gold), len(test))
     if len(gold) == 0 or len(test) == 0:
         same = len(gold) == len(test)
-        nothing = 0.0 if same else None
-        matches = (Match(r, float(same), float(same), float(same)) for r in (2.0, 4.0))
-        return Scores(*(nothing,) * 5, *matches, *sizes, failed=not same)
+        none, share = (0.0, 1.0) if same else (None, 0.0)
+        at2, at4 = (Match(radius, share, share, share) for radius in (2.0, 4.0))
+        return Scores(none, none, none, none, none, at2, at4, *sizes, not same)
     misses = distances(edge_samples(gold), test)
     extras = distances(edge_samples(test), gold)
     far = [d[d >= FAR] for d in (misses, extras)]
@@ -87,7 +98,7 @@ def score_trees(gold: Tree, test: Tree) -> Scores:
         at2,
         at4,
         *sizes,
-        failed=False,
+        False,
     )
 
 
@@ -117,7 +128,7 @@ def edge_samples(tree: Tree) -> NDArray[np.float64]:
     count = (1.5 + np.linalg.norm(end - start, axis=1)).astype(np.int64)
     edge, place = _spread(count)
     share = place / np.maximum(count[edge] - 1, 1)
-    return start[edge] + share[:, None] * (end - start)[edge]
+    return np.asarray(start[edge] + share[:, None] * (end - start)[edge])
 
 
 def length_samples(tree: Tree) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,11 +155,14 @@ def distances(points: NDArray[np.float64], tree: Tree) -> NDArray[np.float64]:
     result = np.empty(len(points))
     left, look = np.arange(len(points)), min(_FIRST_LOOK, len(start))
     while len(left):
-        away, piece = midpoints.query(points[left], k=np.arange(1, look + 1), workers=-1)
-        nearest = _to_segments(points[left, None], start[piece], end[piece]).min(axis=1)
-        settled = (away[:, -1] >= nearest + half) | (look == len(start))
-        result[left[settled]] = nearest[settled]
-        left, look = left[~settled], min(4 * look, len(start))
+        unsettled = []
+        for some in np.array_split(left, -(-len(left) * look // _AT_ONCE)):
+            away, piece = midpoints.query(points[some], k=np.arange(1, look + 1), workers=-1)
+            nearest = _to_segments(points[some, None], start[piece], end[piece]).min(axis=1)
+            settled = (np.asarray(away)[:, -1] >= nearest + half) | (look == len(start))
+            result[some[settled]] = nearest[settled]
+            unsettled.append(some[~settled])
+        left, look = np.concatenate(unsettled), min(4 * look, len(start))
     return result
 
 

@@ -48,7 +48,8 @@ class Skeleton:
     def link_lengths(self, scale: tuple[float, float, float]) -> NDArray[np.float64]:
         """(N,) length of the link to the parent in finest voxels, 0 for roots."""
         above = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
-        return np.linalg.norm((self.points - self.points[above]) * np.array(scale), axis=1)
+        steps = (self.points - self.points[above]) * np.array(scale)
+        return np.asarray(np.linalg.norm(steps, axis=1))
 
     def keep(self, kept: NDArray[np.bool_]) -> Skeleton:
         """Only the points marked; one whose parent goes hangs on its nearest kept ancestor."""
@@ -89,4 +90,4 @@ class Skeleton:
 
     def tree_lengths(self, scale: tuple[float, float, float]) -> NDArray[np.float64]:
         """(T,) the length of each tree in finest voxels, by tree number."""
-        return np.bincount(self.tree_numbers(), weights=self.link_lengths(scale))
+        return np.asarray(np.bincount(self.tree_numbers(), self.link_lengths(scale)))

@@ -112,7 +112,9 @@ def trace(
     if foreground.n_components == 0:
         return _nothing()
     soma = find_soma(foreground) if root is None else None
-    voxel = _nearest_voxel(foreground, root) if root is not None else soma and soma.voxel
+    voxel = None if soma is None else soma.voxel
+    if root is not None:
+        voxel = _nearest_voxel(foreground, root)
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
     skeleton = join_gaps(paths.skeleton, probability, gap=parameters.gap, scale=scale)
     start = paths.root if paths.root is not None else _best_end(skeleton, scale)

@@ -6,7 +6,6 @@ strict: ids from 1, parents before children, single spaces, lines under Vaa3D's 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from dineuro_bridge.tree import Tree
 
 _COLUMNS = ("id", "type", "x", "y", "z", "radius", "parent")
 _ESWC_COLUMNS = ("seg_id", "level", "mode", "timestamp", "teraflyindex")
-_COMMENT_WIDTH = 900
+_COMMENT_WIDTH = 900  # bytes, for Vaa3D counts those
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +97,21 @@ def write_swc(path: Path | str, tree: Tree) -> None:
 
 def _wrapped(comment: str) -> list[str]:
     """A comment as lines that Vaa3D's reader can hold; what it holds cannot become a node."""
-    lines = comment.splitlines() or [""]
-    return [piece for line in lines for piece in textwrap.wrap(line, _COMMENT_WIDTH) or [""]]
+    clean = comment.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return [piece for line in clean.splitlines() or [""] for piece in _cut(line)]
+
+
+def _cut(line: str) -> list[str]:
+    """A line in pieces of at most `_COMMENT_WIDTH` bytes of UTF-8."""
+    pieces, size = [""], 0
+    for letter in line:
+        width = len(letter.encode())
+        if size + width > _COMMENT_WIDTH:
+            pieces.append("")
+            size = 0
+        pieces[-1] += letter
+        size += width
+    return pieces
 
 
 def _rows(path: Path | str) -> tuple[tuple[str, ...], list[int], list[list[str]]]:
@@ -110,13 +122,16 @@ def _rows(path: Path | str) -> tuple[tuple[str, ...], list[int], list[list[str]]
     comments: list[str] = []
     lines: list[int] = []
     rows: list[list[str]] = []
-    text = raw.decode("utf-8-sig", errors="replace")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         bare = line.strip()
         if bare.startswith("#"):
             comments.append(bare[1:].strip())
         elif bare:
-            words = bare.split("#", 1)[0].replace(",", " ").split()
+            words = _words(bare.split("#", 1)[0])
             if len(words) < len(_COLUMNS):
                 raise BadTree(
                     f"{path}: line {number} has {len(words)} columns; SWC has 7: "
@@ -126,6 +141,13 @@ def _rows(path: Path | str) -> tuple[tuple[str, ...], list[int], list[list[str]]
             rows.append(words)
     header = "n type x y z radius parent"
     return tuple(c for c in comments if c != header), lines, rows
+
+
+def _words(line: str) -> list[str]:
+    """A node's words; commas part them only where there are enough, for 1,5 may be a decimal."""
+    if line.count(",") < len(_COLUMNS) - 1:
+        return line.split()
+    return [word.strip() for word in line.split(",")]
 
 
 def _tree(

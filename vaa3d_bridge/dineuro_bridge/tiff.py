@@ -61,7 +61,8 @@ def read(path: Path | str, max_bytes: int, row_order: RowOrder) -> Volume:
         mapped = series.dataoffset is not None and series.dtype.kind != "b" and _plain(series)
         if mapped:
             stored = np.dtype(file.byteorder + series.dtype.char)
-            raw: NDArray[Any] = np.memmap(path, stored, "r", series.dataoffset, series.shape)
+            offset = series.dataoffset or 0
+            raw: NDArray[Any] = np.memmap(path, stored, "r", offset, series.shape)
         else:
             raw = series.asarray()
         if raw.dtype == np.bool_:
@@ -154,7 +155,7 @@ def _header(path: Path | str, file: tifffile.TiffFile) -> Header:
         raise BadVolume(
             f"{path}: is a colour picture (RGB or palette): save the neuron's channel as grayscale"
         )
-    if series.dtype is None or series.dtype.char not in _READABLE:
+    if series.dtype.char not in _READABLE:
         raise UnsupportedFormat(f"{path}: {series.dtype} samples are not read")
     _check_axes(path, series)
     channels, depth, height, width = _czyx_shape(series)
@@ -172,7 +173,7 @@ def _header(path: Path | str, file: tifffile.TiffFile) -> Header:
             "pages": str(len(file.pages)),
         },
     )
-    _check_extent(path, series, header)
+    _check_extent(path, series, header, file.filehandle.size)
     return header
 
 
@@ -187,9 +188,10 @@ def _check_axes(path: Path | str, series: tifffile.TiffPageSeries) -> None:
             raise BadVolume(f"{path}: an axis {axis!r} of {length}: save one volume as Z, Y, X")
 
 
-def _check_extent(path: Path | str, series: tifffile.TiffPageSeries, header: Header) -> None:
+def _check_extent(
+    path: Path | str, series: tifffile.TiffPageSeries, header: Header, end: int
+) -> None:
     """Refuse pages whose data lies outside the file, before anything is decoded."""
-    end = series.parent.filehandle.size
     plain = _plain(series)
     if series.dataoffset is not None and plain:
         last = series.dataoffset + series.size * series.dtype.itemsize

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dineuro_bridge.errors import BadTree
 
+#: Coordinates and radii stay below this, so that they can be written and read as decimals.
+LARGEST = 2.0**53
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
@@ -36,15 +39,11 @@ class Tree:
             self._freeze(name, np.array(getattr(self, name), dtype=dtype))
         for name in ("parents", "types"):
             self._freeze(name, np.array(getattr(self, name), dtype=np.int64))
-        n = len(self.parents)
-        if self.xyz.shape != (n, 3) or self.radii.shape != (n,) or self.types.shape != (n,):
-            raise BadTree(
-                f"tree: {n} parents, but xyz {self.xyz.shape}, radii {self.radii.shape} and "
-                f"types {self.types.shape}"
-            )
-        if not (np.isfinite(self.xyz).all() and np.isfinite(self.radii).all()):
-            raise BadTree("tree: a coordinate or a radius is not a finite number")
-        if (self.parents >= np.arange(n)).any() or (self.parents < -1).any():
+        check_shapes(self.xyz, self.radii, self.parents, self.types)
+        numbers = np.column_stack([self.xyz, self.radii])
+        if not (np.abs(numbers) < LARGEST).all():  # false for NaN too
+            raise BadTree("tree: a coordinate or a radius is not a finite number below 2**53")
+        if (self.parents >= np.arange(len(self))).any() or (self.parents < -1).any():
             raise BadTree("tree: a parent does not come before its child")
 
     def _freeze(self, name: str, array: NDArray[np.generic]) -> None:
@@ -72,17 +71,15 @@ class Tree:
             BadTree: a cycle, or a parent that is no node.
         """
         linked = np.array(parents, dtype=np.int64)
+        nodes = np.array(xyz, dtype=np.float64)
+        nodes = nodes.reshape(0, 3) if nodes.size == 0 else nodes
+        sizes, kinds = np.array(radii, dtype=np.float64), np.array(types, dtype=np.int64)
+        check_shapes(nodes, sizes, linked, kinds)
         order = depth_first_order(linked)
         place = np.empty(len(order) + 1, dtype=np.int64)
         place[order] = np.arange(len(order))
         place[-1] = -1  # where parent -1 points
-        return cls(
-            np.array(xyz, dtype=np.float64).reshape(-1, 3)[order],
-            np.array(radii, dtype=np.float64)[order],
-            place[linked[order]],
-            np.array(types, dtype=np.int64)[order],
-            comments,
-        )
+        return cls(nodes[order], sizes[order], place[linked[order]], kinds[order], comments)
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -116,7 +113,7 @@ class Tree:
     def link_lengths(self) -> NDArray[np.float64]:
         """(N,) distance of each node to its parent, 0 for roots."""
         above = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
-        return np.linalg.norm(self.xyz - self.xyz[above], axis=1)
+        return np.asarray(np.linalg.norm(self.xyz - self.xyz[above], axis=1))
 
     @property
     def length(self) -> float:
@@ -135,12 +132,26 @@ class Tree:
         """
         factors = np.asarray(by, dtype=np.float64)
         return replace(
-            self, xyz=self.xyz * factors, radii=self.radii * float(np.cbrt(np.prod(factors)))
+            self, xyz=self.xyz * factors, radii=self.radii * float(np.cbrt(abs(np.prod(factors))))
         )
 
     def with_comments(self, comments: tuple[str, ...]) -> Tree:
         """The same nodes under other comments."""
         return replace(self, comments=comments)
+
+
+def check_shapes(
+    xyz: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    parents: NDArray[np.int64],
+    types: NDArray[np.int64],
+) -> None:
+    """Raise `BadTree` unless the arrays describe the same number of nodes."""
+    n = parents.size
+    if parents.shape != (n,) or xyz.shape != (n, 3) or radii.shape != (n,) or types.shape != (n,):
+        raise BadTree(
+            f"tree: {n} parents, but xyz {xyz.shape}, radii {radii.shape} and types {types.shape}"
+        )
 
 
 def depth_first_order(parents: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -191,4 +202,4 @@ def _levels(parents: NDArray[np.int64]) -> NDArray[np.int64]:
         if (parents[ancestor] < 0).all():
             return level
         level, ancestor = level + level[ancestor], ancestor[ancestor]
-    raise BadTree(f"tree: a cycle through node {int(np.flatnonzero(parents[ancestor] >= 0)[0])}")
+    raise BadTree(f"tree: a cycle through node {int(ancestor[parents[ancestor] >= 0].min())}")

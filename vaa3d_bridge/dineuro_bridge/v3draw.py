@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,11 @@ from dineuro_bridge.volume import Header, Volume
 
 MAGIC = b"raw_image_stack_by_hpeng"
 MAGIC5 = b"raw5image_stack_by_hpeng"
-SAMPLES = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.float32)}
+SAMPLES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype(np.uint16),
+    4: np.dtype(np.float32),
+}
 HEADER_BYTES = 43
 _CHUNK = 2**25
 
@@ -95,14 +99,14 @@ def header_bytes(magic: bytes, volume: Volume, path: Path | str) -> bytes:
     return magic + b"L" + codes[0].to_bytes(2, "little") + dims
 
 
-def parse_fields(path: Path | str, start: bytes) -> tuple[str, int]:
+def parse_fields(path: Path | str, start: bytes) -> tuple[Literal["<", ">"], int]:
     """Byte order and sample code of a header that both Vaa3D formats share."""
     if len(start) < HEADER_BYTES - 8:
         raise BadFile(f"{path}: truncated: {len(start)} bytes are less than a header")
     mark = start[24:25]
     if mark not in (b"L", b"B"):
         raise BadFile(f"{path}: byte 24 is {mark!r}; L or B (the byte order) must stand there")
-    order = "<" if mark == b"L" else ">"
+    order: Literal["<", ">"] = "<" if mark == b"L" else ">"
     return order, int(np.frombuffer(start, order + "i2", 1, 25)[0])
 
 

@@ -112,7 +112,7 @@ class Volume:
             raise BadParameter(
                 f"{self.source}: has no channel {number}; it has {self.n_channels}, counted from 1"
             )
-        return self.voxels[number - 1]
+        return np.asarray(self.voxels[number - 1])
 
     def cropped(self, roi: Roi) -> Volume:
         """The voxels of a half-open box x0, y0, z0, x1, y1, z1; a view, its origin remembered.
