@@ -8,6 +8,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike, NDArray
+
 from dineuro_bridge.errors import LimitExceeded
 from dineuro_bridge.tree import Tree
 from dineuro_tracing.scores import (
@@ -17,9 +21,6 @@ from dineuro_tracing.scores import (
     length_samples,
     score_trees,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import ArrayLike, NDArray
 
 
 def chain(points: ArrayLike) -> Tree:

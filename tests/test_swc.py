@@ -7,11 +7,12 @@ from pathlib import Path
 import morphio
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dineuro_bridge.errors import BadFile, BadInput, BadTree, FileAccess
 from dineuro_bridge.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.tree import Tree
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SOMA = "1 1 0 0 0 1 -1\n"
 VAA3D_LINE = 999

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dineuro_bridge.errors import BadTree
-from dineuro_bridge.tree import Tree, depth_first_order
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from dineuro_bridge.errors import BadTree
+from dineuro_bridge.tree import Tree, depth_first_order
 
 #       0 soma ─ 1 ─ 2 fork ─ 3 tip
 #                     └ 4 ─ 5 tip        6 a lone node, 7 ─ 8 a second tree

@@ -18,7 +18,6 @@ from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.swc import write_swc
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import RowOrder, Volume
-
 from dineuro_server.pipeline import Request, Result, reconstruct
 from dineuro_server.preview import write_preview
 
@@ -155,7 +154,7 @@ def run_one(
     digest = sha256_of(path)
     for place in asdict(outputs).values():
         if place is not None:
-            _make_folder(place.parent)
+            make_folder(place.parent)
     tree = result.tree.with_comments(_comments(path, digest, volume, request, result))
     if outputs.swc is not None:
         write_swc(outputs.swc, tree)
@@ -183,7 +182,8 @@ def sha256_of(path: Path) -> str:
         raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if they are missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
 from dineuro_bridge.errors import BadFile, DineuroError, LimitExceeded, MissingDependency
 from dineuro_bridge.volume import RowOrder
-
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def trace_command(
     ] = 128,
     min_length: Annotated[
         float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")
-    ] = 8.0,
-    gap: Annotated[float, typer.Option(min=0, help="Widest gap that is joined (voxels).")] = 10.0,
+    ] = 5.0,
+    gap: Annotated[float, typer.Option(min=0, help="Widest gap that is joined (voxels).")] = 15.0,
     trees: Annotated[
         Literal["one", "all"], typer.Option(help="The tree of the root alone, or every piece.")
     ] = "one",
@@ -167,10 +167,9 @@ def trace_command(
     if marker is not None and root is not None:
         raise typer.BadParameter("--marker and --root both name the root: give one")
     _needs_server("tracing")
-    from dineuro_tracing.trace import TraceParameters
-
     from dineuro_server.batch import Reading, find_inputs, plan_outputs
     from dineuro_server.pipeline import Request
+    from dineuro_tracing.trace import TraceParameters
 
     paths = find_inputs(inputs)
     to_stdout = output == Path("-")

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from dineuro_bridge.errors import BadParameter, BadVolume, MissingDependency
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
 from dineuro_model.classical import as_probability, enhance
-from dineuro_tracing.trace import TraceParameters, trace
-from numpy.typing import NDArray
-
 from dineuro_server.report import Report, make_report
+from dineuro_tracing.trace import TraceParameters, trace
 
 Enhancer = Literal["dineuro", "classical", "none"]
 Units = Literal["voxel", "um"]

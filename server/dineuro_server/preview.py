@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dineuro_bridge.files import atomic_output
-from dineuro_bridge.tree import Tree
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from dineuro_bridge.files import atomic_output
+from dineuro_bridge.tree import Tree
 
 #: The longer side of the picture is at most this many pixels, and a voxel at most this many.
 _MAX_SIDE, _MAX_ZOOM = 1600, 4

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from dineuro_tracing.scores import length_samples
-from dineuro_tracing.trace import Trace
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
+
+from dineuro_tracing.scores import length_samples
+from dineuro_tracing.trace import Trace
 
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
-from dineuro_bridge.progress import Progress
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
+
+from dineuro_bridge.progress import Progress
 
 
 class ProgressBar:

@@ -2,7 +2,6 @@
 
 from dineuro_bridge.swc import read_eswc, read_swc, write_swc
 from dineuro_bridge.tree import Tree
-
 from dineuro_tracing.scores import Scores, score_trees
 from dineuro_tracing.trace import Trace, TraceParameters, trace
 

@@ -69,6 +69,8 @@ def find_foreground(
     further from both its ends. Returns an empty `Foreground` where nothing is left.
     """
     box = _bounding_box(probability >= threshold, margin=int(gap / 2) + 1)
+    if box is None:
+        return _nothing(scale)
     inside = probability[box]
     strong = inside >= threshold
     depth = _distance(strong, scale)
@@ -94,22 +96,42 @@ def find_foreground(
     )
 
 
-def _bounding_box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice]:
-    """The smallest box around the true voxels, widened by `margin` within the volume."""
+def _nothing(scale: tuple[float, float, float]) -> Foreground:
+    """The foreground of an empty volume."""
+    index, coords = gather(np.zeros((0, 0, 0), dtype=np.bool_))
+    return Foreground(
+        origin=np.zeros(3, dtype=np.int64),
+        index=index,
+        coords=coords,
+        probability=np.zeros(0, dtype=np.uint8),
+        strong=np.zeros(0, dtype=np.bool_),
+        depth=np.zeros(0, dtype=np.float32),
+        component=np.zeros(0, dtype=np.int32),
+        n_components=0,
+        scale=scale,
+    )
+
+
+def _bounding_box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice] | None:
+    """The smallest box around the true voxels, widened within the volume; None around none."""
     spans = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         hit = np.flatnonzero(mask.any(axis=others))
         if len(hit) == 0:
-            return (slice(0, 0), slice(0, 0), slice(0, 0))
+            return None
         spans.append(slice(max(0, hit[0] - margin), min(mask.shape[axis], hit[-1] + 1 + margin)))
     return (spans[0], spans[1], spans[2])
 
 
 def _distance(mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Distance of every true voxel to the nearest false one; the volume's border is no end."""
+    """Distance of every true voxel to the nearest false one; the volume's border is no end.
+
+    Where nothing is false, the distance is that across the volume.
+    """
     distance: NDArray[np.float32] = edt.edt(mask, anisotropy=scale, black_border=False)
-    return distance
+    across = max(n * step for n, step in zip(mask.shape, scale, strict=True))
+    return np.minimum(distance, np.float32(across), out=distance)
 
 
 def _large_components(

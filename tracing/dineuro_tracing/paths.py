@@ -11,16 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dineuro_bridge.progress import Progress, ProgressCallback
 from numpy.typing import NDArray
 
+from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.kernels import geodesic, grow_paths
 from dineuro_tracing.skeleton import Skeleton
 
 #: A path explains all within this many depths and voxels of it.
 _REACH_SHARE = 1.5
-_REACH = 2.0
+_REACH = 1.5
 #: Depth of a weak voxel: less than that of the thinnest strong one, which is 1.
 _WEAK_DEPTH = 0.5
 #: How steeply a path prefers depth and brightness: speed = (probability * depth) ** this.

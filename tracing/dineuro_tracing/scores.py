@@ -16,10 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dineuro_bridge.errors import LimitExceeded
-from dineuro_bridge.tree import Tree
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
+
+from dineuro_bridge.errors import LimitExceeded
+from dineuro_bridge.tree import Tree
 
 #: From this distance on a point counts as different (Vaa3D's default, voxels).
 FAR = 2.0

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree, depth_first_order
-from numpy.typing import NDArray
-
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
 from dineuro_tracing.paths import find_paths
@@ -47,8 +47,8 @@ class TraceParameters:
     """
 
     threshold: int = 128
-    min_length: float = 8.0
-    gap: float = 10.0
+    min_length: float = 5.0
+    gap: float = 15.0
     trees: Literal["one", "all"] = "one"
     step: float = 2.0
 

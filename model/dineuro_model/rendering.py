@@ -1,0 +1,242 @@
+"""From a tree to the stack that a microscope would have made of it, with the truth beside it.
+
+fluorophore   tapered tubes and the soma, dimmer with distance, beaded, with gaps; other neurites'
+              fragments and puncta as well, which are not in the truth
+optics        an anisotropic Gaussian point spread
+tissue        a background that is uneven, and haze
+camera        photons (Poisson), read noise (Gaussian), saturation, 8 or 16 bits
+mask          on request, all far from the neuron set to zero, as published stacks often are
+
+The contrast is set where it counts: at the centre lines of the finished stack, in units of the
+background's noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.tree import Tree
+
+#: Distance of the balls that a tube is painted with (voxels).
+_STEP = 0.5
+#: A truth this thin is still a connected line.
+_THINNEST = 0.87
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """How the stack looks.
+
+    Attributes:
+        contrast: median signal of the centre lines over the background, in units of its noise.
+        photons: mean photons of the background in a voxel; fewer are noisier.
+        read_noise: the camera's, in photons.
+        point_spread: (z, y, x) standard deviations in voxels.
+        unevenness: share by which the background varies over the stack.
+        haze: brightness of diffuse light near the neuron, as a share of the median signal.
+        beading: share by which brightness and width vary along a branch.
+        gaps: gaps for every 100 voxels of length; each is 2 to 8 voxels long.
+        puncta: bright specks for every million voxels.
+        masked: whether what is far from the neuron is exactly 0.
+        dtype: "uint8" or "uint16".
+    """
+
+    contrast: float = 20.0
+    photons: float = 20.0
+    read_noise: float = 1.0
+    point_spread: tuple[float, float, float] = (1.0, 0.6, 0.6)
+    unevenness: float = 0.0
+    haze: float = 0.0
+    beading: float = 0.2
+    gaps: float = 0.0
+    puncta: float = 0.0
+    masked: bool = False
+    dtype: Literal["uint8", "uint16"] = "uint8"
+
+    def __post_init__(self) -> None:
+        if self.contrast <= 0 or self.photons <= 0:
+            raise BadParameter(f"rendering {self}: contrast and photons must be positive")
+        rest = (
+            self.read_noise, self.unevenness, self.haze, self.beading, self.gaps, self.puncta,
+            *self.point_spread,
+        )  # fmt: skip
+        if min(rest) < 0:
+            raise BadParameter(f"rendering {self}: nothing may be negative")
+        if self.dtype not in ("uint8", "uint16"):
+            raise BadParameter(f"rendering: dtype {self.dtype!r} is not uint8 or uint16")
+
+    @classmethod
+    def clean(cls) -> RenderSettings:
+        """What a threshold can do."""
+        return cls()
+
+    @classmethod
+    def medium(cls) -> RenderSettings:
+        """What an eye sees and a plain threshold does not: four times the noise, uneven."""
+        return cls(contrast=4.0, unevenness=0.4, haze=0.1, beading=0.3, gaps=0.3, puncta=20)
+
+    @classmethod
+    def hard(cls) -> RenderSettings:
+        """Signal about the noise, gaps, specks: only context helps."""
+        return cls(
+            contrast=1.3, unevenness=0.5, haze=0.15, beading=0.4, gaps=1.0, puncta=40,
+            point_spread=(1.5, 0.8, 0.8),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """A stack and its truth.
+
+    Attributes:
+        voxels: (Z, Y, X) uint8 or uint16.
+        mask: (Z, Y, X) bool, within the tree's radii; gaps count as neurite.
+        tree: what was rendered.
+    """
+
+    voxels: NDArray[Any]
+    mask: NDArray[np.bool_]
+    tree: Tree
+
+
+def render(
+    tree: Tree,
+    shape: tuple[int, int, int],
+    rng: np.random.Generator,
+    settings: RenderSettings | None = None,
+    *,
+    distractors: Sequence[Tree] = (),
+) -> Rendering:
+    """Render a tree (voxels) into a stack (Z, Y, X). The generator decides all that is random.
+
+    Raises:
+        BadParameter: the tree is empty.
+    """
+    how = settings or RenderSettings()
+    if len(tree) == 0:
+        raise BadParameter("rendering: the tree is empty")
+    signal = np.zeros(shape, dtype=np.float32)
+    balls = _balls(tree)
+    _paint(signal, balls, _brightness(tree, balls, how, rng))
+    mask = np.zeros(shape, dtype=np.float32)
+    truth = balls.copy()
+    truth[:, 3] = np.maximum(truth[:, 3], _THINNEST) - 0.5  # a ball's soft edge is a voxel wide
+    _paint(mask, truth, np.ones(len(balls), dtype=np.float32))
+    for other in distractors:
+        beside = _balls(other)
+        _paint(signal, beside, _brightness(other, beside, how, rng))
+    _add_puncta(signal, how, rng)
+    light = ndimage.gaussian_filter(signal, how.point_spread)
+    level = _on_lines(light, tree)
+    if how.haze:
+        light += how.haze * ndimage.gaussian_filter(light, 12) * (level / _peak_of_haze(light, 12))
+    noise = np.sqrt(how.photons + how.read_noise**2)
+    light *= how.contrast * noise / level
+    light += how.photons * _uneven(shape, how.unevenness, rng)
+    voxels = _camera(light, how, rng)
+    if how.masked:
+        far = ndimage.distance_transform_edt(mask == 0) > 8
+        voxels[far] = 0
+    return Rendering(voxels, mask > 0, tree)
+
+
+def _balls(tree: Tree) -> NDArray[np.float32]:
+    """(M, 5): z, y, x, radius and node of balls along every link, and one for each root."""
+    child = np.flatnonzero(tree.parents >= 0)
+    above = tree.parents[child]
+    # A soma's radius is not that of the neurite which leaves it.
+    from_soma = (tree.types[above] == 1) & (tree.types[child] != 1)
+    start_radius = np.where(from_soma, tree.radii[child], tree.radii[above])
+    count = np.ceil(tree.link_lengths[child] / _STEP).astype(np.int64) + 1
+    link = np.repeat(np.arange(len(child)), count)
+    rank = np.arange(len(link)) - np.repeat(np.cumsum(count) - count, count)
+    share = (rank / np.maximum(count[link] - 1, 1))[:, None]
+    places = tree.xyz[above[link]] * (1 - share) + tree.xyz[child[link]] * share
+    radius = start_radius[link] * (1 - share[:, 0]) + tree.radii[child[link]] * share[:, 0]
+    along = np.column_stack([places[:, ::-1], radius, child[link]])
+    roots = tree.roots
+    ends = np.column_stack([tree.xyz[roots, ::-1], tree.radii[roots], roots])
+    return np.concatenate([along, ends]).astype(np.float32)
+
+
+def _brightness(
+    tree: Tree, balls: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """(M,) of each ball: varying along the branch, a little dimmer with distance, with gaps."""
+    n = len(tree)
+    wave = ndimage.gaussian_filter1d(rng.normal(size=n), 2.0, mode="wrap") * 2.6
+    bright = np.clip(1 + how.beading * wave, 0.3, 2.0)
+    reach = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
+    bright *= 1 - 0.4 * reach / max(float(reach.max()), 1.0)
+    bright[tree.types == 1] = 1.5
+    for _ in range(rng.poisson(how.gaps * tree.length / 100)):
+        first = int(rng.integers(n))
+        bright[first : first + int(rng.integers(2, 9))] *= rng.uniform(0, 0.15)
+    return np.asarray(bright[balls[:, 4].astype(np.int64)], dtype=np.float32)
+
+
+@njit(cache=True)
+def _paint(
+    volume: NDArray[np.float32], balls: NDArray[np.float32], bright: NDArray[np.float32]
+) -> None:
+    """Raise the volume to each ball's brightness, over a soft edge one voxel wide."""
+    depth, height, width = volume.shape
+    for b in range(len(balls)):
+        z, y, x, radius = balls[b, 0], balls[b, 1], balls[b, 2], balls[b, 3]
+        reach = radius + 1
+        for i in range(max(0, int(np.ceil(z - reach))), min(depth, int(z + reach) + 1)):
+            for j in range(max(0, int(np.ceil(y - reach))), min(height, int(y + reach) + 1)):
+                for k in range(max(0, int(np.ceil(x - reach))), min(width, int(x + reach) + 1)):
+                    away = np.sqrt((i - z) ** 2 + (j - y) ** 2 + (k - x) ** 2)
+                    value = bright[b] * min(np.float32(1), np.float32(radius + 0.5 - away))
+                    if value > volume[i, j, k]:
+                        volume[i, j, k] = value
+
+
+def _add_puncta(signal: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator) -> None:
+    """Specks of one to two voxels' radius, as bright as the neurites."""
+    count = rng.poisson(how.puncta * signal.size / 1e6)
+    places = rng.uniform(0, 1, (count, 3)) * np.array(signal.shape)
+    radii = rng.uniform(0.5, 2.0, (count, 1))
+    specks = np.column_stack([places, radii, np.zeros(count)]).astype(np.float32)
+    _paint(signal, specks, rng.uniform(0.5, 1.5, count).astype(np.float32))
+
+
+def _on_lines(light: NDArray[np.float32], tree: Tree) -> float:
+    """The median light on the tree's nodes, its somata left out where there is more."""
+    nodes = tree.xyz[tree.types != 1] if (tree.types != 1).any() else tree.xyz
+    at = np.clip(np.rint(nodes[:, ::-1]).astype(np.int64), 0, np.array(light.shape) - 1)
+    return max(float(np.median(light[tuple(at.T)])), 1e-6)
+
+
+def _peak_of_haze(light: NDArray[np.float32], width: float) -> float:
+    return max(float(ndimage.gaussian_filter(light, width).max()), 1e-6)
+
+
+def _uneven(
+    shape: tuple[int, int, int], share: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A smooth field around 1 that varies by the share."""
+    coarse = rng.normal(size=(4, 4, 4))
+    field = ndimage.zoom(coarse, [n / 4 for n in shape], order=1, grid_mode=True, mode="nearest")
+    field = field[tuple(slice(n) for n in shape)]
+    return np.asarray(np.clip(1 + share * field / 2, 0.2, None), dtype=np.float32)
+
+
+def _camera(
+    light: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator
+) -> NDArray[Any]:
+    """Photons counted, read out, and cut to the sample type; the brightest 0.05 % saturate."""
+    counts = rng.poisson(np.maximum(light, 0)) + rng.normal(0, how.read_noise, light.shape)
+    most = np.iinfo(how.dtype).max
+    top = float(np.percentile(counts, 99.95))
+    gain = most / max(top, 4 * how.photons)
+    return np.clip(np.rint(counts * gain), 0, most).astype(how.dtype)

@@ -1,0 +1,261 @@
+"""The tracer on shapes whose tree is known, and what always holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dineuro_bridge.errors import BadParameter, Cancelled
+from dineuro_bridge.progress import Progress
+from dineuro_bridge.swc import swc_text
+from dineuro_bridge.tree import Tree
+from dineuro_tracing.scores import score_trees
+from dineuro_tracing.trace import Trace, TraceParameters, trace
+
+from .shapes import chain, line, paint
+
+SHAPE = (40, 60, 100)
+Y_ARMS = [
+    line((10, 30, 20), (50, 30, 20)),
+    line((50, 30, 20), (88, 48, 30)),
+    line((50, 30, 20), (88, 10, 10)),
+]
+
+
+def holds_always(result: Trace, shape: tuple[int, int, int]) -> None:
+    """One root a tree, parents first (the Tree type checks that), all nodes inside, sane radii."""
+    tree = result.tree
+    assert len(result.joined) == len(result.probability) == len(tree)
+    if len(tree):
+        assert (tree.xyz >= 0).all()
+        assert (tree.xyz <= np.array(shape[::-1]) - 1).all()
+        assert (tree.radii > 0).all()
+
+
+def test_a_straight_line_comes_back_centred_and_whole() -> None:
+    path = line((8, 30, 20), (92, 30, 20))
+    result = trace(paint([path], SHAPE))
+    holds_always(result, SHAPE)
+    scores = score_trees(chain(path), result.tree)
+    assert result.tree.n_trees == 1
+    assert len(result.tree.forks) == 0
+    assert scores.esa is not None
+    assert scores.esa < 0.5
+    assert scores.at2.f1 > 0.97
+    assert np.median(result.tree.radii) == pytest.approx(2.0, abs=0.6)
+    assert not result.joined.any()
+
+
+def test_a_y_has_one_fork_where_the_arms_meet() -> None:
+    tree = trace(paint(Y_ARMS, SHAPE)).tree
+    assert len(tree.forks) == 1
+    assert tree.n_trees == 1
+    # The root is an end, so of three ends two are tips.
+    assert len(tree.tips) == 2
+    assert np.linalg.norm(tree.xyz[tree.forks[0]] - (50, 30, 20)) < 4
+
+
+def test_a_helix_is_followed_round_its_turns() -> None:
+    t = np.linspace(0, 6 * np.pi, 1200)
+    path = np.column_stack([50 + 18 * np.cos(t), 30 + 18 * np.sin(t), 5 + 30 * t / t[-1]])
+    result = trace(paint([path], SHAPE, radius=1.5))
+    scores = score_trees(chain(path), result.tree)
+    assert scores.at2.f1 > 0.97
+    assert len(result.tree.forks) == 0
+
+
+def test_a_ring_is_opened_into_a_tree() -> None:
+    t = np.linspace(0, 2 * np.pi, 600)
+    path = np.column_stack([50 + 20 * np.cos(t), 30 + 20 * np.sin(t), np.full(600, 20.0)])
+    result = trace(paint([path], SHAPE))
+    holds_always(result, SHAPE)
+    assert result.tree.n_trees == 1
+    assert score_trees(chain(path), result.tree).at2.recall > 0.9
+
+
+def test_a_grid_of_crossings_is_covered_without_cycles() -> None:
+    rows = [line((10, y, 20), (90, y, 20)) for y in (10, 30, 50)]
+    columns = [line((x, 8, 20), (x, 52, 20)) for x in (20, 50, 80)]
+    result = trace(paint(rows + columns, SHAPE))
+    assert result.tree.n_trees == 1
+    covered = sum(
+        score_trees(chain(path), result.tree).at2.recall * len(path) for path in rows + columns
+    ) / sum(map(len, rows + columns))
+    assert covered > 0.9
+
+
+def test_a_soma_with_arms_is_found_and_drawn_together() -> None:
+    center = np.array([50.0, 30.0, 20.0])
+    volume = np.maximum(paint(Y_ARMS, SHAPE, 1.5), paint([center[None]], SHAPE, 8.0))
+    result = trace(volume)
+    assert result.root_kind == "soma"
+    assert result.tree.types[0] == 1
+    assert np.linalg.norm(result.tree.xyz[0] - center) <= 2
+    assert result.soma_radius == pytest.approx(8, abs=1.5)
+    # No node but the root lies in the soma; three branches leave it.
+    assert (np.linalg.norm(result.tree.xyz[1:] - center, axis=1) > 6).all()
+    assert result.tree.n_children[0] == 3
+
+
+def test_a_ball_alone_is_a_soma_and_nothing_else() -> None:
+    result = trace(paint([np.array([[50.0, 30.0, 20.0]])], SHAPE, 9.0))
+    assert len(result.tree) == 1
+    assert result.root_kind == "soma"
+
+
+def test_a_marker_is_the_root() -> None:
+    result = trace(paint(Y_ARMS, SHAPE), root=(88, 48, 30))
+    assert result.root_kind == "marker"
+    assert np.linalg.norm(result.tree.xyz[0] - (88, 48, 30)) < 3
+    assert len(result.tree.tips) == 2
+
+
+def test_a_marker_far_from_everything_is_refused_with_the_distance() -> None:
+    with pytest.raises(BadParameter, match=r"root \(5, 55, 0\): the nearest foreground is \d+ vox"):
+        trace(paint([line((60, 10, 20), (92, 10, 20))], SHAPE), root=(5, 55, 0))
+
+
+@pytest.mark.parametrize("hole", [3, 8])
+def test_a_gap_is_joined_and_known_as_joined(hole: int) -> None:
+    pieces = [line((8, 30, 20), (46, 30, 20)), line((50 + hole, 30, 20), (92, 30, 20))]
+    result = trace(paint(pieces, SHAPE))
+    assert result.tree.n_trees == 1
+    assert result.tree.length > 78
+    crossing = result.tree.xyz[result.joined, 0]
+    assert result.joined.any()
+    assert ((crossing > 44) & (crossing < 56 + hole)).all()
+
+
+def test_a_gap_wider_than_allowed_stays_open() -> None:
+    pieces = [line((8, 30, 20), (40, 30, 20)), line((64, 30, 20), (92, 30, 20))]
+    one = trace(paint(pieces, SHAPE))
+    assert one.tree.n_trees == 1
+    assert not one.joined.any()
+    assert one.tree.xyz[:, 0].max() < 44  # the longer piece alone
+    both = trace(paint(pieces, SHAPE), TraceParameters(trees="all"))
+    assert both.tree.n_trees == 2
+
+
+def test_a_tip_is_not_joined_to_a_neurite_beside_it() -> None:
+    parallel = [line((8, 20, 20), (60, 20, 20)), line((30, 28, 20), (92, 28, 20))]
+    result = trace(paint(parallel, SHAPE, 1.5), TraceParameters(trees="all"))
+    assert result.tree.n_trees == 2
+
+
+def test_a_short_bump_is_no_branch_and_a_long_one_is() -> None:
+    trunk = line((8, 30, 20), (92, 30, 20))
+    bump, branch = line((50, 30, 20), (50, 36, 20)), line((50, 30, 20), (50, 52, 20))
+    assert len(trace(paint([trunk, bump], SHAPE)).tree.forks) == 0
+    assert len(trace(paint([trunk, branch], SHAPE)).tree.forks) == 1
+
+
+def test_weak_voxels_carry_a_path_but_start_none() -> None:
+    volume = paint([line((8, 30, 20), (92, 30, 20))], SHAPE)
+    volume[:, :, 44:56] = np.where(volume[:, :, 44:56] > 0, 60, 0)
+    volume[volume == 0] = 0
+    haze = paint([line((50, 45, 20), (50, 55, 20))], SHAPE)
+    volume = np.where((haze > 0) & (volume == 0), 60, volume).astype(np.uint8)
+    result = trace(volume)
+    assert result.tree.length > 80
+    assert result.joined.any()
+    assert result.tree.xyz[:, 1].max() < 35
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_empty_and_a_full_volume_do_no_harm(value: int) -> None:
+    result = trace(np.full((20, 20, 20), value, dtype=np.uint8))
+    holds_always(result, (20, 20, 20))
+    if value == 0:
+        assert len(result.tree) == 0
+        assert result.root_kind == "none"
+
+
+def test_one_voxel_is_noise() -> None:
+    volume = np.zeros((9, 9, 9), dtype=np.uint8)
+    volume[4, 4, 4] = 255
+    assert len(trace(volume).tree) == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_one_voxel_thin(axis: int) -> None:
+    volume = np.zeros((30, 30, 30), dtype=np.uint8)
+    volume[15, 15, 3:27] = 255
+    volume[15, 3:27, 15] = 255
+    volume = np.moveaxis(volume, 0, axis)
+    where = [slice(None)] * 3
+    where[axis] = slice(15, 16)
+    thin = np.ascontiguousarray(volume[tuple(where)])
+    result = trace(thin)
+    holds_always(result, thin.shape)
+    assert result.tree.length == pytest.approx(46, abs=4)
+
+
+def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
+    """A line along z through 20 slices, each 3 finest voxels thick, is 57 finest voxels long."""
+    volume = np.zeros((24, 30, 30), dtype=np.uint8)
+    volume[2:22, 13:16, 13:16] = 255
+    result = trace(volume, TraceParameters(min_length=30), scale=(3.0, 1.0, 1.0))
+    assert result.tree.length == pytest.approx(19, abs=1)
+    assert len(trace(volume, TraceParameters(min_length=30)).tree) == 0
+
+
+def test_the_same_volume_gives_the_same_bytes() -> None:
+    rng = np.random.default_rng(3)
+    volume = paint(Y_ARMS, SHAPE)
+    volume[rng.random(SHAPE) < 0.01] = 255
+    assert swc_text(trace(volume).tree) == swc_text(trace(volume.copy()).tree)
+
+
+def test_cancel_comes_through() -> None:
+    def stop(step: Progress) -> None:
+        if step.done > 0:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        trace(paint(Y_ARMS, SHAPE), progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"threshold": 0}, "threshold 0"),
+        ({"threshold": 256}, "threshold 256"),
+        ({"gap": -1.0}, "gap -1.0"),
+        ({"min_length": float("nan")}, "min_length nan"),
+        ({"trees": "two"}, "trees 'two'"),
+    ],
+)
+def test_parameters_out_of_range_are_named(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(BadParameter, match=said):
+        TraceParameters(**wrong)  # type: ignore[arg-type]
+
+
+@st.composite
+def _walks(draw: st.DrawFn) -> list[NDArray[np.float64]]:
+    """A few straight arms from one place to random ones in the box."""
+    place = st.tuples(st.floats(6, 90), st.floats(6, 50), st.floats(6, 32))
+    center = draw(place)
+    return [line(center, draw(place)) for _ in range(draw(st.integers(1, 5)))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(_walks(), st.floats(1.0, 3.0))
+def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
+    arms: list[NDArray[np.float64]], radius: float
+) -> None:
+    volume = paint(arms, SHAPE, radius)
+    result = trace(volume, TraceParameters(min_length=0))
+    holds_always(result, SHAPE)
+    assert result.tree.n_trees == 1
+    at = np.rint(result.tree.xyz[:, ::-1]).astype(int)
+    assert (volume[tuple(at.T)] > 0).mean() > 0.95
+    painted = sum(len(arm) for arm in arms)
+    reached = sum(score_trees(chain(arm), result.tree).at4.recall * len(arm) for arm in arms)
+    assert reached / painted > 0.85
+
+
+def test_an_empty_tree_is_a_tree() -> None:
+    assert isinstance(trace(np.zeros((3, 3, 3), dtype=np.uint8)).tree, Tree)
