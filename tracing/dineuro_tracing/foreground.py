@@ -53,6 +53,13 @@ class Foreground:
     def __len__(self) -> int:
         return len(self.coords)
 
+    def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) whether the voxel nearest to each point (z, y, x of the volume) is foreground."""
+        at = np.rint(points - self.origin).astype(np.int64)
+        inside = ((at >= 0) & (at < self.index.shape)).all(axis=1)
+        inside[inside] = self.index[tuple(at[inside].T)] >= 0
+        return np.asarray(inside)
+
 
 def find_foreground(
     probability: NDArray[np.uint8],

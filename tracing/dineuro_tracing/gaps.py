@@ -20,6 +20,10 @@ from dineuro_tracing.skeleton import Skeleton
 _LOOK_BACK = 6.0
 #: So near (finest voxels), the direction of a tip says nothing any more.
 _TOUCHING = 3.0
+#: How much a turn adds to the price: at 60 degrees a gap counts double.
+_TURN = 2.0
+#: A piece is no continuation if it is shorter than this share of the gap.
+_MIN_PIECE = 0.5
 #: Cosine of the sharpest turn at a tip.
 _MIN_COSINE = 0.3
 
@@ -73,6 +77,7 @@ def _candidates(
     heading = _headings(skeleton, tips, places)
     is_tip = np.full(len(skeleton), -1)
     is_tip[tips] = np.arange(len(tips))
+    length = skeleton.tree_lengths((scale[0], scale[1], scale[2]))
     near = KDTree(places).query_ball_point(places[tips], gap)
     links: list[_Link] = []
     for t, points in enumerate(near):
@@ -90,8 +95,11 @@ def _candidates(
             _cosine(-(ahead[meets] * heading[theirs[meets]]).sum(axis=1), distance[meets]),
         )
         bright = _brightness(probability, skeleton.points[tips[t]], skeleton.points[others])
-        price = distance * (2 - turn) / (0.5 + bright)
+        price = distance * (1 + _TURN * (1 - turn)) / (0.5 + bright)
         allowed = turn >= _MIN_COSINE
+        allowed &= (
+            np.minimum(length[number[others]], length[number[tips[t]]]) >= _MIN_PIECE * distance
+        )
         for tree in np.unique(number[others[allowed]]):
             of_tree = np.flatnonzero(allowed & (number[others] == tree))
             best = of_tree[np.argmin(price[of_tree])]
@@ -127,8 +135,12 @@ def _headings(
 def _brightness(
     probability: NDArray[np.uint8], start: NDArray[np.float64], ends: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(M,) mean probability 0..1 along the straight lines from one point to many."""
+    """(M,) mean probability 0..1 of the darker half of the way from one point to each of many.
+
+    The brighter half is left out, since both ends of the way lie in neurites themselves.
+    """
     share = np.linspace(0.0, 1.0, 9)[1:-1]
     points = start + share[:, None, None] * (ends - start)  # S M 3
     at = np.rint(points).astype(np.int64)
-    return np.asarray(probability[at[..., 0], at[..., 1], at[..., 2]].mean(axis=0) / 255.0)
+    seen = np.sort(probability[at[..., 0], at[..., 1], at[..., 2]], axis=0)
+    return np.asarray(seen[: len(share) // 2 + 1].mean(axis=0) / 255.0)

@@ -179,12 +179,14 @@ def grow_paths(
     depth: NDArray[np.float32],
     length: NDArray[np.float32],
     before: NDArray[np.int32],
+    strong: NDArray[np.bool_],
     targets: NDArray[np.int32],
     first: int,
     n_paths: int,
     reach_share: float,
     reach: float,
     min_length: float,
+    faint_share: float,
     scale: NDArray[np.float32],
     covered: NDArray[np.bool_],
     in_tree: NDArray[np.bool_],
@@ -192,10 +194,12 @@ def grow_paths(
     """Walk from the furthest unexplained targets back to the tree, until `n_paths` are accepted.
 
     `targets` are voxels, furthest first; the walk starts at position `first` and the position to go
-    on from is returned (len(targets) at the end). A path is accepted when the part of it that lies
-    outside everything explained so far is at least `min_length` long; then it joins the tree
-    (`in_tree`) and explains all within `reach_share * depth + reach` of it (`covered`). A path
-    that is too short only marks itself as explained, so that it is not walked again.
+    on from is returned (len(targets) at the end). Of a path only the part counts that lies outside
+    everything explained so far: it is accepted when its strong voxels are at least `min_length`
+    long, and its weak ones at most `faint_share` of that, so that no speck draws a path through the haze to itself.
+    Then it joins the tree (`in_tree`) and explains all within `reach_share * depth + reach` of it
+    (`covered`). A path that is not accepted only marks itself as explained, so that it is not
+    walked again.
     """
     accepted = 0
     position = first
@@ -205,10 +209,15 @@ def grow_paths(
         if covered[target] or length[target] < 0:
             continue
         v = target
-        while v >= 0 and not in_tree[v] and not covered[v]:
+        firm, faint = np.float32(0.0), np.float32(0.0)
+        while before[v] >= 0 and not in_tree[v] and not covered[v]:
+            step = length[v] - length[before[v]]
+            if strong[v]:
+                firm += step
+            else:
+                faint += step
             v = before[v]
-        news = length[target] - (length[v] if v >= 0 else np.float32(0.0))
-        accept = news >= min_length
+        accept = firm >= min_length and faint <= faint_share * firm
         v = target
         while v >= 0 and not in_tree[v]:
             if accept:

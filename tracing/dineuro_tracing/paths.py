@@ -25,6 +25,8 @@ _REACH = 1.5
 _WEAK_DEPTH = 0.5
 #: How steeply a path prefers depth and brightness: speed = (probability * depth) ** this.
 _PREFERENCE = 2.0
+#: A new path's weak voxels are at most this many times as long as its strong ones.
+_FAINT_SHARE = 2.0
 #: Paths between two looks at the progress callback.
 _PATHS_A_CALL = 64
 
@@ -68,8 +70,9 @@ def find_paths(
     while position < len(targets):
         progress(Progress("trace", position, len(targets)))
         position = grow_paths(
-            foreground.index, foreground.coords, depth, length, before, targets, position,
-            _PATHS_A_CALL, _REACH_SHARE, _REACH, min_length, scale, covered, in_tree,
+            foreground.index, foreground.coords, depth, length, before,
+            foreground.strong, targets, position,
+            _PATHS_A_CALL, _REACH_SHARE, _REACH, min_length, _FAINT_SHARE, scale, covered, in_tree,
         )  # fmt: skip
     progress(Progress("trace", len(targets), len(targets)))
     voxels = np.flatnonzero(in_tree)

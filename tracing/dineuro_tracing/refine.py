@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.skeleton import Skeleton
 
 #: Rounds of smoothing; each is a [1 2 1] / 4 average along the branch.
@@ -32,8 +33,11 @@ def gather_soma(
     return replace(skeleton, radii=radii, soma=soma).keep(kept)
 
 
-def smoothed(skeleton: Skeleton) -> Skeleton:
-    """Points and radii averaged along each branch; roots, forks and tips stay where they are."""
+def smoothed(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
+    """Points and radii averaged along each branch; roots, forks and tips stay where they are.
+
+    A point that would leave the foreground stays on the voxel that the path went through.
+    """
     children = skeleton.n_children()
     inner = np.flatnonzero((children == 1) & (skeleton.parents >= 0))
     child = np.full(len(skeleton), -1)
@@ -44,8 +48,10 @@ def smoothed(skeleton: Skeleton) -> Skeleton:
     for _ in range(_ROUNDS):
         points[inner] = (points[above] + 2 * points[inner] + points[below]) / 4
         radii[inner] = (radii[above] + 2 * radii[inner] + radii[below]) / 4
-    move = np.clip(points - skeleton.points, -_MAX_MOVE, _MAX_MOVE)
-    return replace(skeleton, points=skeleton.points + move, radii=radii)
+    points = skeleton.points + np.clip(points - skeleton.points, -_MAX_MOVE, _MAX_MOVE)
+    left = ~foreground.contains(points)
+    points[left] = skeleton.points[left]
+    return replace(skeleton, points=points, radii=radii)
 
 
 def resampled(skeleton: Skeleton, step: float, scale: tuple[float, float, float]) -> Skeleton:

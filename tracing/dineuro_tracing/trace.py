@@ -118,10 +118,12 @@ def trace(
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
     skeleton = join_gaps(paths.skeleton, probability, gap=parameters.gap, scale=scale)
     start = paths.root if paths.root is not None else _best_end(skeleton, scale)
+    if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
+        return _nothing()
     skeleton, start = _chosen(skeleton.rerooted(start), start, parameters, scale)
     if soma is not None:
         skeleton = gather_soma(skeleton, start, soma.radius, scale)
-    skeleton = resampled(smoothed(skeleton), parameters.step, scale)
+    skeleton = resampled(smoothed(skeleton, foreground), parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
     return _as_trace(skeleton, kind, soma)
 
@@ -152,7 +154,7 @@ def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
     number = skeleton.tree_numbers()
     ends = skeleton.n_children() + (skeleton.parents >= 0) <= 1
     of_longest = number == skeleton.tree_lengths(scale).argmax()
-    radii = np.where(ends & of_longest, smoothed(skeleton).radii, -1.0)
+    radii = np.where(ends & of_longest, skeleton.radii, -1.0)
     return int(radii.argmax())
 
 
