@@ -66,18 +66,18 @@ def as_probability(intensity: NDArray[Any]) -> NDArray[np.uint8]:
     if intensity.max() == low:
         return np.zeros(intensity.shape, dtype=np.uint8)
     values = _normalised(intensity, low)
-    return _odds(values, np.float32(threshold_otsu(values)))
+    return _odds(values, np.float32(threshold_otsu(values.reshape(-1))))
 
 
 def _box_above(intensity: NDArray[Any], low: Any) -> tuple[slice, slice, slice] | None:
-    """The bounding box of what is brighter than the least value; stacks are masked with zeros."""
+    """What is brighter than the least value (stacks are often masked), and some ground around."""
     above = intensity > low
     spans = []
     for axis in range(3):
         hit = np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis)))
         if len(hit) == 0:
             return None
-        spans.append(slice(int(hit[0]), int(hit[-1]) + 1))
+        spans.append(slice(max(0, int(hit[0]) - 2 * _BLOCK), int(hit[-1]) + 1 + 2 * _BLOCK))
     return spans[0], spans[1], spans[2]
 
 
@@ -106,9 +106,9 @@ def _background(values: NDArray[np.float32]) -> NDArray[np.float32]:
     depth, height, width = (n // _BLOCK for n in padded.shape)
     blocks = padded.reshape(depth, _BLOCK, height, _BLOCK, width, _BLOCK)
     blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(depth, height, width, -1)
-    medians = np.median(blocks[..., ::_SAMPLE], axis=-1)
-    medians = ndimage.uniform_filter(ndimage.grey_opening(medians, size=3), size=3)
-    full = ndimage.zoom(medians, _BLOCK, order=1, grid_mode=True, mode="nearest")
+    ground = np.median(blocks[..., ::_SAMPLE], axis=-1)
+    ground = ndimage.uniform_filter(ndimage.grey_opening(ground, size=3), size=3)
+    full = ndimage.zoom(ground, _BLOCK, order=1, grid_mode=True, mode="nearest")
     return np.asarray(full[tuple(slice(n) for n in shape)], dtype=np.float32)
 
 
@@ -120,9 +120,11 @@ def _threshold(contrast: NDArray[np.float32]) -> np.float32:
         here[1:-1] += (along[1:-1] >= along[:-2]) & (along[1:-1] >= along[2:])
     # A point of a ridge is highest across it, and that is so along two axes at least.
     ridge = contrast[(votes >= 2) & (contrast > 0)]
-    if len(ridge) < 2 or ridge.min() == ridge.max():
+    if len(ridge) == 0:
         return np.float32(math.inf)
     between = float(threshold_otsu(np.sqrt(ridge))) ** 2
+    # Without noise there is but one kind, and half of it is not to be lost.
+    between = min(between, 0.5 * float(ridge[ridge >= between].mean()))
     sample = contrast.reshape(-1)[::_SAMPLE]
     noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
     return np.float32(max(between, _NOISE_FLOOR * noise))

@@ -177,9 +177,9 @@ def _brightness(
     reach = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
     bright *= 1 - 0.4 * reach / max(float(reach.max()), 1.0)
     bright[tree.types == 1] = 1.5
-    for _ in range(rng.poisson(how.gaps * tree.length / 100)):
-        first = int(rng.integers(n))
-        bright[first : first + int(rng.integers(2, 9))] *= rng.uniform(0, 0.15)
+    run = np.cumsum(tree.link_lengths)
+    for start in rng.uniform(0, tree.length, rng.poisson(how.gaps * tree.length / 100)):
+        bright[(run >= start) & (run < start + rng.uniform(2, 8))] *= rng.uniform(0, 0.15)
     return np.asarray(bright[balls[:, 4].astype(np.int64)], dtype=np.float32)
 
 

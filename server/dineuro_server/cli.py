@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dineuro_bridge.errors import BadFile, DineuroError, LimitExceeded, MissingDependency
+from dineuro_bridge.errors import BadFile, Cancelled, DineuroError, LimitExceeded, MissingDependency
 from dineuro_bridge.volume import RowOrder
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
@@ -409,9 +409,10 @@ def main() -> None:
     except DineuroError as error:
         complain(f"error: {error}")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        complain("stopped")
-        raise SystemExit(130) from None
+    except SystemExit as left:
+        if left.code == Cancelled.exit_code:  # typer turns Ctrl-C into this
+            complain("stopped")
+        raise
     except BrokenPipeError:
         # Whoever read our output has left; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

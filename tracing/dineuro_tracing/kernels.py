@@ -196,10 +196,10 @@ def grow_paths(
     `targets` are voxels, furthest first; the walk starts at position `first` and the position to go
     on from is returned (len(targets) at the end). Of a path only the part counts that lies outside
     everything explained so far: it is accepted when its strong voxels are at least `min_length`
-    long, and its weak ones at most `faint_share` of that, so that no speck draws a path through the haze to itself.
-    Then it joins the tree (`in_tree`) and explains all within `reach_share * depth + reach` of it
-    (`covered`). A path that is not accepted only marks itself as explained, so that it is not
-    walked again.
+    long, and its weak ones at most `faint_share` of that, so that no speck draws a path through
+    the haze to itself. Then it joins the tree (`in_tree`) and explains all within
+    `reach_share * depth + reach` of it (`covered`). A path that is not accepted only marks itself
+    as explained, so that it is not walked again.
     """
     accepted = 0
     position = first

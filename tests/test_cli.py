@@ -1,0 +1,306 @@
+"""The command line as a user meets it: files in, files out, errors, exit codes, pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from dineuro_bridge.formats import read_volume, write_volume
+from dineuro_bridge.swc import read_swc, swc_text
+from dineuro_bridge.volume import Volume
+from dineuro_server.cli import main
+from dineuro_tracing.trace import TraceParameters
+
+from .shapes import chain, line, paint
+
+SHAPE = (30, 50, 90)
+VOXELS = paint([line((8, 25, 15), (82, 25, 15))], SHAPE)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    path = tmp_path / "cell.tif"
+    write_volume(path, Volume(VOXELS[None], spacing=(1.0, 0.5, 0.5)))
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The exit code of `dineuro WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["dineuro", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    code = left.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def shell(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, its output in pipes."""
+    command = [sys.executable, "-c", "from dineuro_server.cli import main; main()"]
+    return subprocess.run(
+        [*command, *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def hidden(folder: Path) -> Sequence[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(".")]
+
+
+def test_every_result_lands_where_it_was_asked_for(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = stack.parent
+    code = run(
+        monkeypatch, "trace", stack, "-o", out / "t.swc", "--mask", out / "m.v3draw",
+        "--report", out / "r.json", "--preview", out / "p.png", "--spacing", "1,1,1",
+    )  # fmt: skip
+    assert code == 0
+    tree = read_swc(out / "t.swc")
+    assert tree.length > 60
+    comments = "\n".join(tree.comments)
+    for word in ("DINeuro ", "image_sha256 ", "row_order file", "threshold 128", "0-based"):
+        assert word in comments
+    mask = read_volume(out / "m.v3draw")
+    assert mask.voxels.shape == (1, *SHAPE)
+    assert set(np.unique(mask.voxels)) == {0, 255}
+    report = json.loads((out / "r.json").read_text())
+    assert report["nodes"] == len(tree)
+    assert report["settings"]["enhancer"] == "classical"
+    assert report["shape_zyx"] == list(SHAPE)
+    with Image.open(out / "p.png") as picture:
+        colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert (np.ptp(colors, axis=1) > 100).any()  # the tree is drawn in colour
+    assert not hidden(out)
+
+
+def test_without_o_the_tree_stands_beside_the_image(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, "trace", stack) == 0
+    assert len(read_swc(stack.with_name("cell_dineuro.swc"))) > 10
+
+
+def test_a_pipe_gets_nothing_but_what_it_asked_for(stack: Path) -> None:
+    quiet = shell("trace", stack)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert "no soma" in quiet.stderr
+    assert "\x1b" not in quiet.stderr
+    text = shell("trace", stack, "-o", "-")
+    assert text.stdout == stack.with_name("cell_dineuro.swc").read_text()
+    line_of_json = shell("trace", stack, "--json").stdout
+    assert json.loads(line_of_json)["input"] == str(stack)
+
+
+def test_the_same_input_gives_the_same_bytes_again(stack: Path) -> None:
+    assert shell("trace", stack, "-o", "-").stdout == shell("trace", stack, "-o", "-").stdout
+
+
+def test_a_marker_file_counts_from_one_and_a_root_from_zero(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = stack.with_name("soma.marker")
+    marker.write_text("##x,y,z,radius,shape,name,comment,r,g,b\n82,26,16,0,1,,,255,0,0\n")
+    by_marker, by_root = stack.with_name("a.swc"), stack.with_name("b.swc")
+    assert run(monkeypatch, "trace", stack, "-o", by_marker, "--marker", marker) == 0
+    assert run(monkeypatch, "trace", stack, "-o", by_root, "--root", "81,25,15") == 0
+    assert by_marker.read_bytes() == by_root.read_bytes()
+    assert read_swc(by_root).xyz[0, 0] > 75
+    assert run(monkeypatch, "trace", stack, "--root", "1,2,3", "--marker", marker) == 2
+
+
+def test_a_batch_goes_on_after_a_bad_file_and_lists_it_at_the_end(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stack.parent
+    (folder / "a_broken.tif").write_bytes(stack.read_bytes()[:300])
+    write_volume(folder / "other.v3draw", Volume(VOXELS[None]))
+    write_volume(folder / "cell_mask.tif", Volume(VOXELS[None]))  # a result, no input
+    out = folder / "results"
+    assert run(monkeypatch, "trace", folder, "-o", out, "--mask", out, "--json") == 1
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cell_dineuro.swc", "cell_mask.v3draw", "other_dineuro.swc", "other_mask.v3draw",
+    ]  # fmt: skip
+    captured = capsys.readouterr()
+    records = [json.loads(text) for text in captured.out.splitlines()]
+    assert [Path(r["input"]).name for r in records] == ["a_broken.tif", "cell.tif", "other.v3draw"]
+    assert "a_broken.tif" in records[0]["error"]
+    assert captured.err.splitlines()[-2] == "dineuro: 1 of 3 inputs failed:"
+    assert "a_broken.tif: truncated" in captured.err.splitlines()[-1]
+
+
+def test_patterns_are_understood_without_a_shell(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_volume(stack.with_name("cell2.tif"), Volume(VOXELS[None]))
+    assert run(monkeypatch, "trace", stack.parent / "cell*.tif") == 0
+    assert stack.with_name("cell_dineuro.swc").exists()
+    assert stack.with_name("cell2_dineuro.swc").exists()
+    assert run(monkeypatch, "trace", stack.parent / "nothing*.tif") == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["trace", "cell.tif", "-o", "cell.txt"], 3, "cell.txt: the swc must end with .swc"),
+        (["trace", "cell.tif", "--mask", "cell.tif"], 3, "cell.tif: is an input"),
+        (["trace", "missing.tif"], 6, "missing.tif: cannot be read"),
+        (["trace", "empty.tif"], 3, "empty.tif: the file is empty"),
+        (["trace", "notes.doc"], 4, "notes.doc: the suffix '.doc'"),
+        (["trace", "plane.tif"], 3, "plane.tif: is a 2D image"),
+        (["trace", "rgb.tif"], 3, "rgb.tif: is a colour picture"),
+        (["trace", "nan.tif"], 3, "nan.tif: slice 0 has 5 voxels that are NaN"),
+        (["trace", "cell.tif", "--max-gib", "0.00001"], 5, "cell.tif: 90 x 50 x 30"),
+        (["trace", "cell.tif", "--channel", "2"], 3, "cell.tif: has no channel 2"),
+        (["trace", "cell.tif", "--roi", "0,0,0,91,5,5"], 3, "cell.tif: region 0,0,0,91,5,5"),
+        (["trace", "cell.tif", "--roi", "1,2,3"], 2, "must be 6 numbers"),
+        (["trace", "cell.tif", "--roi", "0,0,0,5.5,5,5"], 2, "whole voxels"),
+        (["trace", "cell.tif", "--spacing", "1,1,0"], 2, "positive"),
+        (["trace", "cell.tif", "--root", "1,1,x"], 2, "must be 3 numbers"),
+        (["trace", "cell.tif", "--threshold", "0"], 2, "threshold"),
+        (["trace", "cell.tif", "--enhancer", "dineuro"], 7, "--enhancer classical"),
+        (["trace", "cell.tif", "-o", "cell.tif/x.swc"], 6, "cell.tif: cannot be made"),
+        (["trace", "cell.tif", "cell.tif", "plane.tif", "-o", "-"], 2, "one input"),
+        (["trace"], 2, "Missing argument"),
+        (["score", "cell.tif", "cycle.swc"], 3, "cell.tif: is a binary file"),
+        (["score", "cycle.swc", "cycle.swc"], 3, "cycle.swc: line 2"),
+        (["info", "empty.tif"], 3, "empty.tif: the file is empty"),
+        (["convert", "cell.tif", "cell.png"], 4, "cell.png: the suffix '.png'"),
+        (["convert", "nan.tif", "nan.v3dpbd"], 4, "nan.v3dpbd: float32"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(
+    words: list[str],
+    code: int,
+    said: str,
+    stack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = stack.parent
+    monkeypatch.chdir(folder)
+    (folder / "empty.tif").touch()
+    (folder / "notes.doc").write_text("x")
+    (folder / "cycle.swc").write_text("1 3 0 0 0 1 -1\n2 3 0 0 0 1 3\n3 3 0 0 0 1 2\n")
+    tifffile.imwrite(folder / "plane.tif", VOXELS[15], photometric="minisblack")
+    tifffile.imwrite(folder / "rgb.tif", np.zeros((4, 9, 9, 3), np.uint8), photometric="rgb")
+    write_volume(folder / "nan.tif", Volume(np.full((1, 2, 1, 5), np.nan, dtype=np.float32)))
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert run(monkeypatch, *words) == code
+    # A terminal's frame may break the line.
+    shown = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert said in shown
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_an_empty_volume_is_an_empty_tree_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(tmp_path / "dark.v3draw", Volume(np.zeros((1, 5, 6, 7), np.uint8)))
+    assert run(monkeypatch, "trace", tmp_path / "dark.v3draw") == 0
+    assert "every voxel is 0" in capsys.readouterr().err
+    assert len(read_swc(tmp_path / "dark_dineuro.swc")) == 0
+
+
+def test_score_prints_a_table_or_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gold, test = tmp_path / "gold.swc", tmp_path / "test.swc"
+    path = line((0, 0, 0), (60, 0, 0))
+    gold.write_text(swc_text(chain(path)))
+    test.write_text(swc_text(chain(path + np.array([0, 3, 0]))))
+    assert run(monkeypatch, "score", gold, test, "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["esa"] == pytest.approx(3)
+    assert scores["pds"] == 1
+    assert (scores["at2"]["f1"], scores["at4"]["f1"]) == (0, 1)
+    assert run(monkeypatch, "score", gold, test) == 0
+    table = capsys.readouterr().out
+    assert "ESA" in table
+    assert "3.000" in table
+
+
+def test_info_tells_the_header_without_the_voxels(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "info", stack, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["shape_zyx"] == list(SHAPE)
+    assert record["spacing_um_xyz"] == [0.5, 0.5, 1.0]
+    assert run(monkeypatch, "info", stack) == 0
+    assert "90 x 50 x 30" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".v3draw", ".v3dpbd", ".raw", ".pbd"])
+def test_convert_changes_no_sample(
+    stack: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = stack.with_name("out" + suffix)
+    assert run(monkeypatch, "convert", stack, target) == 0
+    assert np.array_equal(read_volume(target).voxels[0], VOXELS)
+    part = stack.with_name("part" + suffix)
+    box = "10,20,5,50,40,25"
+    assert run(monkeypatch, "convert", target, part, "--roi", box, "--channel", 1) == 0
+    assert np.array_equal(read_volume(part).voxels[0], VOXELS[5:25, 20:40, 10:50])
+
+
+def test_version_and_help_leave_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith("dineuro 0.")
+    for command in ("trace", "score", "info", "convert", "demo"):
+        assert run(monkeypatch, command, "--help") == 0
+        assert "Exit codes" in capsys.readouterr().out
+
+
+def test_the_defaults_of_the_command_line_are_those_of_the_tracer(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "trace", stack, "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    defaults = TraceParameters()
+    for name in ("threshold", "min_length", "gap", "trees", "step"):
+        assert settings[name] == getattr(defaults, name)
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Interrupted in the middle of its work, it says so, exits with 130 and leaves no file."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (1, 120, 400, 400)).astype(np.uint8)
+    write_volume(tmp_path / "noise.v3draw", Volume(noise))
+    command = [sys.executable, "-c", "from dineuro_server.cli import main; main()"]
+    work = subprocess.Popen(
+        [*command, "trace", str(tmp_path / "noise.v3draw")], stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2.5)
+    assert work.poll() is None, "it was done before it could be interrupted"
+    os.kill(work.pid, signal.SIGINT)
+    _, said = work.communicate(timeout=60)
+    assert work.returncode == 130
+    assert said.strip().splitlines()[-1] == "dineuro: stopped"
+    assert [p.name for p in tmp_path.iterdir()] == ["noise.v3draw"]
+
+
+def test_the_demo_makes_all_that_it_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "demo", tmp_path / "demo") == 0
+    names = {p.name for p in (tmp_path / "demo").iterdir()}
+    assert names == {
+        "neuron.tif", "neuron_truth.swc", "neuron_dineuro.swc", "neuron_mask.v3draw",
+        "neuron_report.json", "neuron_preview.png",
+    }  # fmt: skip
+    shown = capsys.readouterr().out
+    f1 = float(next(row for row in shown.splitlines() if "within 2 voxels" in row).split()[-1])
+    assert f1 > 0.9
