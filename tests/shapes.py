@@ -26,12 +26,10 @@ def paint(
         low = [max(0, int(np.floor(c - radius))) for c in (z, y, x)]
         high = [int(np.ceil(c + radius)) + 1 for c in (z, y, x)]
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        grid = np.ogrid[box]
         part = volume[box]
-        grid = [g[tuple(slice(n) for n in g.shape)] for g in grid]
-        near = sum((g - c) ** 2 for g, c in zip(grid, (z, y, x), strict=True))
-        near = np.asarray(near)[: part.shape[0], : part.shape[1], : part.shape[2]]
-        part[near <= radius**2] = 255
+        grid = np.ogrid[box]
+        away = np.asarray(sum((g - c) ** 2 for g, c in zip(grid, (z, y, x), strict=True)))
+        part[away[tuple(slice(n) for n in part.shape)] <= radius**2] = 255
     return volume
 
 

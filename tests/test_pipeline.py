@@ -130,6 +130,8 @@ def test_every_piece_on_request() -> None:
     assert (one.report.trees, every.report.trees) == (1, 2)
     assert one.report.explained == pytest.approx(74 / 126, abs=0.05)
     assert every.report.explained > 0.95
+    assert one.report.left_out == pytest.approx(52, abs=4)
+    assert every.report.left_out == 0
 
 
 def test_gaps_are_counted_as_stretches() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,9 +90,9 @@ def test_contrast_and_noise_are_as_asked() -> None:
 
 
 def test_gaps_lower_the_signal_and_stay_in_the_mask() -> None:
-    quiet = {"contrast": 50.0, "beading": 0.0, "photons": 400.0}
-    whole = render(straight(), SHAPE, np.random.default_rng(3), RenderSettings(**quiet))
-    holes = render(straight(), SHAPE, np.random.default_rng(3), RenderSettings(gaps=6.0, **quiet))
+    quiet = RenderSettings(contrast=50, beading=0, photons=400)
+    whole = render(straight(), SHAPE, np.random.default_rng(3), quiet)
+    holes = render(straight(), SHAPE, np.random.default_rng(3), replace(quiet, gaps=6))
     on_line = (32, 48, slice(14, 114))
     low = np.percentile(holes.voxels[on_line], 5) / np.median(holes.voxels[on_line])
     assert low < 0.5 < np.percentile(whole.voxels[on_line], 5) / np.median(whole.voxels[on_line])

@@ -117,7 +117,8 @@ def _threshold(contrast: NDArray[np.float32]) -> np.float32:
     votes = np.zeros(contrast.shape, dtype=np.uint8)
     for axis in range(3):
         along, here = np.moveaxis(contrast, axis, 0), np.moveaxis(votes, axis, 0)
-        here[1:-1] += (along[1:-1] >= along[:-2]) & (along[1:-1] >= along[2:])
+        # One side has to be lower indeed: the plateau of a saturated soma is no ridge.
+        here[1:-1] += (along[1:-1] >= along[:-2]) & (along[1:-1] > along[2:])
     # A point of a ridge is highest across it, and that is so along two axes at least.
     ridge = contrast[(votes >= 2) & (contrast > 0)]
     if len(ridge) == 0:

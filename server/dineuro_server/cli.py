@@ -270,6 +270,7 @@ def print_report(record: dict[str, Any]) -> None:
             "root": soma,
             "mask explained by the tree": f"{record['explained']:.1%}",
             "tree that runs through the mask": f"{record['supported']:.1%}",
+            "pieces left out": f"{record['left_out']:.0f} voxels",
             "joined gaps": f"{record['joined_gaps']} ({record['joined_length']:.0f} voxels)",
             "seconds": ", ".join(f"{k} {v:.2f}" for k, v in record["seconds"].items()),
             **{f"{kind} written to": place for kind, place in record["outputs"].items()},

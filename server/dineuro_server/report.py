@@ -30,6 +30,7 @@ class Report:
         explained: share of the mask's voxels that lie in or beside the tree.
         supported: share of the tree's length that runs through the mask.
         joined_gaps: stretches of the tree that cross a gap of the mask; joined_length their length.
+        left_out: length of the pieces that were traced and are not part of the result.
         warnings: sentences for a person.
     """
 
@@ -46,6 +47,7 @@ class Report:
     supported: float
     joined_gaps: int
     joined_length: float
+    left_out: float
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def make_report(trace: Trace, mask: NDArray[np.bool_], warnings: tuple[str, ...]
         supported=_supported(trace, mask) if len(tree) else 0.0,
         joined_gaps=int(begins.sum()),
         joined_length=float(lengths[joined].sum()),
+        left_out=trace.left_out,
         warnings=(),
     )
     return _with_warnings(report, warnings)
@@ -92,9 +95,10 @@ def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
         found.append("no neurite was found: the tree is empty")
     if report.nodes and report.root == "end":
         found.append("no soma was found: the root is the thickest end (--root or --marker sets it)")
-    if report.nodes and report.explained < 0.5:
+    if report.nodes and (report.explained < 0.5 or report.left_out > report.length):
         found.append(
-            f"the tree explains only {report.explained:.0%} of the foreground: several neurons, a "
+            f"the tree explains {report.explained:.0%} of the foreground, and pieces of "
+            f"{report.left_out:.0f} voxels in all are not connected to it: several neurons, a "
             "broken one, or noise? (--trees all keeps every piece, --gap joins over wider gaps)"
         )
     if report.nodes and report.joined_length > 0.2 * report.length:

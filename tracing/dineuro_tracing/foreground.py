@@ -56,9 +56,9 @@ class Foreground:
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(N,) whether the voxel nearest to each point (z, y, x of the volume) is foreground."""
         at = np.rint(points - self.origin).astype(np.int64)
-        inside = ((at >= 0) & (at < self.index.shape)).all(axis=1)
+        inside = np.asarray(((at >= 0) & (at < self.index.shape)).all(axis=1))
         inside[inside] = self.index[tuple(at[inside].T)] >= 0
-        return np.asarray(inside)
+        return inside
 
 
 def find_foreground(

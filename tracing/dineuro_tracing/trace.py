@@ -70,6 +70,7 @@ class Trace:
         tree: x, y, z in voxels of the volume traced; radii in finest voxels.
         probability: (N,) float64, 0..1, mean along the link to the parent.
         joined: (N,) bool, the link to the parent crosses a gap.
+        left_out: length (finest voxels) of the pieces found that are not part of the tree.
         root_kind: what the first root stands on.
         soma_radius: finest voxels, where a soma was found.
     """
@@ -77,6 +78,7 @@ class Trace:
     tree: Tree
     probability: NDArray[np.float64]
     joined: NDArray[np.bool_]
+    left_out: float
     root_kind: RootKind
     soma_radius: float | None
 
@@ -120,17 +122,19 @@ def trace(
     start = paths.root if paths.root is not None else _best_end(skeleton, scale)
     if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
         return _nothing()
+    found = float(skeleton.tree_lengths(scale).sum())
     skeleton, start = _chosen(skeleton.rerooted(start), start, parameters, scale)
+    left_out = found - float(skeleton.tree_lengths(scale).sum())
     if soma is not None:
         skeleton = gather_soma(skeleton, start, soma.radius, scale)
     skeleton = resampled(smoothed(skeleton, foreground), parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
-    return _as_trace(skeleton, kind, soma)
+    return _as_trace(skeleton, left_out, kind, soma)
 
 
 def _nothing() -> Trace:
     """The answer where there is nothing to trace."""
-    return Trace(Tree.empty(), np.zeros(0), np.zeros(0, dtype=np.bool_), "none", None)
+    return Trace(Tree.empty(), np.zeros(0), np.zeros(0, dtype=np.bool_), 0.0, "none", None)
 
 
 def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> int:
@@ -169,7 +173,7 @@ def _chosen(
     return skeleton.keep(kept), int(kept[:start].sum())
 
 
-def _as_trace(skeleton: Skeleton, kind: RootKind, soma: Soma | None) -> Trace:
+def _as_trace(skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | None) -> Trace:
     """Sorted parents first, the first root's tree first."""
     order = depth_first_order(skeleton.parents)
     place = np.empty(len(order) + 1, dtype=np.int64)
@@ -184,6 +188,7 @@ def _as_trace(skeleton: Skeleton, kind: RootKind, soma: Soma | None) -> Trace:
         tree,
         skeleton.probability[order],
         skeleton.joined[order],
+        left_out,
         kind,
         None if soma is None else soma.radius,
     )
