@@ -117,8 +117,10 @@ def _threshold(contrast: NDArray[np.float32]) -> np.float32:
     votes = np.zeros(contrast.shape, dtype=np.uint8)
     for axis in range(3):
         along, here = np.moveaxis(contrast, axis, 0), np.moveaxis(votes, axis, 0)
-        # One side has to be lower indeed: the plateau of a saturated soma is no ridge.
-        here[1:-1] += (along[1:-1] >= along[:-2]) & (along[1:-1] > along[2:])
+        center = along[2:-2]
+        # Lower indeed two voxels away: the plateau of a saturated soma is no ridge.
+        highest = (center >= along[1:-3]) & (center >= along[3:-1])
+        here[2:-2] += highest & (center > along[:-4]) & (center > along[4:])
     # A point of a ridge is highest across it, and that is so along two axes at least.
     ridge = contrast[(votes >= 2) & (contrast > 0)]
     if len(ridge) == 0:
