@@ -26,6 +26,8 @@ Scale = tuple[float, float, float]
 _SIGMA = 0.8
 #: Edge of the background's blocks (voxels), and how many voxels of one are looked at.
 _BLOCK, _SAMPLE = 16, 7
+#: A ridge falls to half its height within so many voxels.
+_THIN = 4
 #: The least threshold in units of the denoised background's noise.
 _NOISE_FLOOR = 5.5
 #: How far (finest voxels) brightness raises the threshold around it, and to what share of itself.
@@ -112,17 +114,28 @@ def _background(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(full[tuple(slice(n) for n in shape)], dtype=np.float32)
 
 
-def _threshold(contrast: NDArray[np.float32]) -> np.float32:
-    """Between the ridges of noise and those of neurites; infinite where there are none."""
+def _on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which voxels (Z, Y, X) are the crest of something thin: noise or a neurite, but no soma.
+
+    A crest is highest across the ridge, and that is so along two axes at least; `_THIN` voxels to
+    either side the contrast is less than half of it. Beyond the border there is nothing.
+    """
     votes = np.zeros(contrast.shape, dtype=np.uint8)
     for axis in range(3):
-        along, here = np.moveaxis(contrast, axis, 0), np.moveaxis(votes, axis, 0)
-        center = along[2:-2]
-        # Lower indeed two voxels away: the plateau of a saturated soma is no ridge.
-        highest = (center >= along[1:-3]) & (center >= along[3:-1])
-        here[2:-2] += highest & (center > along[:-4]) & (center > along[4:])
-    # A point of a ridge is highest across it, and that is so along two axes at least.
-    ridge = contrast[(votes >= 2) & (contrast > 0)]
+        n = contrast.shape[axis]
+        padded = np.pad(contrast, [(_THIN, _THIN) if a == axis else (0, 0) for a in range(3)])
+        along = np.moveaxis(padded, axis, 0)
+        crest = np.moveaxis(contrast, axis, 0) > 0
+        for away, share in ((1, 1.0), (_THIN, 2.0)):
+            for first in (_THIN - away, _THIN + away):
+                crest &= along[_THIN : _THIN + n] >= np.float32(share) * along[first : first + n]
+        np.moveaxis(votes, axis, 0)[...] += crest
+    return votes >= 2
+
+
+def _threshold(contrast: NDArray[np.float32]) -> np.float32:
+    """Between the ridges of noise and those of neurites; infinite where there are none."""
+    ridge = contrast[_on_ridges(contrast)]
     if len(ridge) == 0:
         return np.float32(math.inf)
     between = float(threshold_otsu(np.sqrt(ridge))) ** 2

@@ -13,6 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 _NO_VOXEL = -1
+#: What is known of a voxel while paths are sought.
+OPEN, EXPLAINED, REJECTED = 0, 1, 2
 
 
 @njit(cache=True)
@@ -151,7 +153,7 @@ def geodesic(
 def _cover(
     index: NDArray[np.int32],
     coords: NDArray[np.int32],
-    covered: NDArray[np.bool_],
+    covered: NDArray[np.uint8],
     voxel: int,
     radius: float,
     scale: NDArray[np.float32],
@@ -169,7 +171,7 @@ def _cover(
             for k in range(max(0, x - rx), min(width, x + rx + 1)):
                 v = index[i, j, k]
                 if v >= 0 and here + ((k - x) * scale[2]) ** 2 <= square:
-                    covered[v] = True
+                    covered[v] = EXPLAINED
 
 
 @njit(cache=True)
@@ -188,7 +190,7 @@ def grow_paths(
     min_length: float,
     faint_share: float,
     scale: NDArray[np.float32],
-    covered: NDArray[np.bool_],
+    covered: NDArray[np.uint8],
     in_tree: NDArray[np.bool_],
 ) -> int:
     """Walk from the furthest unexplained targets back to the tree, until `n_paths` are accepted.
@@ -198,19 +200,19 @@ def grow_paths(
     everything explained so far: it is accepted when its strong voxels are at least `min_length`
     long, and its weak ones at most `faint_share` of that, so that no speck draws a path through
     the haze to itself. Then it joins the tree (`in_tree`) and explains all within
-    `reach_share * depth + reach` of it (`covered`). A path that is not accepted only marks itself
-    as explained, so that it is not walked again.
+    `reach_share * depth + reach` of it (`covered`). The voxels of a path that is not accepted are
+    no targets any more, but they explain nothing.
     """
     accepted = 0
     position = first
     while position < len(targets) and accepted < n_paths:
         target = targets[position]
         position += 1
-        if covered[target] or length[target] < 0:
+        if covered[target] != OPEN or length[target] < 0:
             continue
         v = target
         firm, faint = np.float32(0.0), np.float32(0.0)
-        while before[v] >= 0 and not in_tree[v] and not covered[v]:
+        while before[v] >= 0 and not in_tree[v] and covered[v] != EXPLAINED:
             step = length[v] - length[before[v]]
             if strong[v]:
                 firm += step
@@ -223,9 +225,10 @@ def grow_paths(
             if accept:
                 in_tree[v] = True
                 _cover(index, coords, covered, v, reach_share * depth[v] + reach, scale)
-            elif covered[v]:
+            elif covered[v] == OPEN:
+                covered[v] = REJECTED
+            else:
                 break
-            covered[v] = True
             v = before[v]
         accepted += accept
     return position

@@ -63,7 +63,7 @@ def find_paths(
     length, before, roots = _geodesic_trees(foreground, slowness, root, scale)
     in_tree = np.zeros(len(foreground), dtype=np.bool_)
     in_tree[roots] = True
-    covered = np.zeros(len(foreground), dtype=np.bool_)
+    covered = np.zeros(len(foreground), dtype=np.uint8)
     strong = np.flatnonzero(foreground.strong).astype(np.int32)
     targets = strong[np.argsort(-length[strong], kind="stable")]
     position = 0

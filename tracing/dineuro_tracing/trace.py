@@ -28,6 +28,8 @@ from dineuro_tracing.soma import Soma, find_soma
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
 
+#: A soma's tree has at least this share of the longest tree's length, or is not the one to show.
+_OWN_SHARE = 0.25
 #: A root given lies at most this far (finest voxels) from the foreground.
 _ROOT_REACH = 30.0
 
@@ -119,7 +121,10 @@ def trace(
         voxel = _nearest_voxel(foreground, root)
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
     skeleton = join_gaps(paths.skeleton, probability, gap=parameters.gap, scale=scale)
-    start = paths.root if paths.root is not None else _best_end(skeleton, scale)
+    if soma is not None and paths.root is not None and _is_apart(skeleton, paths.root, scale):
+        soma, start = None, _best_end(skeleton, scale)
+    else:
+        start = paths.root if paths.root is not None else _best_end(skeleton, scale)
     if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
         return _nothing()
     found = float(skeleton.tree_lengths(scale).sum())
@@ -151,6 +156,13 @@ def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> 
             "away; is it x, y, z (0-based; a marker file 1-based) of this volume?"
         )
     return nearest
+
+
+def _is_apart(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> bool:
+    """Whether the soma found belongs to another neuron, or to one that the region cuts off."""
+    lengths = skeleton.tree_lengths(scale)
+    own = lengths[skeleton.tree_numbers()[root]]
+    return bool(own < _OWN_SHARE * lengths.max())
 
 
 def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
