@@ -27,7 +27,7 @@ _SIGMA = 0.8
 #: Edge of the background's blocks (voxels), and how many voxels of one are looked at.
 _BLOCK, _SAMPLE = 16, 7
 #: A ridge falls to half its height within so many voxels.
-_THIN = 4
+_THIN = 10
 #: The least threshold in units of the denoised background's noise.
 _NOISE_FLOOR = 5.5
 #: How far (finest voxels) brightness raises the threshold around it, and to what share of itself.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ _MICROMETRES = {
 _READABLE = "?bBhHiIefd"
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
 _BOTTOM_LEFT = 4
+_LOST_PAGES = ("invalid page offset", "invalid offset to page", "failed to reshape")
 _GRAY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 #: Unnamed axes are slices; gray samples beside each other are channels.
 _NAMES = {"Q": "Z", "I": "Z", "S": "C"}
@@ -86,8 +88,9 @@ def write(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
     if voxels.dtype.char not in _READABLE:
         raise UnsupportedFormat(f"{path}: {voxels.dtype} samples cannot be stored as TIFF")
     imagej = voxels.dtype.newbyteorder("=") in _IMAGEJ_DTYPES and voxels.nbytes < 2**32 - 2**25
-    data = voxels.transpose(1, 0, 2, 3) if imagej else voxels
-    metadata: dict[str, Any] = {"axes": "ZCYX" if imagej else "CZYX"}
+    # All six of ImageJ's axes are spelled out: a width of 1 would be taken for samples of a pixel.
+    data = voxels.transpose(1, 0, 2, 3)[None, ..., None] if imagej else voxels
+    metadata: dict[str, Any] = {"axes": "TZCYXS" if imagej else "CZYX"}
     resolution = None
     if volume.spacing is not None:
         z, y, x = volume.spacing
@@ -117,10 +120,13 @@ def write(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
 def _opened(path: Path | str) -> Iterator[tifffile.TiffFile]:
     """The file; whatever the library stumbles over becomes one `BadFile` that names it."""
     size_of_file(path)
-    logger = logging.getLogger("tifffile")
-    silent, logger.disabled = logger.disabled, True
+    logger, ear = logging.getLogger("tifffile"), _Ear()
+    logger.addFilter(ear)
     try:
         with tifffile.TiffFile(path) as file:
+            _ = file.series  # walks the pages, and so hears what is wrong with them
+            if ear.heard:
+                raise BadFile(f"{path}: truncated or damaged TIFF: {ear.heard[0]}")
             yield file
     except (DineuroError, KeyboardInterrupt, MemoryError):
         raise
@@ -136,7 +142,25 @@ def _opened(path: Path | str) -> Iterator[tifffile.TiffFile]:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile(f"{path}: damaged TIFF: {text}") from error
     finally:
-        logger.disabled = silent
+        logger.removeFilter(ear)
+
+
+class _Ear(logging.Filter):
+    """Keeps the library's log to itself, and in it the complaints that pages are lost.
+
+    The library goes on without such pages, and a shorter volume would be taken for the whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let nothing through to the user's terminal."""
+        text = record.getMessage().splitlines()[0]
+        if any(sign in text for sign in _LOST_PAGES):
+            self.heard.append(re.sub(r"<[^>]*> ?", "", text))
+        return False
 
 
 def _header(path: Path | str, file: tifffile.TiffFile) -> Header:
