@@ -101,8 +101,11 @@ def test_gaps_lower_the_signal_and_stay_in_the_mask() -> None:
 
 def test_masked_stacks_are_zero_far_from_the_neuron_and_only_there() -> None:
     stack = render(straight(), SHAPE, np.random.default_rng(1), RenderSettings(masked=True))
-    assert not stack.voxels[:16].any()
-    assert (stack.voxels[stack.mask] > 0).all()
+    assert (stack.voxels == 0).mean() > 0.3
+    assert (stack.voxels[stack.mask] > 0).mean() > 0.99
+    # The edge of what was kept does not follow the neurite: it is no hint where that is.
+    kept = stack.voxels[:, :, 20:108].max(axis=0) > 0
+    assert np.ptp(kept.sum(axis=0)) >= 8
 
 
 def test_distractors_shine_but_are_not_in_the_truth() -> None:
@@ -131,5 +134,5 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> No
 
 
 def test_an_empty_tree_is_refused() -> None:
-    with pytest.raises(BadParameter, match="empty"):
+    with pytest.raises(BadParameter, match="no node in the stack"):
         render(Tree.empty(), SHAPE, np.random.default_rng(0))

@@ -28,6 +28,8 @@ _SIGMA = 0.8
 _BLOCK, _SAMPLE = 16, 7
 #: A ridge falls to half its height within so many voxels.
 _THIN = 10
+#: The threshold is at most this share of the neurites' mean contrast.
+_CAP = 0.3
 #: The least threshold in units of the denoised background's noise.
 _NOISE_FLOOR = 5.5
 #: How far (finest voxels) brightness raises the threshold around it, and to what share of itself.
@@ -139,8 +141,8 @@ def _threshold(contrast: NDArray[np.float32]) -> np.float32:
     if len(ridge) == 0:
         return np.float32(math.inf)
     between = float(threshold_otsu(np.sqrt(ridge))) ** 2
-    # Without noise there is but one kind, and half of it is not to be lost.
-    between = min(between, 0.5 * float(ridge[ridge >= between].mean()))
+    # Without noise there is but one kind, and its dimmer half is not to be lost.
+    between = min(between, _CAP * float(ridge[ridge >= between].mean()))
     sample = contrast.reshape(-1)[::_SAMPLE]
     noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
     return np.float32(max(between, _NOISE_FLOOR * noise))

@@ -25,14 +25,14 @@ class GrowthSettings:
 
     Attributes:
         stems: branches that leave the soma.
-        stem_length: how far a stem runs from the soma to its last tip, if no wall stops it.
+        stem_length: of a stem with all its branches, about, if no wall stops it.
         fork_every: mean distance of forks along a branch.
         wander: how much the direction changes a voxel (radians, about).
         soma_radius, stem_radius, tip_radius: of soma, stems at their start, and tips.
     """
 
     stems: int = 5
-    stem_length: float = 120.0
+    stem_length: float = 300.0
     fork_every: float = 35.0
     wander: float = 0.12
     soma_radius: float = 6.0
@@ -40,16 +40,18 @@ class GrowthSettings:
     tip_radius: float = 0.8
 
     def __post_init__(self) -> None:
-        lengths = (
-            self.stem_length, self.fork_every, self.soma_radius, self.stem_radius, self.tip_radius,
-        )  # fmt: skip
-        if self.stems < 1 or min(lengths) <= 0 or self.wander < 0:
-            raise BadParameter(f"growth {self}: counts and lengths must be positive")
+        lengths = (self.stem_length, self.soma_radius, self.stem_radius, self.tip_radius)
+        if not (1 <= self.stems <= 100 and 0 <= self.wander <= 10):
+            raise BadParameter(f"growth {self}: stems must be in 1 … 100, wander in 0 … 10")
+        if not all(0 < length < 1e4 for length in lengths):
+            raise BadParameter(f"growth {self}: lengths must be in 0 … 10^4")
+        if not self.fork_every > 1:
+            raise BadParameter(f"growth {self}: fork_every must be above 1")
 
 
 @dataclass(frozen=True, slots=True)
 class _Cone:
-    """A growing end: where it is, which way it goes, how far it may still go."""
+    """A growing end: where it is, which way it goes, how much may still grow from it."""
 
     node: int
     place: NDArray[np.float64]
@@ -117,7 +119,9 @@ def _grown(
     across = np.cross(direction, rng.normal(size=3))
     across /= np.linalg.norm(across)
     ends = []
-    for side, share in ((1.0, 1.0), (-1.0, rng.uniform(0.4, 1.0))):
+    # What is left is shared out, so that a tree is no longer than it was meant to be.
+    first = rng.uniform(0.3, 0.7)
+    for side, share in ((1.0, first), (-1.0, 1 - first)):
         unit = direction / np.linalg.norm(direction) + side * rng.uniform(0.35, 0.8) * across
         unit /= np.linalg.norm(unit)
         thinner = max(radius * rng.uniform(0.75, 0.95), how.tip_radius)

@@ -29,6 +29,12 @@ from dineuro_bridge.tree import Tree
 _STEP = 0.5
 #: A truth this thin is still a connected line.
 _THINNEST = 0.87
+#: What the other settings may be at most.
+_MOST = {
+    "read_noise": 1e6, "unevenness": 10, "haze": 10, "beading": 2, "gaps": 20, "puncta": 1e4,
+}  # fmt: skip
+#: Width of the haze (voxels), and how much coarser it is worked out.
+_HAZE_SIGMA, _HAZE_STEP = 12, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,13 @@ class RenderSettings:
     dtype: Literal["uint8", "uint16"] = "uint8"
 
     def __post_init__(self) -> None:
-        if self.contrast <= 0 or self.photons <= 0:
-            raise BadParameter(f"rendering {self}: contrast and photons must be positive")
-        rest = (
-            self.read_noise, self.unevenness, self.haze, self.beading, self.gaps, self.puncta,
-            *self.point_spread,
-        )  # fmt: skip
-        if min(rest) < 0:
-            raise BadParameter(f"rendering {self}: nothing may be negative")
+        if not (0 < self.contrast <= 1e6 and 0 < self.photons <= 1e6):
+            raise BadParameter(f"rendering {self}: contrast and photons must be in 0 … 10^6")
+        if [0 <= s <= 20 for s in self.point_spread] != [True] * 3:
+            raise BadParameter(f"rendering {self}: point_spread must be three numbers in 0 … 20")
+        for name, most in _MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise BadParameter(f"rendering {self}: {name} must be in 0 … {most:g}")
         if self.dtype not in ("uint8", "uint16"):
             raise BadParameter(f"rendering: dtype {self.dtype!r} is not uint8 or uint16")
 
@@ -117,40 +122,56 @@ def render(
 ) -> Rendering:
     """Render a tree (voxels) into a stack (Z, Y, X). The generator decides all that is random.
 
+    What lies outside the stack is cut off.
+
     Raises:
-        BadParameter: the tree is empty.
+        BadParameter: no node of the tree lies in the stack, or the stack has no voxel.
     """
     how = settings or RenderSettings()
-    if len(tree) == 0:
-        raise BadParameter("rendering: the tree is empty")
+    if [n > 0 for n in shape] != [True] * 3:
+        raise BadParameter(f"rendering: a stack of {shape} has no voxels")
+    if not _inside(tree, shape).any():
+        raise BadParameter("rendering: the tree has no node in the stack")
     signal = np.zeros(shape, dtype=np.float32)
-    balls = _balls(tree)
+    balls = _balls(tree, shape)
     _paint(signal, balls, _brightness(tree, balls, how, rng))
     mask = np.zeros(shape, dtype=np.float32)
     truth = balls.copy()
     truth[:, 3] = np.maximum(truth[:, 3], _THINNEST) - 0.5  # a ball's soft edge is a voxel wide
     _paint(mask, truth, np.ones(len(balls), dtype=np.float32))
     for other in distractors:
-        beside = _balls(other)
+        beside = _balls(other, shape)
         _paint(signal, beside, _brightness(other, beside, how, rng))
     _add_puncta(signal, how, rng)
     light = ndimage.gaussian_filter(signal, how.point_spread)
     level = _on_lines(light, tree)
     if how.haze:
-        light += how.haze * ndimage.gaussian_filter(light, 12) * (level / _peak_of_haze(light, 12))
+        light += how.haze * level * _haze(light)
     noise = np.sqrt(how.photons + how.read_noise**2)
     light *= how.contrast * noise / level
-    light += how.photons * _uneven(shape, how.unevenness, rng)
+    light += how.photons
+    if how.unevenness:
+        light += how.photons * (_uneven(shape, how.unevenness, rng) - 1)
     voxels = _camera(light, how, rng)
     if how.masked:
-        far = ndimage.distance_transform_edt(mask == 0) > 8
-        voxels[far] = 0
+        voxels[~_kept_by_hand(signal > 0, rng)] = 0
     return Rendering(voxels, mask > 0, tree)
 
 
-def _balls(tree: Tree) -> NDArray[np.float32]:
-    """(M, 5): z, y, x, radius and node of balls along every link, and one for each root."""
-    child = np.flatnonzero(tree.parents >= 0)
+def _inside(tree: Tree, shape: tuple[int, int, int], margin: float = 0.0) -> NDArray[np.bool_]:
+    """(N,) which nodes lie in the stack, or at most `margin` beside it."""
+    places = tree.xyz[:, ::-1]
+    beside = (places >= -0.5 - margin) & (places <= np.array(shape) - 0.5 + margin)
+    return np.asarray(beside.all(axis=1))
+
+
+def _balls(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """(M, 5): z, y, x, radius and node of balls along the links, and one for each root.
+
+    Links that lie outside the stack altogether are left out before they are cut into balls.
+    """
+    near = _inside(tree, shape, margin=float(tree.radii.max(initial=0)) + 1)
+    child = np.flatnonzero((tree.parents >= 0) & near & near[tree.parents])
     above = tree.parents[child]
     # A soma's radius is not that of the neurite which leaves it.
     from_soma = (tree.types[above] == 1) & (tree.types[child] != 1)
@@ -177,10 +198,14 @@ def _brightness(
     reach = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
     bright *= 1 - 0.4 * reach / max(float(reach.max()), 1.0)
     bright[tree.types == 1] = 1.5
-    run = np.cumsum(tree.link_lengths)
-    for start in rng.uniform(0, tree.length, rng.poisson(how.gaps * tree.length / 100)):
-        bright[(run >= start) & (run < start + rng.uniform(2, 8))] *= rng.uniform(0, 0.15)
-    return np.asarray(bright[balls[:, 4].astype(np.int64)], dtype=np.float32)
+    shine = bright[balls[:, 4].astype(np.int64)]
+    run = np.arange(len(balls)) * _STEP  # about the way along the tree, branch after branch
+    for start in rng.uniform(0, run[-1], rng.poisson(how.gaps * run[-1] / 100)):
+        hole = np.searchsorted(run, [start, start + rng.uniform(2, 8)])
+        # The balls at both ends shine into the hole as far as they reach.
+        reach = round(float(balls[hole[0], 3]) / _STEP)
+        shine[max(0, hole[0] - reach) : hole[1] + reach] *= rng.uniform(0, 0.15)
+    return np.asarray(shine, dtype=np.float32)
 
 
 @njit(cache=True)
@@ -211,14 +236,39 @@ def _add_puncta(signal: NDArray[np.float32], how: RenderSettings, rng: np.random
 
 
 def _on_lines(light: NDArray[np.float32], tree: Tree) -> float:
-    """The median light on the tree's nodes, its somata left out where there is more."""
-    nodes = tree.xyz[tree.types != 1] if (tree.types != 1).any() else tree.xyz
+    """The median light on the nodes in the stack, somata left out where there is more."""
+    here = _inside(tree, (light.shape[0], light.shape[1], light.shape[2]))
+    neurites = here & (tree.types != 1)
+    nodes = tree.xyz[neurites if neurites.any() else here]
     at = np.clip(np.rint(nodes[:, ::-1]).astype(np.int64), 0, np.array(light.shape) - 1)
     return max(float(np.median(light[tuple(at.T)])), 1e-6)
 
 
-def _peak_of_haze(light: NDArray[np.float32], width: float) -> float:
-    return max(float(ndimage.gaussian_filter(light, width).max()), 1e-6)
+def _haze(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light spread widely, with a peak of 1; worked out on every fourth voxel."""
+    coarse = ndimage.gaussian_filter(
+        light[::_HAZE_STEP, ::_HAZE_STEP, ::_HAZE_STEP], _HAZE_SIGMA / _HAZE_STEP, mode="constant"
+    )
+    coarse /= max(float(coarse.max()), 1e-6)
+    full = ndimage.zoom(coarse, _HAZE_STEP, order=1, grid_mode=True, mode="nearest")
+    return np.asarray(full[tuple(slice(n) for n in light.shape)], dtype=np.float32)
+
+
+def _kept_by_hand(shining: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The region somebody might have cut out: blocky, wide, and not drawn along the neurites.
+
+    Whatever shines is widened on a grid of 8 voxels, more here and less there.
+    """
+    shape, step = shining.shape, 8
+    padded = np.pad(shining, [(0, -n % step) for n in shape])
+    d, h, w = (n // step for n in padded.shape)
+    blocks = padded.reshape(d, step, h, step, w, step).any(axis=(1, 3, 5))
+    wide = ndimage.binary_dilation(blocks, iterations=1)
+    wider = ndimage.binary_dilation(blocks, iterations=4)
+    field = ndimage.gaussian_filter(rng.normal(size=blocks.shape), 2)
+    kept = wide | (wider & (field > 0))
+    full = kept.repeat(step, 0).repeat(step, 1).repeat(step, 2)
+    return np.asarray(full[tuple(slice(n) for n in shape)])
 
 
 def _uneven(
@@ -226,7 +276,7 @@ def _uneven(
 ) -> NDArray[np.float32]:
     """A smooth field around 1 that varies by the share."""
     coarse = rng.normal(size=(4, 4, 4))
-    field = ndimage.zoom(coarse, [n / 4 for n in shape], order=1, grid_mode=True, mode="nearest")
+    field = ndimage.zoom(coarse, [n / 4 for n in shape], order=3, grid_mode=True, mode="nearest")
     field = field[tuple(slice(n) for n in shape)]
     return np.asarray(np.clip(1 + share * field / 2, 0.2, None), dtype=np.float32)
 
@@ -234,9 +284,9 @@ def _uneven(
 def _camera(
     light: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Photons counted, read out, and cut to the sample type; the brightest 0.05 % saturate."""
+    """Photons counted, read out, and cut to the sample type; the brightest 0.01 % saturate."""
     counts = rng.poisson(np.maximum(light, 0)) + rng.normal(0, how.read_noise, light.shape)
     most = np.iinfo(how.dtype).max
-    top = float(np.percentile(counts, 99.95))
-    gain = most / max(top, 4 * how.photons)
+    # Where next to nothing shines, the percentile says nothing of what does.
+    gain = most / max(float(np.percentile(counts, 99.99)), 0.7 * float(light.max()))
     return np.clip(np.rint(counts * gain), 0, most).astype(how.dtype)
