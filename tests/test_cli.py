@@ -281,7 +281,11 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     write_volume(tmp_path / "noise.v3draw", Volume(noise))
     command = [sys.executable, "-c", "from dineuro_server.cli import main; main()"]
     work = subprocess.Popen(
-        [*command, "trace", str(tmp_path / "noise.v3draw")], stderr=subprocess.PIPE, text=True
+        [*command, "trace", str(tmp_path / "noise.v3draw")],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background has them ignore the interrupt.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(2.5)
     assert work.poll() is None, "it was done before it could be interrupted"
