@@ -28,7 +28,7 @@ Y_ARMS = [
 def holds_always(result: Trace, shape: tuple[int, int, int]) -> None:
     """One root a tree, parents first (the Tree type checks that), all nodes inside, sane radii."""
     tree = result.tree
-    assert len(result.joined) == len(result.probability) == len(tree)
+    assert len(result.joined) == len(tree)
     if len(tree):
         assert (tree.xyz >= 0).all()
         assert (tree.xyz <= np.array(shape[::-1]) - 1).all()
@@ -114,7 +114,7 @@ def test_a_marker_is_the_root() -> None:
 
 
 def test_a_marker_far_from_everything_is_refused_with_the_distance() -> None:
-    with pytest.raises(BadParameter, match=r"root \(5, 55, 0\): the nearest foreground is \d+ vox"):
+    with pytest.raises(BadParameter, match=r"the root lies 7\d voxels from the nearest"):
         trace(paint([line((60, 10, 20), (92, 10, 20))], SHAPE), root=(5, 55, 0))
 
 

@@ -121,7 +121,6 @@ def _skeleton(
         parents=parents,
         # The distance to the nearest outside voxel's CENTRE is half a voxel beyond the border.
         radii=np.maximum(foreground.depth[voxels].astype(np.float64) - 0.5, 0.5),
-        probability=foreground.probability[voxels] / 255.0,
         joined=(parents >= 0) & ~(strong & strong[above]),
         soma=np.zeros(len(voxels), dtype=np.bool_),
     )

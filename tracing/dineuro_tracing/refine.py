@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dineuro_bridge.tree import depth_first_order
 from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.skeleton import Skeleton
 
@@ -56,23 +57,12 @@ def smoothed(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
 
 def resampled(skeleton: Skeleton, step: float, scale: tuple[float, float, float]) -> Skeleton:
     """Along a branch one point about every `step` finest voxels; roots, forks and tips stay."""
-    order = _parents_first(skeleton.parents)
+    order = depth_first_order(skeleton.parents)
     fixed = (skeleton.n_children() != 1) | (skeleton.parents < 0)
     kept = _spaced(order, skeleton.parents, skeleton.link_lengths(scale), fixed, step)
     joined = skeleton.joined.copy()
     _carry(order, skeleton.parents, kept, joined)
     return replace(skeleton, joined=joined).keep(kept)
-
-
-def _parents_first(parents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The points ordered by their number of ancestors."""
-    generation = (parents >= 0).astype(np.int64)
-    ancestor = np.where(parents >= 0, parents, np.arange(len(parents)))
-    while True:
-        following = generation + generation[ancestor]
-        if np.array_equal(following, generation):
-            return np.argsort(generation, kind="stable")
-        generation, ancestor = following, ancestor[ancestor]
 
 
 @njit(cache=True)

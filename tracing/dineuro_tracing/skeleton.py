@@ -16,7 +16,6 @@ class Skeleton:
         points: (N, 3) float64, z, y, x in voxels of the full volume.
         parents: (N,) int64, index of the parent, -1 for a root.
         radii: (N,) float64, in finest voxels.
-        probability: (N,) float64, 0..1, how surely the point lies in a neurite.
         joined: (N,) bool, the link to the parent crosses a gap of the mask.
         soma: (N,) bool, the point is the centre of a soma.
     """
@@ -24,7 +23,6 @@ class Skeleton:
     points: NDArray[np.float64]
     parents: NDArray[np.int64]
     radii: NDArray[np.float64]
-    probability: NDArray[np.float64]
     joined: NDArray[np.bool_]
     soma: NDArray[np.bool_]
 
@@ -65,7 +63,6 @@ class Skeleton:
             self.points[kept],
             parents,
             self.radii[kept],
-            self.probability[kept],
             self.joined[kept] & (parents >= 0),
             self.soma[kept],
         )

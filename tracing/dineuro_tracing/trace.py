@@ -70,7 +70,6 @@ class Trace:
 
     Attributes:
         tree: x, y, z in voxels of the volume traced; radii in finest voxels.
-        probability: (N,) float64, 0..1, mean along the link to the parent.
         joined: (N,) bool, the link to the parent crosses a gap.
         left_out: length (finest voxels) of the pieces found that are not part of the tree.
         root_kind: what the first root stands on.
@@ -78,7 +77,6 @@ class Trace:
     """
 
     tree: Tree
-    probability: NDArray[np.float64]
     joined: NDArray[np.bool_]
     left_out: float
     root_kind: RootKind
@@ -139,7 +137,7 @@ def trace(
 
 def _nothing() -> Trace:
     """The answer where there is nothing to trace."""
-    return Trace(Tree.empty(), np.zeros(0), np.zeros(0, dtype=np.bool_), 0.0, "none", None)
+    return Trace(Tree.empty(), np.zeros(0, dtype=np.bool_), 0.0, "none", None)
 
 
 def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> int:
@@ -150,10 +148,9 @@ def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> 
     distance[~foreground.strong] = np.inf
     nearest = int(distance.argmin())
     if distance[nearest] > _ROOT_REACH:
-        x, y, z = root
         raise BadParameter(
-            f"root ({x:g}, {y:g}, {z:g}): the nearest foreground is {distance[nearest]:.0f} voxels "
-            "away; is it x, y, z (0-based; a marker file 1-based) of this volume?"
+            f"the root lies {distance[nearest]:.0f} voxels from the nearest foreground: is it x, y, "
+            "z of this volume, from 0 (in a .marker file from 1)?"
         )
     return nearest
 
@@ -198,7 +195,6 @@ def _as_trace(skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | 
     )
     return Trace(
         tree,
-        skeleton.probability[order],
         skeleton.joined[order],
         left_out,
         kind,

@@ -10,7 +10,7 @@ from dineuro_bridge.files import read_start, reason
 from dineuro_bridge.volume import DEFAULT_MAX_BYTES, Header, RowOrder, Volume
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-RAW_SUFFIXES = (".v3draw", ".raw", ".v3draw5", ".raw5")
+RAW_SUFFIXES = (".v3draw", ".raw", ".raw5")
 PACKED_SUFFIXES = (".v3dpbd", ".pbd")
 SUFFIXES = TIFF_SUFFIXES + RAW_SUFFIXES + PACKED_SUFFIXES
 
