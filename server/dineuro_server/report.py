@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from dineuro_tracing.scores import length_samples
@@ -121,9 +120,9 @@ def _explained(trace: Trace, mask: NDArray[np.bool_]) -> float:
 def _supported(trace: Trace, mask: NDArray[np.bool_]) -> float:
     """Share of the tree's length whose nearest voxel is in the mask, or touches it."""
     points, weights = length_samples(trace.tree)
-    at = np.clip(np.rint(points[:, ::-1]).astype(np.int64), 0, np.array(mask.shape) - 1)
-    low, high = at.min(axis=0), at.max(axis=0) + 1
-    box = tuple(slice(max(0, a - 1), b + 1) for a, b in zip(low, high, strict=True))
-    near = ndimage.binary_dilation(mask[box], np.ones((3, 3, 3), dtype=np.bool_))
-    inside = near[tuple((at - [s.start for s in box]).T)]
+    at = np.rint(points[:, ::-1]).astype(np.int64)
+    inside = np.zeros(len(at), dtype=np.bool_)
+    for step in np.ndindex(3, 3, 3):
+        beside = np.clip(at + np.array(step) - 1, 0, np.array(mask.shape) - 1)
+        inside |= mask[tuple(beside.T)]
     return float(weights[inside].sum() / weights.sum())
