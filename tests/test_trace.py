@@ -256,3 +256,15 @@ def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
 
 def test_an_empty_tree_is_a_tree() -> None:
     assert isinstance(trace(np.zeros((3, 3, 3), dtype=np.uint8)).tree, Tree)
+
+
+def test_a_neurite_that_stops_short_of_a_large_soma_is_joined_to_it() -> None:
+    """Its tip is near the soma's surface, and far from the point in the middle of it."""
+    center = np.array([30.0, 30.0, 20.0])
+    arm = line((55, 30, 20), (95, 30, 20))
+    volume = np.maximum(paint([center[None]], SHAPE, 15.0), paint([arm], SHAPE, 1.5))
+    result = trace(volume)
+    assert result.root_kind == "soma"
+    assert result.tree.n_trees == 1
+    assert result.tree.length == pytest.approx(65, abs=3)
+    assert result.joined.sum() == 1

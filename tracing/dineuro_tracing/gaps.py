@@ -78,15 +78,22 @@ def _candidates(
     is_tip = np.full(len(skeleton), -1)
     is_tip[tips] = np.arange(len(tips))
     length = skeleton.tree_lengths((scale[0], scale[1], scale[2]))
+    # A soma begins at its surface, which may lie far from the point that stands for it.
+    body = np.where(skeleton.soma, skeleton.radii, 0.0)
     near = KDTree(places).query_ball_point(places[tips], gap)
+    for center in np.flatnonzero(skeleton.soma):
+        away = np.linalg.norm(places[tips] - places[center], axis=1)
+        for facing in np.flatnonzero((away > gap) & (away <= gap + body[center])):
+            near[facing].append(center)
     links: list[_Link] = []
     for t, points in enumerate(near):
         others = np.array([p for p in points if number[p] != number[tips[t]]], dtype=np.int64)
         if len(others) == 0:
             continue
         step = places[others] - places[tips[t]]
-        distance = np.linalg.norm(step, axis=1)
-        ahead = step / np.maximum(distance, 1e-9)[:, None]
+        straight = np.linalg.norm(step, axis=1)
+        ahead = step / np.maximum(straight, 1e-9)[:, None]
+        distance = np.maximum(straight - body[others], 1.0)
         turn = _cosine(ahead @ heading[t], distance)
         theirs = is_tip[others]
         meets = theirs >= 0

@@ -18,20 +18,16 @@ _ROUNDS = 4
 _MAX_MOVE = 1.0
 
 
-def gather_soma(
-    skeleton: Skeleton, root: int, radius: float, scale: tuple[float, float, float]
-) -> Skeleton:
+def gather_soma(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> Skeleton:
     """One point for the soma: what lies inside its ball goes, and branches start at its centre.
 
-    `root` is the point at the soma's centre and stays a root; `radius` is in finest voxels.
+    `root` is the point at the soma's centre and stays a root.
     """
     away = np.linalg.norm((skeleton.points - skeleton.points[root]) * np.array(scale), axis=1)
     of_tree = skeleton.tree_numbers()
-    kept = (away > radius) | (of_tree != of_tree[root])
+    kept = (away > skeleton.radii[root]) | (of_tree != of_tree[root])
     kept[root] = True
-    radii, soma = skeleton.radii.copy(), skeleton.soma.copy()
-    radii[root], soma[root] = radius, True
-    return replace(skeleton, radii=radii, soma=soma).keep(kept)
+    return skeleton.keep(kept)
 
 
 def smoothed(skeleton: Skeleton, foreground: Foreground) -> Skeleton:

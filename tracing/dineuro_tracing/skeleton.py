@@ -49,6 +49,16 @@ class Skeleton:
         steps = (self.points - self.points[above]) * np.array(scale)
         return np.asarray(np.linalg.norm(steps, axis=1))
 
+    def with_soma(self, point: int, radius: float) -> Skeleton:
+        """The point as the centre of a soma of this radius (finest voxels)."""
+        radii, soma = self.radii.copy(), self.soma.copy()
+        radii[point], soma[point] = radius, True
+        return replace(self, radii=radii, soma=soma)
+
+    def without_soma(self) -> Skeleton:
+        """No point is the centre of a soma."""
+        return replace(self, soma=np.zeros_like(self.soma))
+
     def keep(self, kept: NDArray[np.bool_]) -> Skeleton:
         """Only the points marked; one whose parent goes hangs on its nearest kept ancestor."""
         parents = self.parents.copy()

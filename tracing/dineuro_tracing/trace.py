@@ -118,9 +118,13 @@ def trace(
     if root is not None:
         voxel = _nearest_voxel(foreground, root)
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
-    skeleton = join_gaps(paths.skeleton, probability, gap=parameters.gap, scale=scale)
+    skeleton = paths.skeleton
+    if soma is not None and paths.root is not None:
+        skeleton = skeleton.with_soma(paths.root, soma.radius)
+    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
     if soma is not None and paths.root is not None and _is_apart(skeleton, paths.root, scale):
-        soma, start = None, _best_end(skeleton, scale)
+        skeleton, soma = skeleton.without_soma(), None
+        start = _best_end(skeleton, scale)
     else:
         start = paths.root if paths.root is not None else _best_end(skeleton, scale)
     if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
@@ -129,7 +133,7 @@ def trace(
     skeleton, start = _chosen(skeleton.rerooted(start), start, parameters, scale)
     left_out = found - float(skeleton.tree_lengths(scale).sum())
     if soma is not None:
-        skeleton = gather_soma(skeleton, start, soma.radius, scale)
+        skeleton = gather_soma(skeleton, start, scale)
     skeleton = resampled(smoothed(skeleton, foreground), parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
     return _as_trace(skeleton, left_out, kind, soma)
@@ -149,8 +153,8 @@ def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> 
     nearest = int(distance.argmin())
     if distance[nearest] > _ROOT_REACH:
         raise BadParameter(
-            f"the root lies {distance[nearest]:.0f} voxels from the nearest foreground: is it x, y, "
-            "z of this volume, from 0 (in a .marker file from 1)?"
+            f"the root lies {distance[nearest]:.0f} voxels from the nearest foreground: is it "
+            "x, y, z of this volume, from 0 (in a .marker file from 1)?"
         )
     return nearest
 
