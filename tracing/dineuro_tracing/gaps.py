@@ -73,11 +73,12 @@ def _candidates(
     """For each tip and each other tree within reach, the cheapest link that is not too dear."""
     places = skeleton.points * scale
     degree = skeleton.n_children() + (skeleton.parents >= 0)
-    tips = np.flatnonzero(degree <= 1)
+    tips = np.flatnonzero((degree <= 1) & ~skeleton.soma)
     heading = _headings(skeleton, tips, places)
     is_tip = np.full(len(skeleton), -1)
     is_tip[tips] = np.arange(len(tips))
     length = skeleton.tree_lengths((scale[0], scale[1], scale[2]))
+    length[number[skeleton.soma]] = np.inf  # a soma is no speck, however short its neurites
     # A soma begins at its surface, which may lie far from the point that stands for it.
     body = np.where(skeleton.soma, skeleton.radii, 0.0)
     near = KDTree(places).query_ball_point(places[tips], gap)
