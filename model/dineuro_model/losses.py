@@ -1,0 +1,147 @@
+"""The loss for thin, sparse structures: Dice, focal cross-entropy and a differentiable clDice.
+
+Sources: focal loss (arXiv 1708.02002); clDice and its soft skeleton (arXiv 2003.07311).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dineuro_bridge.errors import BadParameter
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """How the terms are weighted.
+
+    Attributes:
+        dice: soft Dice.
+        focal: cross-entropy, each voxel weighted by (1 - p of its class) ** gamma.
+        cldice: soft clDice.
+        gamma: 0 is plain cross-entropy.
+        iterations: of the soft skeleton: the radius in voxels of the thickest neurite it thins.
+        cldice_windows: soft clDice costs as much as the rest of a training step, and is computed on
+            that many windows of a batch only.
+    """
+
+    dice: float = 1.0
+    focal: float = 1.0
+    cldice: float = 0.5
+    gamma: float = 1.0
+    iterations: int = 3
+    cldice_windows: int = 1
+
+    def __post_init__(self) -> None:
+        terms = (self.dice, self.focal, self.cldice)
+        if min(terms) < 0 or max(terms) <= 0 or self.gamma < 0:
+            raise BadParameter(f"loss: {self}: weights and gamma must be 0 or more, one above")
+        if min(self.iterations, self.cldice_windows) < 1:
+            raise BadParameter(f"loss: {self}: iterations and cldice_windows must be 1 or more")
+
+
+def segmentation_loss(
+    logits: Tensor, target: Tensor, known: Tensor, weights: LossWeights = LossWeights()
+) -> Tensor:
+    """The weighted sum of the terms, averaged over the windows.
+
+    Args:
+        logits: (B, Z, Y, X) float32.
+        target: (B, Z, Y, X), 1 in the neurite, 0 outside.
+        known: (B, Z, Y, X), 0 where the reference says nothing: such voxels do not count.
+        weights: of the terms.
+
+    Returns:
+        A scalar; 0 where nothing is known.
+    """
+    target, known = target.to(logits.dtype), known.to(logits.dtype)
+    probability = torch.sigmoid(logits) * known
+    target = target * known
+    loss = logits.new_zeros(())
+    if weights.dice:
+        loss = loss + weights.dice * soft_dice_loss(probability, target)
+    if weights.focal:
+        loss = loss + weights.focal * focal_loss(logits, target, known, weights.gamma)
+    if weights.cldice:
+        some = slice(weights.cldice_windows)
+        loss = loss + weights.cldice * soft_cldice_loss(
+            probability[some], target[some], weights.iterations
+        )
+    return loss
+
+
+def soft_dice_loss(probability: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 - Dice of the probabilities, averaged over the first axis; 0 where both are empty."""
+    both = (probability * target).flatten(1).sum(1)
+    either = (probability + target).flatten(1).sum(1)
+    return (1 - (2 * both + smooth) / (either + smooth)).mean()
+
+
+def focal_loss(logits: Tensor, target: Tensor, known: Tensor, gamma: float) -> Tensor:
+    """Focal cross-entropy, summed over known voxels and divided by a mean of two counts.
+
+    The divisor is the geometric mean of the number of known voxels and of those in the neurite: the
+    first alone would let a sparse neurite vanish, the second alone an empty window explode.
+    """
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if gamma:
+        # exp(-entropy) is the probability of the voxel's own class.
+        entropy = entropy * (1 - torch.exp(-entropy)).clamp(min=1e-6) ** gamma
+    n_known = known.flatten(1).sum(1)
+    n_neurite = target.flatten(1).sum(1).clamp(min=0.01 * n_known)
+    per_window = (entropy * known).flatten(1).sum(1) / (n_known * n_neurite).sqrt().clamp(min=1)
+    return per_window.mean()
+
+
+def soft_cldice_loss(
+    probability: Tensor, target: Tensor, iterations: int, smooth: float = 1.0
+) -> Tensor:
+    """1 - 2 Tp Ts / (Tp + Ts), with the precision Tp and the sensitivity Ts of soft skeletons."""
+    with torch.no_grad():
+        skeleton_of_target = soft_skeleton(target, iterations)
+    skeleton = soft_skeleton(probability, iterations)
+    precision = _share(skeleton, target, smooth)
+    sensitivity = _share(skeleton_of_target, probability, smooth)
+    return (1 - 2 * precision * sensitivity / (precision + sensitivity)).mean()
+
+
+def _share(skeleton: Tensor, mask: Tensor, smooth: float) -> Tensor:
+    """(B,) how much of a skeleton lies in a mask."""
+    inside = (skeleton * mask).flatten(1).sum(1)
+    return (inside + smooth) / (skeleton.flatten(1).sum(1) + smooth)
+
+
+def soft_skeleton(image: Tensor, iterations: int) -> Tensor:
+    """What openings take away, erosion after erosion: (B, Z, Y, X) in [0, 1] -> the same.
+
+    On a binary image with enough iterations it is a morphological skeleton; on probabilities it
+    has a gradient.
+    """
+    eroded = _erode(image)
+    skeleton = functional.relu(image - _dilate(eroded))
+    for _ in range(iterations):
+        image = eroded
+        eroded = _erode(image)
+        rest = functional.relu(image - _dilate(eroded))
+        skeleton = skeleton + functional.relu(rest - skeleton * rest)
+    return skeleton
+
+
+def _dilate(image: Tensor) -> Tensor:
+    """Maximum over 3 x 3 x 3; the border repeats."""
+    return functional.max_pool3d(image.unsqueeze(1), 3, stride=1, padding=1).squeeze(1)
+
+
+def _erode(image: Tensor) -> Tensor:
+    """Minimum over the voxel and its six neighbours; the border repeats."""
+    smallest = image
+    for axis in (1, 2, 3):
+        n = image.shape[axis]
+        first, last = image.narrow(axis, 0, 1), image.narrow(axis, n - 1, 1)
+        before = torch.cat([first, image.narrow(axis, 0, n - 1)], dim=axis)
+        after = torch.cat([image.narrow(axis, 1, n - 1), last], dim=axis)
+        smallest = torch.minimum(smallest, torch.minimum(before, after))
+    return smallest

@@ -1,0 +1,204 @@
+"""Training windows: cut from volumes with a reference, or rendered; then augmented.
+
+Window number `slot` of step `step` is a function of (seed, step, slot) and of the data alone: a run
+that is resumed sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.formats import read_volume
+from dineuro_bridge.swc import read_swc
+from dineuro_model.augmentation import augment
+from dineuro_model.intensity import intensity_range, normalise
+from dineuro_model.scenes import random_scene
+from dineuro_model.windows import Shape, cut
+
+BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
+#: Of rendered volumes.
+_SCENE: Shape = (48, 232, 232)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A volume on disk with its reference.
+
+    Attributes:
+        volume: path of the stack; its first channel is used.
+        mask: path of the labels, of the same shape.
+        neurite: labels that are neurite; empty: all that are neither 0 nor in `unknown`.
+        unknown: labels of voxels that do not count.
+        weight: how often it is drawn, relative to the others.
+    """
+
+    volume: str
+    mask: str
+    neurite: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Volumes made on the fly.
+
+    Attributes:
+        share: of the windows that are rendered.
+        morphologies: paths of SWC files in voxels; half the neurons are turned and scaled from
+            one of them, half are grown.
+        windows: how many windows are cut from one rendered volume.
+        hardest: 0 renders clean stacks only, 1 all up to signals as weak as the noise.
+    """
+
+    share: float = 0.5
+    morphologies: tuple[str, ...] = ()
+    windows: int = 12
+    hardest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and 0 <= self.hardest <= 1 and self.windows >= 1):
+            raise BadParameter(f"rendered data: {self}: share and hardest lie in 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """A volume in memory.
+
+    Attributes:
+        voxels: (Z, Y, X), as read.
+        labels: (Z, Y, X) uint8: BACKGROUND, NEURITE or UNKNOWN.
+        neurite: (N,) flat indices of at most a million neurite voxels.
+        scale: dark and bright end of its intensities.
+        weight: how often it is drawn.
+    """
+
+    voxels: NDArray[Any]
+    labels: NDArray[np.uint8]
+    neurite: NDArray[np.int64] = field(repr=False)
+    scale: tuple[float, float]
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, voxels: NDArray[Any], labels: NDArray[np.uint8], weight: float = 1.0) -> Labelled:
+        """Index what is drawn from later."""
+        neurite = np.flatnonzero(labels.reshape(-1) == NEURITE)
+        some = neurite[:: 1 + len(neurite) // 1_000_000]
+        return cls(voxels, labels, some, intensity_range(voxels), weight)
+
+
+def read_case(case: Case) -> Labelled:
+    """A case in memory.
+
+    Raises:
+        BadVolume: mask and volume differ in shape.
+        And all that `read_volume` raises.
+    """
+    voxels = read_volume(case.volume).channel(1)
+    given = read_volume(case.mask).channel(1)
+    if given.shape != voxels.shape:
+        raise BadVolume(
+            f"{case.mask}: has {given.shape} voxels, but {case.volume} has {voxels.shape}"
+        )
+    unknown = np.isin(given, case.unknown)
+    inside = np.isin(given, case.neurite) if case.neurite else given != 0
+    labels = np.where(unknown, UNKNOWN, np.where(inside, NEURITE, BACKGROUND)).astype(np.uint8)
+    return Labelled.of(voxels, labels, case.weight)
+
+
+class WindowSource:
+    """Draws windows.
+
+    Args:
+        cases: volumes with a reference; may be empty if all is rendered.
+        rendered: what is rendered.
+        shape: (depth, rows, columns) of a window.
+        seed: of everything.
+
+    Raises:
+        BadParameter: nothing to draw from.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Labelled],
+        rendered: Rendered,
+        shape: Shape,
+        seed: int,
+    ) -> None:
+        if not cases and rendered.share < 1:
+            raise BadParameter("training: no volumes are given, and not all windows are rendered")
+        self.cases = tuple(cases)
+        self.rendered = rendered
+        self.shape = shape
+        self.seed = seed
+        weights = np.array([case.weight for case in cases])
+        self._odds = weights / weights.sum() if cases else weights
+        self._trees = tuple(read_swc(path) for path in rendered.morphologies)
+        self._volume = lru_cache(maxsize=8)(self._render)
+
+    def window(self, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """One augmented window.
+
+        Returns:
+            Intensity, normalised, and labels, both of the window's shape.
+        """
+        rng = np.random.default_rng((self.seed, step, slot))
+        if rng.random() < self.rendered.share:
+            # Slots change their volumes at different steps, so that no step renders them all.
+            source = self._volume((step + 3 * slot) // self.rendered.windows, slot)
+        else:
+            source = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
+        order = (0, 1, 2) if rng.random() < 0.5 else tuple(rng.permutation(3))
+        voxels, labels = source.voxels.transpose(order), source.labels.transpose(order)
+        corner = draw_corner(source.neurite, source.labels.shape, order, self.shape, rng)
+        intensity = normalise(cut(voxels, corner, self.shape), *source.scale)
+        return augment(intensity, cut(labels, corner, self.shape), rng)
+
+    def batch(self, step: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """`size` windows, stacked: (size, depth, rows, columns)."""
+        windows = [self.window(step, slot) for slot in range(size)]
+        return np.stack([w[0] for w in windows]), np.stack([w[1] for w in windows])
+
+    def _render(self, number: int, slot: int) -> Labelled:
+        """A rendered volume; one is in use for several steps."""
+        rng = np.random.default_rng((self.seed, number, slot, 1))
+        made = random_scene(self._trees, _SCENE, rng, self.rendered.hardest)
+        return Labelled.of(made.voxels, made.mask.astype(np.uint8))
+
+
+def draw_corner(
+    neurite: NDArray[np.int64],
+    shape: Shape,
+    order: tuple[int, ...],
+    window: Shape,
+    rng: np.random.Generator,
+) -> Shape:
+    """Where a window begins: three in four have a neurite's voxel near the middle.
+
+    Args:
+        neurite: (N,) flat indices into a volume of `shape`.
+        shape: (Z, Y, X) of the volume as stored.
+        order: its axes in the order in which the window sees them.
+        window: (depth, rows, columns).
+        rng: of the window.
+    """
+    n = np.array([shape[a] for a in order])
+    extent = np.array(window)
+    if len(neurite) and rng.random() < 0.75:
+        place = np.unravel_index(int(rng.choice(neurite)), shape)
+        middle = np.array([place[a] for a in order]) + rng.uniform(-0.35, 0.35, 3) * extent
+    else:
+        middle = rng.uniform(0, 1, 3) * n
+    start = np.rint(middle - extent / 2).astype(int)
+    # A window leaves the volume by a quarter at most; a short axis is centred.
+    low, high = -extent // 4, n - extent + extent // 4
+    start = np.where(low <= high, np.clip(start, low, np.maximum(low, high)), (n - extent) // 2)
+    return int(start[0]), int(start[1]), int(start[2])

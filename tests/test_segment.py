@@ -1,0 +1,248 @@
+"""Volume -> probability, weights on disk, the loss, and a training run that survives a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dineuro_bridge.errors import (
+    BadFile,
+    BadParameter,
+    BadVolume,
+    Cancelled,
+    DineuroError,
+    FileAccess,
+)
+from dineuro_bridge.formats import write_volume
+from dineuro_bridge.progress import Progress
+from dineuro_bridge.volume import Volume
+from dineuro_model.intensity import intensity_range, normalise
+from dineuro_model.losses import LossWeights, segmentation_loss, soft_cldice_loss, soft_skeleton
+from dineuro_model.network import Network
+from dineuro_model.recipe import Recipe, Schedule, read_recipe
+from dineuro_model.sampling import Case, Rendered
+from dineuro_model.segment import SegmentOptions, axis_windows, segment
+from dineuro_model.training import train
+from dineuro_model.weights import load_network, save_weights, select_model
+
+from .shapes import line, paint
+from .test_transfer import TINY
+
+PLAIN = SegmentOptions(device="cpu", bf16=False, overlap=8)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """Random weights whose answer depends on what they see."""
+    torch.manual_seed(3)
+    made = Network(TINY).eval()
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("second.weight"):
+                parameter.normal_(0, 0.1)
+        made.head.bias.zero_()
+        made.head.weight *= 4
+    return made
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 9), (3, 40, 70), (20, 33, 32), (9, 100, 20)])
+def test_any_size_comes_back_in_full(network: Network, shape: tuple[int, int, int]) -> None:
+    found = segment(noise(*shape), network, PLAIN)
+    assert found.shape == shape
+    assert found.dtype == np.uint8
+    assert found.any()
+
+
+def test_the_weights_of_the_windows_sum_to_one_everywhere() -> None:
+    for low, high, size, overlap in (
+        (0, 100, 32, 8),
+        (5, 38, 32, 8),
+        (0, 64, 32, 0),
+        (3, 9, 32, 8),
+    ):
+        total = np.zeros(high + 64)
+        for start, weights in axis_windows(low, high, size, overlap):
+            total[start + 32 : start + 32 + size] += weights
+        assert np.allclose(total[low + 32 : high + 32], 1, atol=1e-5)
+
+
+def test_the_answer_does_not_depend_on_how_many_windows_go_at_a_time(network: Network) -> None:
+    volume = noise(6, 50, 50)
+    one = segment(volume, network, SegmentOptions("cpu", bf16=False, overlap=8, batch=1))
+    many = segment(volume, network, SegmentOptions("cpu", bf16=False, overlap=8, batch=7))
+    assert np.abs(one.astype(int) - many).max() <= 1
+
+
+def test_masked_space_is_zero_and_constant_volumes_too(network: Network) -> None:
+    volume = np.zeros((12, 64, 200), dtype=np.uint8)
+    volume[2:9, 20:40, 10:40] = noise(7, 20, 30)
+    found = segment(volume, network, PLAIN)
+    assert not found[:, :, 60:].any()
+    assert not segment(np.zeros((8, 32, 32), dtype=np.uint8), network, PLAIN).any()
+
+
+def test_progress_counts_the_windows_and_may_cancel(network: Network) -> None:
+    steps: list[Progress] = []
+    segment(noise(12, 60, 60), network, PLAIN, steps.append)
+    assert steps[0].done == 0
+    assert steps[-1].done == steps[-1].total == max(s.total for s in steps)
+
+    def stop(step: Progress) -> None:
+        if step.done:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        segment(noise(12, 60, 60), network, PLAIN, stop)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 3)), np.full((2, 3, 4), np.nan), np.zeros((2, 3, 4), bool)]
+)
+def test_what_is_no_volume_is_refused(network: Network, bad: np.ndarray) -> None:
+    with pytest.raises(BadVolume, match="segmentation"):
+        segment(bad, network, PLAIN)
+
+
+def test_intensity_survives_hot_pixels_masked_zeros_and_sample_types() -> None:
+    volume = np.zeros((20, 40, 40), dtype=np.uint16)
+    volume[5:15] = 100 + noise(10, 40, 40).astype(np.uint16)
+    dark, bright = intensity_range(volume)
+    assert 100 <= dark < 110
+    assert 340 < bright <= 355
+    hot = volume.copy()
+    hot[7, 3, 3:6] = 65535
+    assert intensity_range(hot)[1] <= 355
+    assert np.allclose(
+        normalise(volume, dark, bright), normalise(volume.astype(np.float32), dark, bright)
+    )
+    assert normalise(np.array([0, 1e9]), dark, bright).tolist() == [0, 2]
+
+
+def test_weights_come_back_with_their_configuration_and_their_hash(
+    network: Network, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    digest = save_weights(path, network, {"name": "tiny"})
+    assert digest == save_weights(tmp_path / "b.safetensors", network, {"name": "tiny"})
+    again = load_network(path, sha256=digest)
+    assert again.config == network.config
+    for key, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value.half().float())
+    with pytest.raises(BadFile, match="SHA-256"):
+        load_network(path, sha256="0" * 64)
+    raw = path.read_bytes()
+    for damaged in (raw[:100], b"", raw.replace(b"dineuro-network-1", b"somebody-elses-1!")):
+        path.write_bytes(damaged)
+        with pytest.raises(BadFile, match=r"a\.safetensors"):
+            load_network(path)
+    with pytest.raises(BadParameter, match="is not installed"):
+        select_model("no-such-model")
+
+
+def test_the_loss_falls_towards_the_truth_and_unknown_voxels_do_not_count() -> None:
+    truth = torch.from_numpy(paint([line((3, 8, 8), (28, 8, 8))], (16, 16, 32)) > 0)[None].float()
+    known = torch.ones_like(truth)
+    losses = [
+        float(segmentation_loss(scale * (2 * truth - 1), truth, known)) for scale in (-4, 0, 1, 4)
+    ]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 10
+    known[..., 16:] = 0
+    right = 4 * (2 * truth - 1)
+    wrong = right.clone()
+    wrong[..., 16:] *= -1
+    same = float(segmentation_loss(right, truth, known))
+    assert float(segmentation_loss(wrong, truth, known)) == pytest.approx(same)
+    with pytest.raises(BadParameter, match="loss"):
+        LossWeights(dice=-1)
+
+
+def test_soft_cldice_sees_a_cut_and_has_a_gradient() -> None:
+    truth = torch.from_numpy(paint([line((3, 8, 8), (28, 8, 8))], (16, 16, 32)) > 0)[None].float()
+    skeleton = soft_skeleton(truth, 4)
+    assert 15 < float(skeleton.sum()) < float(truth.sum()) / 3
+    cut = truth.clone()
+    cut[..., 14:18] = 0
+    whole_loss, cut_loss = soft_cldice_loss(truth, truth, 3), soft_cldice_loss(cut, truth, 3)
+    assert float(whole_loss) < 0.01 < float(cut_loss)
+    probability = (0.8 * truth + 0.1).requires_grad_()
+    soft_cldice_loss(probability, truth, 3).backward()
+    assert probability.grad is not None
+    assert torch.isfinite(probability.grad).all()
+    assert probability.grad.abs().sum() > 0
+
+
+def recipe(folder: Path, steps: int) -> Recipe:
+    path = folder / "stack.tif"
+    mask = folder / "mask.tif"
+    if not path.exists():
+        painted = paint([line((4, 20, 10), (44, 20, 10))], (20, 40, 48))
+        write_volume(path, Volume((painted // 2 + noise(20, 40, 48) // 4)[None]))
+        write_volume(mask, Volume(painted[None]))
+    case = Case(str(path), str(mask))
+    schedule = Schedule(
+        steps=steps, batch=1, warmup=1, bf16=False, threads=1, device="cpu",
+        log_every=1, validate_every=100, checkpoint_every=2,
+    )  # fmt: skip
+    return Recipe(TINY, schedule, rendered=Rendered(share=0.0), training=(case,))
+
+
+def test_a_run_that_is_killed_and_resumed_is_the_same_run(tmp_path: Path) -> None:
+    whole = load_network(train(recipe(tmp_path, 6), tmp_path / "whole"))
+
+    def kill(step: Progress) -> None:
+        if step.done == 5:  # after the checkpoint at 4
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(tmp_path, 6), tmp_path / "cut", progress=kill)
+    with pytest.raises(FileAccess, match="holds a run already"):
+        train(recipe(tmp_path, 6), tmp_path / "cut")
+    resumed = load_network(train(recipe(tmp_path, 6), tmp_path / "cut", resume=True))
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+    rows = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("whole", "cut")]
+    steps = [[row.split(",")[:3] for row in of_run] for of_run in rows]
+    assert steps[0] == steps[1]
+
+
+def test_the_network_can_learn_a_line() -> None:
+    torch.manual_seed(0)
+    network = Network(TINY)
+    painted = paint([line((4, 16, 4), (28, 16, 4))], (8, 32, 32))
+    window = torch.from_numpy(painted / 255 + noise(8, 32, 32) / 512).float()[None]
+    truth = torch.from_numpy(painted[2:6] > 0)[None]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(60):
+        loss = segmentation_loss(network(window), truth, torch.ones_like(truth))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense = 1", "knows no 'nonsense'"),
+        ("[schedule]\nsteps = 0", "must be 1 or more"),
+        ("[schedule]\nsteps = 'many'", "whole number"),
+        ("[[training]]\nvolume = 'a.tif'", "'mask' is missing"),
+        ("not toml", "no TOML"),
+    ],
+)
+def test_recipes_that_make_no_sense_name_the_file(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(DineuroError, match=said) as caught:
+        read_recipe(path)
+    assert str(caught.value).startswith(str(path))
