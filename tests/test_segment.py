@@ -219,15 +219,15 @@ def test_the_network_can_learn_a_line() -> None:
     painted = paint([line((4, 16, 4), (28, 16, 4))], (8, 32, 32))
     window = torch.from_numpy(painted / 255 + noise(8, 32, 32) / 512).float()[None]
     truth = torch.from_numpy(painted[2:6] > 0)[None]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
     losses = []
-    for _ in range(60):
+    for _ in range(25):
         loss = segmentation_loss(network(window), truth, torch.ones_like(truth))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.3 * losses[0]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 @pytest.mark.parametrize(

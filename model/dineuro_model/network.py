@@ -82,7 +82,7 @@ class NetworkConfig:
                 (self.tubular not in get_args(Tubular), "tubular: none, straight or deformable"),
                 (self.taps < 1 or self.taps % 2 == 0, "taps must be odd"),
                 (self.taps > self.depth, "taps must be at most depth"),
-                (len(self.channels) != 4 or min(self.channels) < 1, "channels must be four"),
+                ([c > 0 for c in self.channels] != [True] * 4, "channels must be four"),
             )
             if broken
         ]
