@@ -81,7 +81,7 @@ def test_every_sample_type_gives_the_same(dtype: str) -> None:
 
 def test_a_mask_of_zeros_around_the_neuron_does_no_harm() -> None:
     """As in published stacks the ground that is left in is dim beside the neuron."""
-    masked = rendered(RenderSettings(contrast=30, photons=3, masked=True))
+    masked = rendered(RenderSettings(contrast=30, photons=3, masked="wide"))
     assert dice(enhance(masked.voxels) >= 128, masked.mask) > 0.65
 
 

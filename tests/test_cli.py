@@ -69,14 +69,23 @@ def test_every_result_lands_where_it_was_asked_for(
     tree = read_swc(out / "t.swc")
     assert tree.length > 60
     comments = "\n".join(tree.comments)
-    for word in ("DINeuro ", "image_sha256 ", "row_order file", "threshold 128", "0-based"):
+    for word in (
+        "DINeuro ",
+        "model dineuro-s1",
+        "model_sha256 ",
+        "image_sha256 ",
+        "row_order file",
+        "threshold 128",
+        "0-based",
+    ):
         assert word in comments
     mask = read_volume(out / "m.v3draw")
     assert mask.voxels.shape == (1, *SHAPE)
     assert set(np.unique(mask.voxels)) == {0, 255}
     report = json.loads((out / "r.json").read_text())
     assert report["nodes"] == len(tree)
-    assert report["settings"]["enhancer"] == "classical"
+    assert report["settings"]["enhancer"] == "dineuro"
+    assert report["settings"]["spacing_um_xyz"] == [1, 1, 1]
     assert report["shape_zyx"] == list(SHAPE)
     with Image.open(out / "p.png") as picture:
         colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
@@ -139,6 +148,55 @@ def test_a_batch_goes_on_after_a_bad_file_and_lists_it_at_the_end(
     assert "a_broken.tif: truncated" in captured.err.splitlines()[-1]
 
 
+def test_images_that_differ_in_their_suffix_alone_keep_it_and_masks_are_no_images(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stack.parent
+    write_volume(folder / "cell.v3draw", Volume(VOXELS[None]))
+    write_volume(folder / "gone_mask.v3draw", Volume(VOXELS[None]))  # its image lies elsewhere
+    again = folder / "." / "cell.tif"
+    assert run(monkeypatch, "trace", folder, again, "--enhancer", "none") == 0
+    assert sorted(p.name for p in folder.glob("*.swc")) == [
+        "cell.tif_dineuro.swc", "cell.v3draw_dineuro.swc",
+    ]  # fmt: skip
+
+
+def test_results_of_two_images_under_one_name_are_refused_and_both_are_named(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = stack.parent / "other" / stack.name
+    other.parent.mkdir()
+    other.write_bytes(stack.read_bytes())
+    out = stack.parent / "out"
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert run(monkeypatch, "trace", stack, other, "-o", out) == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"of {stack} and {other}" in said
+
+
+def test_converting_to_a_format_without_voxel_size_says_so(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["dineuro", "convert", str(stack), str(stack.with_suffix(".v3draw"))]
+    )
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    assert "pass --spacing 0.5,0.5,1 later" in capsys.readouterr().err
+
+
+def test_info_goes_on_after_a_bad_file(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = stack.with_name("bad.tif")
+    bad.write_text("no picture")
+    assert run(monkeypatch, "info", bad, stack, "--json") == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["input"] == str(stack)
+    assert "bad.tif" in captured.err
+
+
 def test_patterns_are_understood_without_a_shell(
     stack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,8 +210,16 @@ def test_patterns_are_understood_without_a_shell(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["trace", "cell.tif", "-o", "cell.txt"], 3, "cell.txt: the swc must end with .swc"),
-        (["trace", "cell.tif", "--mask", "cell.tif"], 3, "cell.tif: is an input"),
+        (["trace", "cell.tif", "-o", "cell.txt"], 2, "cell.txt: the swc must end with .swc"),
+        (["trace", "cell.tif", "--mask", "cell.tif"], 2, "cell.tif: is an input"),
+        (["trace", "cell.tif", "--mask", "m.raw5"], 2, "m.raw5: the mask must end with"),
+        (["trace", "cell.tif", "--model", "none-such"], 3, "installed: dineuro-s1"),
+        (["trace", "cell.tif", "--enhancer", "none", "--model", "x"], 2, "uses none"),
+        (["trace", "cell.tif", "--max-gib", "inf"], 2, "--max-gib"),
+        (["trace", "cell.tif", "--channel", "0"], 3, "cell.tif: has no channel 0"),
+        (["trace", "cell.tif", "--roi", "0,0,4,90,50,5"], 3, "one slice thick"),
+        (["trace", "cell.tif", "--root", "0,0,0", "--gap", "0"], 3, "cell.tif: the root lies"),
+        (["trace", "cell.tif", "plane.tif", "-o", "one.swc"], 2, "name a folder for the swc"),
         (["trace", "missing.tif"], 6, "missing.tif: cannot be read"),
         (["trace", "empty.tif"], 3, "empty.tif: the file is empty"),
         (["trace", "notes.doc"], 4, "notes.doc: the suffix '.doc'"),
@@ -168,13 +234,17 @@ def test_patterns_are_understood_without_a_shell(
         (["trace", "cell.tif", "--spacing", "1,1,0"], 2, "positive"),
         (["trace", "cell.tif", "--root", "1,1,x"], 2, "must be 3 numbers"),
         (["trace", "cell.tif", "--threshold", "0"], 2, "threshold"),
-        (["trace", "cell.tif", "--enhancer", "dineuro"], 7, "--enhancer classical"),
         (["trace", "cell.tif", "-o", "cell.tif/x.swc"], 6, "cell.tif: cannot be made"),
+        (["models", "cell.tif"], 3, "cell.tif: is no readable safetensors file"),
+        (["train", "cycle.swc"], 3, "cycle.swc: is no TOML file"),
         (["trace", "cell.tif", "cell.tif", "plane.tif", "-o", "-"], 2, "one input"),
         (["trace"], 2, "Missing argument"),
         (["score", "cell.tif", "cycle.swc"], 3, "cell.tif: is a binary file"),
         (["score", "cycle.swc", "cycle.swc"], 3, "cycle.swc: line 2"),
         (["info", "empty.tif"], 3, "empty.tif: the file is empty"),
+        (["convert", "cell.tif", "cell.tif"], 2, "cell.tif: is the input"),
+        (["convert", "cell.tif", "x.raw5"], 2, "is only read"),
+        (["convert", "cell.tif", "x.v3draw", "--compress"], 2, "--compress is for .tif"),
         (["convert", "cell.tif", "cell.png"], 4, "cell.png: the suffix '.png'"),
         (["convert", "nan.tif", "nan.v3dpbd"], 4, "nan.v3dpbd: float32"),
     ],

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from dineuro_bridge.errors import BadParameter, BadVolume, Cancelled, MissingDependency
+from dineuro_bridge.errors import BadParameter, BadVolume, Cancelled
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.swc import swc_text
 from dineuro_bridge.volume import Volume
+from dineuro_model.network import Network
+from dineuro_model.weights import save_weights
+from dineuro_server.agreement import agreement
 from dineuro_server.pipeline import Request, reconstruct
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.trace import TraceParameters
 
 from .shapes import chain, line, paint
+from .test_transfer import TINY
 
 SHAPE = (30, 50, 90)
 PATH = line((8, 25, 15), (82, 25, 15))
@@ -63,36 +69,42 @@ def test_a_root_is_given_in_the_full_volume_also_for_a_region() -> None:
         reconstruct(volume(), replace(request, root=(10, 25, 15)))
 
 
+def test_a_region_of_one_slice_is_refused() -> None:
+    with pytest.raises(BadVolume, match=r"a\.tif: the region is one slice thick"):
+        reconstruct(volume(), Request("none", roi=(0, 0, 3, 90, 50, 4)))
+
+
 def test_channels_count_from_one_and_the_first_is_taken_with_a_warning() -> None:
     both = Volume(np.stack([VOXELS, np.zeros_like(VOXELS)]), source="a.tif")
-    first = reconstruct(both)
+    first = reconstruct(both, Request("classical"))
     assert len(first.tree) > 5
     assert "2 channels" in first.report.warnings[0]
-    second = reconstruct(both, Request(channel=2))
+    second = reconstruct(both, Request("classical", channel=2))
     assert len(second.tree) == 0
-    with pytest.raises(BadParameter, match="no channel 3; it has 2"):
-        reconstruct(both, Request(channel=3))
+    for channel in (0, 3, -1):
+        with pytest.raises(BadParameter, match=f"no channel {channel}; it has 2"):
+            reconstruct(both, Request("classical", channel=channel))
 
 
 def test_micrometres_need_a_voxel_size_and_use_it() -> None:
     with pytest.raises(BadParameter, match="no voxel size"):
         reconstruct(volume(), Request(units="um"))
     size = (2.0, 0.5, 0.25)
-    voxels = reconstruct(volume(), Request(spacing=size))
-    um = reconstruct(volume(spacing=size), Request(units="um"))
+    voxels = reconstruct(volume(), Request("classical", spacing=size))
+    um = reconstruct(volume(spacing=size), Request("classical", units="um"))
     assert np.allclose(um.tree.xyz, voxels.tree.xyz * (0.25, 0.5, 2.0))
     assert np.allclose(um.tree.radii, voxels.tree.radii * 0.25)
 
 
 def test_spacing_of_the_request_wins_over_the_file() -> None:
-    a = reconstruct(volume(spacing=(9.0, 1.0, 1.0)), Request(spacing=(1.0, 1.0, 1.0)))
-    b = reconstruct(volume())
+    a = reconstruct(volume(spacing=(9.0, 1.0, 1.0)), Request("none", spacing=(1.0, 1.0, 1.0)))
+    b = reconstruct(volume(), Request("none"))
     assert swc_text(a.tree) == swc_text(b.tree)
 
 
 @pytest.mark.parametrize("value", [0, 9])
 def test_a_constant_volume_gives_an_empty_tree_and_says_so(value: int) -> None:
-    result = reconstruct(volume(np.full(SHAPE, value, dtype=np.uint8)))
+    result = reconstruct(volume(np.full(SHAPE, value, dtype=np.uint8)), Request("classical"))
     assert len(result.tree) == 0
     assert not result.mask.voxels.any()
     assert result.report.warnings == (
@@ -100,9 +112,54 @@ def test_a_constant_volume_gives_an_empty_tree_and_says_so(value: int) -> None:
     )
 
 
-def test_an_inverted_image_is_noticed() -> None:
-    result = reconstruct(volume(255 - VOXELS), Request(enhancer="none"))
-    assert any("inverted" in text for text in result.report.warnings)
+@pytest.mark.parametrize("enhancer", ["classical", "none"])
+def test_an_inverted_image_is_noticed(enhancer: str) -> None:
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rng.normal(30, 8, SHAPE) + VOXELS * 0.7, 0, 255).astype(np.uint8)
+    for voxels in (VOXELS, noisy):
+        request = Request(enhancer=enhancer)  # type: ignore[arg-type]
+        upright = reconstruct(volume(voxels), request)
+        inverted = reconstruct(volume(255 - voxels), request)
+        assert not any("inverted" in text for text in upright.report.warnings)
+        assert any("inverted" in text for text in inverted.report.warnings)
+
+
+def test_lengths_of_the_report_are_in_finest_voxels() -> None:
+    """Along z, where a voxel is four times as long as wide, so is the tree."""
+    upright = paint([line((25, 25, 4), (25, 25, 44))], (50, 50, 50))
+    report = reconstruct(volume(upright), Request("none", spacing=(2.0, 0.5, 0.5))).report
+    assert report.length == pytest.approx(4 * 42, abs=10)  # the round ends count too
+    assert report.explained > 0.9
+    assert report.supported == 1
+
+
+def test_the_mask_keeps_the_voxel_size_of_the_request() -> None:
+    assert reconstruct(volume(), Request("none", spacing=(3, 2, 1))).mask.spacing == (3, 2, 1)
+
+
+def test_a_root_that_had_to_be_moved_is_told_and_one_in_the_neurite_is_not() -> None:
+    near = reconstruct(volume(), Request("none", root=(8, 25, 15)))
+    far = reconstruct(volume(), Request("none", root=(8, 40, 15)))
+    assert near.report.root_moved < 1
+    assert far.report.root_moved == pytest.approx(13, abs=2)
+    assert not any("root given" in text for text in near.report.warnings)
+    assert any("root given lies 1" in text for text in far.report.warnings)
+    with pytest.raises(BadParameter, match=r"^a\.tif: the root lies"):
+        reconstruct(volume(), Request("none", root=(0, 0, 0), spacing=(2, 1, 1)))
+
+
+def test_a_mask_that_the_image_does_not_support_is_doubted() -> None:
+    rng = np.random.default_rng(1)
+    image = rng.normal(50, 5, SHAPE)
+    image += VOXELS * 0.5
+    elsewhere = paint([line((8, 8, 6), (82, 8, 6))], SHAPE) > 0
+    right = agreement(image, VOXELS > 0)
+    assert right.brighter == pytest.approx(1, abs=0.02)
+    assert right.found == pytest.approx(1, abs=0.02)
+    dreamt = agreement(image, elsewhere)
+    assert dreamt.brighter == pytest.approx(0.5, abs=0.15)
+    assert dreamt.found == pytest.approx(0, abs=0.02)
+    assert agreement(rng.normal(50, 5, SHAPE), elsewhere).found is None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -110,7 +167,7 @@ def test_voxels_that_are_no_numbers_are_refused_with_their_slice(bad: float) -> 
     voxels = VOXELS.astype(np.float32)
     voxels[7, 3, 3] = bad
     with pytest.raises(BadVolume, match=r"a\.tif: slice 7 has 1 voxels that are NaN or infinite"):
-        reconstruct(volume(voxels))
+        reconstruct(volume(voxels), Request("classical"))
 
 
 def test_a_2d_image_is_refused() -> None:
@@ -118,9 +175,22 @@ def test_a_2d_image_is_refused() -> None:
         reconstruct(volume(VOXELS[:1]))
 
 
-def test_the_network_is_missed_in_a_sentence() -> None:
-    with pytest.raises(MissingDependency, match="--enhancer classical"):
-        reconstruct(volume(), Request(enhancer="dineuro"))
+def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(BadParameter, match="model no-such: is not installed; installed: dineuro"):
+        reconstruct(volume(), Request(model="no-such"))
+
+
+def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
+    """A network whose head says "neurite" of every voxel: the mask shows that it was asked."""
+    network = Network(TINY)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(9.0)
+    digest = save_weights(tmp_path / "mine.safetensors", network)
+    result = reconstruct(volume(), Request(model=str(tmp_path / "mine.safetensors")))
+    assert result.model == ("mine.safetensors", digest)
+    assert result.report.mask_share > 0.02
+    assert result.report.brighter is not None
 
 
 def test_every_piece_on_request() -> None:

@@ -100,7 +100,7 @@ def test_gaps_lower_the_signal_and_stay_in_the_mask() -> None:
 
 
 def test_masked_stacks_are_zero_far_from_the_neuron_and_only_there() -> None:
-    stack = render(straight(), SHAPE, np.random.default_rng(1), RenderSettings(masked=True))
+    stack = render(straight(), SHAPE, np.random.default_rng(1), RenderSettings(masked="wide"))
     assert (stack.voxels == 0).mean() > 0.3
     assert (stack.voxels[stack.mask] > 0).mean() > 0.99
     # The edge of what was kept does not follow the neurite: it is no hint where that is.

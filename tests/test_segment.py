@@ -26,7 +26,7 @@ from dineuro_model.recipe import Recipe, Schedule, read_recipe
 from dineuro_model.sampling import Case, Rendered
 from dineuro_model.segment import SegmentOptions, axis_windows, segment
 from dineuro_model.training import train
-from dineuro_model.weights import load_network, save_weights, select_model
+from dineuro_model.weights import load_model, load_network, save_weights
 
 from .shapes import line, paint
 from .test_transfer import TINY
@@ -143,7 +143,7 @@ def test_weights_come_back_with_their_configuration_and_their_hash(
         with pytest.raises(BadFile, match=r"a\.safetensors"):
             load_network(path)
     with pytest.raises(BadParameter, match="is not installed"):
-        select_model("no-such-model")
+        load_model("no-such-model")
 
 
 def test_the_loss_falls_towards_the_truth_and_unknown_voxels_do_not_count() -> None:
@@ -236,7 +236,9 @@ def test_the_network_can_learn_a_line() -> None:
         ("nonsense = 1", "knows no 'nonsense'"),
         ("[schedule]\nsteps = 0", "must be 1 or more"),
         ("[schedule]\nsteps = 'many'", "whole number"),
-        ("[[training]]\nvolume = 'a.tif'", "'mask' is missing"),
+        ("[[training]]\nvolume = 'a.tif'", "give a mask, a tree, or both"),
+        ("[[training]]\nmask = 'a.tif'", "'volume' is missing"),
+        ("[[training]]\nvolume = 'a.tif'\ntree = 'a.swc'\nradius = -1", "radius 0 or more"),
         ("not toml", "no TOML"),
     ],
 )

@@ -268,3 +268,27 @@ def test_a_neurite_that_stops_short_of_a_large_soma_is_joined_to_it() -> None:
     assert result.tree.n_trees == 1
     assert result.tree.length == pytest.approx(65, abs=3)
     assert result.joined.sum() == 1
+
+
+def test_a_root_in_the_soma_is_the_soma() -> None:
+    """A marker on the soma keeps the soma's centre, radius and type; one on a neurite does not."""
+    stack = paint([line((10, 30, 30), (110, 30, 30))], (60, 60, 120))
+    z, y, x = np.ogrid[:60, :60, :120]
+    stack[(z - 30) ** 2 + (y - 30) ** 2 + (x - 60) ** 2 <= 9**2] = 255
+    alone, marked = trace(stack), trace(stack, root=(66, 33, 28))
+    assert (alone.root_kind, marked.root_kind) == ("soma", "marker")
+    assert marked.soma_radius == alone.soma_radius is not None
+    assert marked.root_moved == 0
+    assert np.array_equal(marked.tree.xyz, alone.tree.xyz)
+    assert marked.tree.types[0] == 1
+    beside = trace(stack, root=(20, 30, 33))
+    assert beside.soma_radius is None
+    assert beside.tree.types[0] == 3
+    assert beside.root_moved == pytest.approx(1, abs=1.1)
+
+
+def test_a_voxel_said_to_be_long_makes_no_fishbone() -> None:
+    """A round neurite in a volume whose z step is given ten times too large stays one branch."""
+    stack = paint([line((10, 30, 30), (110, 30, 30))], (60, 60, 120), radius=3)
+    tree = trace(stack, scale=(10.0, 1.0, 1.0)).tree
+    assert len(tree.forks) <= 1  # of the blunt end

@@ -22,6 +22,8 @@ from skimage.filters import threshold_otsu
 
 Scale = tuple[float, float, float]
 
+#: Share of the rows that decide what is bright, and how many times as bright a voxel may be.
+_ROWS, _ABOVE = 0.99, 5.0
 #: Width of the denoising Gaussian, in finest voxels.
 _SIGMA = 0.8
 #: Edge of the background's blocks (voxels), and how many voxels of one are looked at.
@@ -86,11 +88,20 @@ def _box_above(intensity: NDArray[Any], low: Any) -> tuple[slice, slice, slice] 
 
 
 def _normalised(intensity: NDArray[Any], low: Any) -> NDArray[np.float32]:
-    """From 0 to 1 as float32, so that no sample type's range matters further on."""
+    """From 0 to 1 as float32, so that no sample type's range matters further on.
+
+    A few voxels of unheard-of brightness do not set the scale: all beyond a multiple of what nearly
+    every row stays below is cut off.
+    """
+    rows = intensity.max(axis=2)
+    usual = float(np.quantile(rows[rows > low].astype(np.float64), _ROWS))
+    top = min(float(rows.max()), float(low) + _ABOVE * (usual - float(low)))
+    span = top - float(low)
+    # Divided first: the difference of two floats may be too large for one.
     values = intensity.astype(np.float32)
-    values -= np.float32(low)
-    values /= values.max()
-    return values
+    values *= np.float32(1 / span)
+    values -= np.float32(float(low) / span)
+    return np.minimum(values, np.float32(1), out=values)
 
 
 def _odds(

@@ -44,7 +44,8 @@ def normalise(voxels: NDArray[Any], dark: float, bright: float) -> NDArray[np.fl
     The square root evens out photon noise and lifts dim neurites; what is darker than dark is 0,
     and so are masked voxels; what is brighter than bright goes on to 2.
     """
-    scaled = (voxels.astype(np.float32) - np.float32(dark)) / np.float32(bright - dark)
+    with np.errstate(over="ignore"):  # what overflows is cut to the ceiling
+        scaled = (voxels.astype(np.float32) - np.float32(dark)) / np.float32(bright - dark)
     np.clip(scaled, 0, CEILING, out=scaled)
     np.sqrt(scaled, out=scaled)
     return scaled

@@ -77,17 +77,17 @@ class Recipe:
     """All of a run.
 
     Attributes:
-        network: what is trained.
+        network: what is trained; None is that of `start`, or the default.
         schedule: how.
         loss: towards what.
         rendered: volumes made on the fly.
         training: volumes on disk.
         validation: volumes that are only judged; of other neurons.
         prior: path of a 2D ViT's weights, "hub" for timm's own, "" for none.
-        start: path of a network to go on from, "" for none.
+        start: path or name of a network to go on from, "" for none.
     """
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig | None = None
     schedule: Schedule = field(default_factory=Schedule)
     loss: LossWeights = field(default_factory=LossWeights)
     rendered: Rendered = field(default_factory=Rendered)
@@ -137,6 +137,8 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
         name: from_table(kind, _typed(table.get(name, {}), dict, name), f"[{name}]")
         for name, kind in sections.items()
     }
+    if "network" not in table:
+        made["network"] = None
     made["rendered"] = replace(
         made["rendered"],
         morphologies=tuple(p for m in made["rendered"].morphologies for p in _found(m, folder)),
@@ -147,12 +149,18 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
             for entry in _typed(table.get(name, []), list, name)
         ]
         made[name] = tuple(
-            replace(case, volume=str(folder / case.volume), mask=str(folder / case.mask))
+            replace(
+                case,
+                volume=str(folder / case.volume),
+                mask=case.mask and str(folder / case.mask),
+                tree=case.tree and str(folder / case.tree),
+            )
             for case in cases
         )
     for name in texts:
         value = _typed(table.get(name, ""), str, name)
-        made[name] = value if value in ("", "hub") else str(folder / value)
+        # Neither a file's name: the name of an installed model, or of timm's own weights.
+        made[name] = str(folder / value) if value and (folder / value).exists() else value
     return Recipe(**made)
 
 

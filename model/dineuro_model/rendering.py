@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numba import njit
@@ -24,6 +24,8 @@ from scipy import ndimage
 
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.tree import Tree
+
+Masked = Literal["no", "wide", "tight"]
 
 #: Distance of the balls that a tube is painted with (voxels).
 _STEP = 0.5
@@ -48,10 +50,11 @@ class RenderSettings:
         point_spread: (z, y, x) standard deviations in voxels.
         unevenness: share by which the background varies over the stack.
         haze: brightness of diffuse light near the neuron, as a share of the median signal.
-        beading: share by which brightness and width vary along a branch.
+        beading: how much brightness varies along a branch: the standard deviation of its logarithm.
         gaps: gaps for every 100 voxels of length; each is 2 to 8 voxels long.
         puncta: bright specks for every million voxels.
-        masked: whether what is far from the neuron is exactly 0.
+        masked: "wide": what is far from the neuron is exactly 0; "tight": all but the neuron is, as
+            in stacks that were segmented before they were published.
         dtype: "uint8" or "uint16".
     """
 
@@ -64,7 +67,7 @@ class RenderSettings:
     beading: float = 0.2
     gaps: float = 0.0
     puncta: float = 0.0
-    masked: bool = False
+    masked: Masked = "no"
     dtype: Literal["uint8", "uint16"] = "uint8"
 
     def __post_init__(self) -> None:
@@ -75,6 +78,8 @@ class RenderSettings:
         for name, most in _MOST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise BadParameter(f"rendering {self}: {name} must be in 0 … {most:g}")
+        if self.masked not in get_args(Masked):
+            raise BadParameter(f"rendering: masked {self.masked!r} is not no, wide or tight")
         if self.dtype not in ("uint8", "uint16"):
             raise BadParameter(f"rendering: dtype {self.dtype!r} is not uint8 or uint16")
 
@@ -135,10 +140,7 @@ def render(
     signal = np.zeros(shape, dtype=np.float32)
     balls = _balls(tree, shape)
     _paint(signal, balls, _brightness(tree, balls, how, rng))
-    mask = np.zeros(shape, dtype=np.float32)
-    truth = balls.copy()
-    truth[:, 3] = np.maximum(truth[:, 3], _THINNEST) - 0.5  # a ball's soft edge is a voxel wide
-    _paint(mask, truth, np.ones(len(balls), dtype=np.float32))
+    mask = neurite_mask(tree, shape)
     for other in distractors:
         beside = _balls(other, shape)
         _paint(signal, beside, _brightness(other, beside, how, rng))
@@ -152,10 +154,25 @@ def render(
     light += how.photons
     if how.unevenness:
         light += how.photons * (_uneven(shape, how.unevenness, rng) - 1)
+    kept = None
+    if how.masked == "tight":
+        kept = ndimage.binary_dilation(signal > 0, iterations=int(rng.integers(1, 3)))
+        light = np.where(kept, light - how.photons, 0)
+    elif how.masked == "wide":
+        kept = _kept_by_hand(signal > 0, rng)
     voxels = _camera(light, how, rng)
-    if how.masked:
-        voxels[~_kept_by_hand(signal > 0, rng)] = 0
-    return Rendering(voxels, mask > 0, tree)
+    if kept is not None:
+        voxels[~kept] = 0
+    return Rendering(voxels, mask, tree)
+
+
+def neurite_mask(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """The voxels (Z, Y, X) within the tree's radii; a neurite is never thinner than a voxel."""
+    mask = np.zeros(shape, dtype=np.float32)
+    balls = _balls(tree, shape)
+    balls[:, 3] = np.maximum(balls[:, 3], _THINNEST) - 0.5  # a ball's soft edge is a voxel wide
+    _paint(mask, balls, np.ones(len(balls), dtype=np.float32))
+    return np.asarray(mask > 0)
 
 
 def _inside(tree: Tree, shape: tuple[int, int, int], margin: float = 0.0) -> NDArray[np.bool_]:
@@ -194,7 +211,7 @@ def _brightness(
     """(M,) of each ball: varying along the branch, a little dimmer with distance, with gaps."""
     n = len(tree)
     wave = ndimage.gaussian_filter1d(rng.normal(size=n), 2.0, mode="wrap") * 2.6
-    bright = np.clip(1 + how.beading * wave, 0.3, 2.0)
+    bright = np.clip(np.exp(how.beading * wave), 0.15, 4.0)
     reach = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
     bright *= 1 - 0.4 * reach / max(float(reach.max()), 1.0)
     bright[tree.types == 1] = 1.5

@@ -7,43 +7,62 @@ that is resumed sees what it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.formats import read_volume
 from dineuro_bridge.swc import read_swc
 from dineuro_model.augmentation import augment
 from dineuro_model.intensity import intensity_range, normalise
+from dineuro_model.rendering import neurite_mask
 from dineuro_model.scenes import random_scene
 from dineuro_model.windows import Shape, cut
 
 BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
+#: So many voxels around a reference tree's tube may belong to the neurite or not.
+_UNSURE = 2
+#: Radius of a reference tree's line beside a mask.
+_LINE = 1.5
 #: Of rendered volumes.
 _SCENE: Shape = (48, 232, 232)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A volume on disk with its reference.
+    """A volume on disk with its reference: labels, a tree, or both.
 
     Attributes:
         volume: path of the stack; its first channel is used.
         mask: path of the labels, of the same shape.
+        tree: path of an SWC in voxels. Without a mask, the neurite is what lies within its radii,
+            and two voxels around it do not count, since radii are seldom right. Beside a mask, the
+            tree's line does not count where the mask leaves it out: masks often end where a
+            neurite is dim, and that it is none there is not to be learnt.
+        radius: of every neurite of the tree, in voxels; 0 takes the file's.
         neurite: labels that are neurite; empty: all that are neither 0 nor in `unknown`.
         unknown: labels of voxels that do not count.
         weight: how often it is drawn, relative to the others.
     """
 
     volume: str
-    mask: str
+    mask: str = ""
+    tree: str = ""
+    radius: float = 0.0
     neurite: tuple[int, ...] = ()
     unknown: tuple[int, ...] = ()
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.mask or self.tree):
+            raise BadParameter(f"{self.volume}: give a mask, a tree, or both")
+        if not (self.weight > 0 and self.radius >= 0):
+            raise BadParameter(f"{self.volume}: weight must be above 0, radius 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +117,12 @@ def read_case(case: Case) -> Labelled:
     """A case in memory.
 
     Raises:
-        BadVolume: mask and volume differ in shape.
-        And all that `read_volume` raises.
+        BadVolume: mask and volume differ in shape, or the tree lies beside the volume.
+        And all that `read_volume` and `read_swc` raise.
     """
     voxels = read_volume(case.volume).channel(1)
+    if not case.mask:
+        return Labelled.of(voxels, _tree_labels(case, voxels.shape), case.weight)
     given = read_volume(case.mask).channel(1)
     if given.shape != voxels.shape:
         raise BadVolume(
@@ -109,8 +130,28 @@ def read_case(case: Case) -> Labelled:
         )
     unknown = np.isin(given, case.unknown)
     inside = np.isin(given, case.neurite) if case.neurite else given != 0
+    if case.tree:
+        unknown |= ~inside & _tube(case, voxels.shape, _LINE)
     labels = np.where(unknown, UNKNOWN, np.where(inside, NEURITE, BACKGROUND)).astype(np.uint8)
     return Labelled.of(voxels, labels, case.weight)
+
+
+def _tree_labels(case: Case, shape: Shape) -> NDArray[np.uint8]:
+    """Labels (Z, Y, X) along a tree; beside the tube nothing is known."""
+    neurite = _tube(case, shape, case.radius)
+    around = ndimage.binary_dilation(neurite, iterations=_UNSURE)
+    return np.where(neurite, NEURITE, np.where(around, UNKNOWN, BACKGROUND)).astype(np.uint8)
+
+
+def _tube(case: Case, shape: Shape, radius: float) -> NDArray[np.bool_]:
+    """The voxels (Z, Y, X) within a radius of the tree, or within its own where it is 0."""
+    tree = read_swc(case.tree)
+    if radius:
+        tree = replace(tree, radii=np.full(len(tree), radius))
+    tube = neurite_mask(tree, shape)
+    if not tube.any():
+        raise BadVolume(f"{case.tree}: no node lies in {case.volume}: is it in voxels of it?")
+    return tube
 
 
 class WindowSource:
@@ -156,7 +197,7 @@ class WindowSource:
             source = self._volume((step + 3 * slot) // self.rendered.windows, slot)
         else:
             source = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
-        order = (0, 1, 2) if rng.random() < 0.5 else tuple(rng.permutation(3))
+        order = (0, 1, 2) if rng.random() < 0.7 else tuple(rng.permutation(3))
         voxels, labels = source.voxels.transpose(order), source.labels.transpose(order)
         corner = draw_corner(source.neurite, source.labels.shape, order, self.shape, rng)
         intensity = normalise(cut(voxels, corner, self.shape), *source.scale)

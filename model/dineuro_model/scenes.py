@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from dineuro_bridge.tree import Tree
 from dineuro_model.growth import GrowthSettings, grow_tree
-from dineuro_model.rendering import Rendering, RenderSettings, render
+from dineuro_model.rendering import Masked, Rendering, RenderSettings, render
 from dineuro_model.windows import Shape
 
 
@@ -29,6 +30,8 @@ def random_scene(
         tree = placed(morphologies[int(rng.integers(len(morphologies)))], shape, rng)
     if len(tree) < 20:
         tree = grow_tree(shape, rng, random_growth(shape, rng))
+    if rng.random() < 0.4:
+        tree = beaded(tree, rng)
     others = [
         fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng)
         for _ in range(int(rng.integers(0, 3)))
@@ -62,12 +65,24 @@ def random_look(rng: np.random.Generator, hardest: float) -> RenderSettings:
         point_spread=(float(across * rng.uniform(1, 2.5)), float(across), float(across)),
         unevenness=float(rng.uniform(0, 0.6)),
         haze=float(rng.uniform(0, 0.2)),
-        beading=float(rng.uniform(0, 0.5)),
+        beading=float(rng.uniform(0, 0.9)),
         gaps=float(rng.uniform(0, 1.0)),
         puncta=float(rng.uniform(0, 60)),
-        masked=bool(rng.random() < 0.2),
+        masked=_masked(rng),
         dtype="uint16" if rng.random() < 0.3 else "uint8",
     )
+
+
+def _masked(rng: np.random.Generator) -> Masked:
+    chance = rng.random()
+    return "tight" if chance < 0.12 else "wide" if chance < 0.3 else "no"
+
+
+def beaded(tree: Tree, rng: np.random.Generator) -> Tree:
+    """The same tree with boutons: radii that swell and shrink along the branches."""
+    wave = ndimage.gaussian_filter1d(rng.normal(size=len(tree)), 1.5) * 2.3
+    swell = np.where(tree.types == 1, 1.0, np.exp(rng.uniform(0, 0.45) * wave))
+    return replace(tree, radii=np.clip(tree.radii * swell, 0.5, None))
 
 
 def placed(tree: Tree, shape: Shape, rng: np.random.Generator) -> Tree:

@@ -26,11 +26,11 @@ from dineuro_bridge.errors import BadFile, BadInput, BadParameter, FileAccess
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.losses import segmentation_loss
-from dineuro_model.network import Network
+from dineuro_model.network import Network, NetworkConfig
 from dineuro_model.recipe import Recipe, Schedule
 from dineuro_model.sampling import NEURITE, UNKNOWN, WindowSource, read_case
 from dineuro_model.validation import Judgement, judge, validation_windows
-from dineuro_model.weights import load_network, load_prior, save_weights
+from dineuro_model.weights import load_model, load_prior, save_weights
 
 CHECKPOINT, MODEL, LOG = "checkpoint.pt", "model.safetensors", "log.csv"
 _COLUMNS = (
@@ -244,16 +244,16 @@ def starting_network(recipe: Recipe) -> Network:
         BadParameter: `start` is of another configuration.
     """
     if recipe.start:
-        network = load_network(recipe.start)
-        if network.config != recipe.network:
+        network = load_model(recipe.start).network
+        if recipe.network not in (None, network.config):
             raise BadParameter(
-                f"{recipe.start}: has another configuration than [network]: set it to "
-                f"{network.config.to_dict()}"
+                f"{recipe.start}: has another configuration than [network]: leave [network] out, "
+                f"or set it to {network.config.to_dict()}"
             )
         return network
-    network = Network(recipe.network)
+    network = Network(recipe.network or NetworkConfig())
     if recipe.prior == "hub":
-        name = recipe.network.backbone
+        name = network.config.backbone
         try:
             prior = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
         except Exception as error:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ class ModelInfo:
     path: Path
     sha256: str
     description: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A network with the name and the SHA-256 that its results carry."""
+
+    name: str
+    sha256: str
+    network: Network
 
 
 def save_weights(path: Path | str, network: Network, notes: Mapping[str, str] | None = None) -> str:
@@ -102,6 +112,27 @@ def load_network(path: Path | str, *, sha256: str | None = None) -> Network:
     return network.eval()
 
 
+def describe(path: Path | str) -> dict[str, str]:
+    """What a file of weights says of itself, for a person; its network is not built.
+
+    Raises:
+        FileAccess: the path cannot be read.
+        BadFile: it holds no network of this program.
+    """
+    size = size_of_file(path)
+    header, tensors = _read(path)
+    if header.get("format") != _FORMAT:
+        raise BadFile(f"{path}: holds no network of DINeuro (format {header.get('format')!r})")
+    known = ("format", "config")
+    return {
+        "file": str(path),
+        "sha256": file_sha256(path),
+        "size": f"{size / 1e6:.1f} MB, {sum(t.numel() for t in tensors.values()):,} parameters",
+        **{name: str(value) for name, value in header["config"].items()},
+        **{name: str(value) for name, value in header.items() if name not in known},
+    }
+
+
 def load_prior(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a 2D ViT in safetensors, under timm's names.
 
@@ -136,12 +167,7 @@ def list_models(folder: Path = _PACKAGED) -> list[ModelInfo]:
         raise BadFile(f"{index}: is damaged ({error}); install again") from error
 
 
-def verify(model: ModelInfo) -> bool:
-    """Whether the file is there and is the one that was released."""
-    return model.path.is_file() and file_sha256(model.path) == model.sha256
-
-
-def select_model(name: str | None = None, folder: Path = _PACKAGED) -> Network:
+def load_model(name: str | None = None, folder: Path = _PACKAGED) -> Model:
     """The network by its name, or by the path of its weights; None takes the default.
 
     Raises:
@@ -151,11 +177,17 @@ def select_model(name: str | None = None, folder: Path = _PACKAGED) -> Network:
     models = list_models(folder)
     for model in models:
         if name in (None, model.name):
-            return load_network(model.path, sha256=model.sha256)
+            return Model(model.name, model.sha256, load_network(model.path, sha256=model.sha256))
     if name is not None and (Path(name).suffix == ".safetensors" or Path(name).exists()):
-        return load_network(name)
+        return Model(Path(name).name, file_sha256(name), load_network(name))
     known = ", ".join(model.name for model in models) or "none"
     raise BadParameter(f"model {name or 'default'}: is not installed; installed: {known}")
+
+
+@lru_cache(maxsize=1)
+def cached_model(name: str | None = None) -> Model:
+    """As `load_model`; the last one stays in memory, for the next volume."""
+    return load_model(name)
 
 
 def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.files import atomic_output, reason
-from dineuro_bridge.formats import SUFFIXES, read_volume, write_volume
+from dineuro_bridge.formats import SUFFIXES, WRITTEN_SUFFIXES, read_volume, write_volume
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.swc import write_swc
 from dineuro_bridge.tree import Tree
@@ -29,7 +29,7 @@ _ENDINGS = {
     "report": "_report.json",
     "preview": "_preview.png",
 }
-_SUFFIXES = {"swc": (".swc",), "mask": SUFFIXES, "report": (".json",), "preview": (".png",)}
+_SUFFIXES = {"swc": (".swc",), "mask": WRITTEN_SUFFIXES, "report": (".json",), "preview": (".png",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Reading:
 def find_inputs(names: Sequence[str]) -> list[Path]:
     """The volumes named by files, folders and patterns, in order, none twice.
 
-    A folder stands for the volumes in it, by name; `X_mask.*` beside an `X.*` is a result and
-    no input.
+    A folder or a pattern stands for the volumes it finds, by name; masks that this program wrote
+    (`X_mask.v3draw`, or `X_mask.*` beside an `X.*`) are results and no inputs.
 
     Raises:
         FileAccess: a folder or pattern without any volume.
@@ -76,8 +76,11 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
             here = _volumes(_matching(name), f"{name}: the pattern")
         else:
             here = [path]
-        found += [one for one in here if one not in found]
-    return found
+        found += here
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 def _matching(pattern: str) -> Iterable[Path]:
@@ -94,11 +97,15 @@ def _volumes(paths: Iterable[Path], what: str) -> list[Path]:
     kept = [
         p
         for p in volumes
-        if not (p.stem.endswith("_mask") and (p.parent, p.stem[: -len("_mask")]) in stems)
+        if not (p.name.endswith(_ENDINGS["mask"]) or _is_mask_of_another(p, stems))
     ]
     if not kept:
         raise FileAccess(f"{what} holds no volume ({' '.join(SUFFIXES)})")
     return kept
+
+
+def _is_mask_of_another(path: Path, stems: set[tuple[Path, str]]) -> bool:
+    return path.stem.endswith("_mask") and (path.parent, path.stem.removesuffix("_mask")) in stems
 
 
 def plan_outputs(inputs: Sequence[Path], wanted: Mapping[str, Path | None]) -> list[Outputs]:
@@ -106,33 +113,38 @@ def plan_outputs(inputs: Sequence[Path], wanted: Mapping[str, Path | None]) -> l
 
     For one input an option names a file (or an existing folder); for several it names a folder.
     Only what is in `wanted` is made; where an option has no place, the result stands beside its
-    image.
+    image. Results are called after the image without its suffix, or with it where two images of a
+    folder differ in nothing else.
 
     Raises:
         BadParameter: a name that does not fit what it is for, two results under one name, or a
             result in the place of an input.
     """
-    plans = []
+    several = len(inputs) > 1
+    names = Counter((path.parent, path.stem) for path in inputs)
+    plans, wants = [], dict[Path, list[Path]]()
     for path in inputs:
-        several = len(inputs) > 1
-        plans.append(Outputs(**{k: _place(path, k, p, several=several) for k, p in wanted.items()}))
-    taken = Counter(p for plan in plans for p in asdict(plan).values() if p is not None)
-    for place, count in taken.items():
-        if count > 1:
-            raise BadParameter(f"{place}: {count} results would be written there")
+        name = path.name if names[path.parent, path.stem] > 1 else path.stem
+        places = {k: _place(path, name, k, p, several=several) for k, p in wanted.items()}
+        plans.append(Outputs(**places))
+        for place in places.values():
+            wants.setdefault(place, []).append(path)
+    for place, images in wants.items():
+        if len(images) > 1:
+            named = " and ".join(dict.fromkeys(map(str, images)))
+            raise BadParameter(f"{place}: several results would be written there, of {named}")
         if any(place.resolve() == path.resolve() for path in inputs):
             raise BadParameter(f"{place}: is an input; it would be overwritten")
     return plans
 
 
-def _place(image: Path, kind: str, place: Path | None, *, several: bool) -> Path:
-    name = image.stem + _ENDINGS[kind]
+def _place(image: Path, name: str, kind: str, place: Path | None, *, several: bool) -> Path:
     if place is None:
-        return image.with_name(name)
-    if several or place.is_dir():
-        if several and place.exists() and not place.is_dir():
-            raise BadParameter(f"{place}: there are several inputs: name a folder")
-        return place / name
+        return image.with_name(name + _ENDINGS[kind])
+    if place.is_dir() or (several and not place.exists() and not place.suffix):
+        return place / (name + _ENDINGS[kind])
+    if several:
+        raise BadParameter(f"{place}: there are several inputs: name a folder for the {kind}")
     if place.suffix.lower() not in _SUFFIXES[kind]:
         known = " ".join(_SUFFIXES[kind])
         raise BadParameter(f"{place}: the {kind} must end with {known} (or be a folder)")
@@ -150,6 +162,8 @@ def run_one(
         DineuroError: whatever is wrong with the file or the request.
     """
     volume = read_volume(path, row_order=reading.row_order, max_bytes=reading.max_bytes)
+    # What is said of the volume names the path as the user gave it.
+    volume = replace(volume, source=str(path))
     result = reconstruct(volume, request, progress)
     digest = sha256_of(path)
     for place in asdict(outputs).values():
@@ -194,8 +208,10 @@ def _settings(volume: Volume, request: Request) -> dict[str, Any]:
     """The request as plain values, with what the file decided."""
     settings = asdict(request)
     settings |= settings.pop("parameters")
-    settings["channel"] = request.channel or 1
-    settings["spacing"] = request.spacing or volume.spacing
+    spacing = request.spacing or volume.spacing
+    settings["channel"] = 1 if request.channel is None else request.channel
+    settings["spacing_um_xyz"] = None if spacing is None else spacing[::-1]
+    del settings["spacing"]
     settings["row_order"] = volume.row_order
     return settings
 
@@ -205,15 +221,18 @@ def _comments(
 ) -> tuple[str, ...]:
     """What made the tree. No date and no seconds: the same input gives the same bytes."""
     settings = _settings(volume, request)
-    spacing = settings["spacing"]
+    spacing = settings["spacing_um_xyz"]
     lines = [
         f"DINeuro {version('dineuro')}",
         f"image {path.name}",
         f"image_sha256 {digest}",
         f"coordinates x y z, {request.units}, 0-based, of the full volume",
         f"row_order {volume.row_order}",
-        f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing[::-1]) if spacing else 'unknown'}",
+        f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing) if spacing else 'unknown'}",
     ]
+    if result.model is not None:
+        lines.append(f"model {result.model[0]}")
+        lines.append(f"model_sha256 {result.model[1]}")
     for name in ("enhancer", "channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
         value = settings[name]
         if isinstance(value, tuple):
@@ -242,6 +261,9 @@ def _record(
         "channels": volume.n_channels,
         "dtype": str(volume.voxels.dtype),
         "settings": _settings(volume, request),
+        "model": None
+        if result.model is None
+        else {"name": result.model[0], "sha256": result.model[1]},
         **result.report.as_dict(),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
         "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadParameter, BadVolume, MissingDependency
+from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
@@ -17,8 +17,14 @@ from dineuro_model.classical import as_probability, enhance
 from dineuro_server.report import Report, make_report
 from dineuro_tracing.trace import TraceParameters, trace
 
+if TYPE_CHECKING:
+    from dineuro_model.weights import Model
+
 Enhancer = Literal["dineuro", "classical", "none"]
 Units = Literal["voxel", "um"]
+
+#: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
+_INVERTED = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,9 @@ class Request:
     """What a user asks of one volume.
 
     Attributes:
-        enhancer: what turns intensity into probability.
+        enhancer: what turns intensity into probability: the network, the classical filter, or none.
+        model: name of an installed model or path of its weights; None takes the default one.
+        device: where the network runs: "auto", "cpu" or "cuda".
         parameters: the tracer's.
         channel: counted from 1; None takes the first.
         roi: half-open box in voxels; None is the whole volume.
@@ -35,8 +43,10 @@ class Request:
         units: of the tree's coordinates.
     """
 
-    enhancer: Enhancer = "classical"
+    enhancer: Enhancer = "dineuro"
     parameters: TraceParameters = field(default_factory=TraceParameters)
+    model: str | None = None
+    device: str = "auto"
     channel: int | None = None
     roi: Roi | None = None
     root: tuple[float, float, float] | None = None
@@ -55,6 +65,7 @@ class Result:
         overlay: the tree in voxels of the region, for a picture of it.
         intensity: (Z, Y, X) of the region, as it was read.
         report: figures and warnings.
+        model: name and SHA-256 of the network, if one was used.
         seconds: by stage.
     """
 
@@ -63,6 +74,7 @@ class Result:
     overlay: Tree
     intensity: NDArray[Any]
     report: Report
+    model: tuple[str, str] | None
     seconds: dict[str, float]
 
 
@@ -74,7 +86,7 @@ def reconstruct(
     Raises:
         BadVolume: a 2D image, NaN or infinite voxels.
         BadParameter: a channel, region or root that the volume has not.
-        MissingDependency: the network was asked for and none is installed.
+        LimitExceeded: memory ran out.
         Cancelled: whatever `progress` raises passes through.
     """
     if request.spacing is None and volume.spacing is None and request.units == "um":
@@ -86,37 +98,72 @@ def reconstruct(
         )
     clock, seconds = time.perf_counter, {}
     region = volume if request.roi is None else volume.cropped(request.roi)
-    intensity = region.channel(request.channel or 1)
+    if region.shape[0] == 1:
+        raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
+    intensity = region.channel(1 if request.channel is None else request.channel)
     _check_finite(volume.source, intensity)
     spacing = request.spacing or volume.spacing
     scale = _scale(spacing)
     start = clock()
-    progress(Progress("enhance", 0, 1))
-    probability = _enhanced(intensity, request.enhancer, scale)
-    progress(Progress("enhance", 1, 1))
+    model = _load(request)
+    seconds["load"] = clock() - start
+    start = clock()
+    probability = _enhanced(intensity, request, model, scale, progress)
     seconds["enhance"] = clock() - start
     start = clock()
     origin = np.array(region.origin[::-1])
     root = None if request.root is None else _in_region(request.root, region, volume.source)
-    traced = trace(probability, request.parameters, root=root, scale=scale, progress=progress)
+    try:
+        traced = trace(probability, request.parameters, root=root, scale=scale, progress=progress)
+    except BadParameter as error:
+        raise BadParameter(f"{volume.source}: {error}") from error
     seconds["trace"] = clock() - start
     start = clock()
     mask = probability >= request.parameters.threshold
-    report = make_report(traced, mask, _input_warnings(volume, request, intensity))
+    report = make_report(
+        traced, mask, intensity, scale, _input_warnings(volume, request, intensity)
+    )
     seconds["report"] = clock() - start
     tree = traced.tree.moved(origin)
     if request.units == "um" and spacing is not None:
         tree = _in_micrometres(tree, spacing)
-    return Result(tree, _full_mask(mask, region, volume), traced.tree, intensity, report, seconds)
+    return Result(
+        tree=tree,
+        mask=_full_mask(mask, region, volume, spacing),
+        overlay=traced.tree,
+        intensity=intensity,
+        report=report,
+        model=None if model is None else (model.name, model.sha256),
+        seconds=seconds,
+    )
 
 
-def _enhanced(intensity: NDArray[Any], enhancer: Enhancer, scale: Spacing) -> NDArray[np.uint8]:
+def _load(request: Request) -> Model | None:
+    """The network asked for; it stays loaded for the next volume. torch is imported only here."""
+    if request.enhancer != "dineuro":
+        return None
+    from dineuro_model.weights import cached_model
+
+    return cached_model(request.model)
+
+
+def _enhanced(
+    intensity: NDArray[Any],
+    request: Request,
+    model: Model | None,
+    scale: Spacing,
+    progress: ProgressCallback,
+) -> NDArray[np.uint8]:
     """The probability (Z, Y, X) by the enhancer asked for."""
-    if enhancer == "dineuro":
-        raise MissingDependency(
-            "this version comes without a trained network: use --enhancer classical"
-        )
-    return enhance(intensity, scale) if enhancer == "classical" else as_probability(intensity)
+    if model is not None:
+        from dineuro_model.segment import SegmentOptions, segment
+
+        return segment(intensity, model.network, SegmentOptions(device=request.device), progress)
+    progress(Progress("enhance", 0, 1))
+    classical = request.enhancer == "classical"
+    probability = enhance(intensity, scale) if classical else as_probability(intensity)
+    progress(Progress("enhance", 1, 1))
+    return probability
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:
@@ -156,12 +203,14 @@ def _in_micrometres(tree: Tree, spacing: Spacing) -> Tree:
     return Tree(tree.xyz * np.array(spacing[::-1]), tree.radii * finest, tree.parents, tree.types)
 
 
-def _full_mask(mask: NDArray[np.bool_], region: Volume, volume: Volume) -> Volume:
+def _full_mask(
+    mask: NDArray[np.bool_], region: Volume, volume: Volume, spacing: Spacing | None
+) -> Volume:
     """The mask in the full volume, as uint8 0 and 255."""
     full = np.zeros(volume.shape, dtype=np.uint8)
     low = np.subtract(region.origin, volume.origin).tolist()
     full[tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))][mask] = 255
-    return Volume(full[None], volume.spacing, volume.origin, volume.row_order, volume.source)
+    return Volume(full[None], spacing, volume.origin, volume.row_order, volume.source)
 
 
 def _input_warnings(volume: Volume, request: Request, intensity: NDArray[Any]) -> tuple[str, ...]:
@@ -172,4 +221,18 @@ def _input_warnings(volume: Volume, request: Request, intensity: NDArray[Any]) -
     low, high = intensity.min(), intensity.max()
     if low == high:
         found.append(f"every voxel is {low:g}: there is nothing to trace, the tree is empty")
+    elif _looks_inverted(intensity):
+        found.append(
+            "most of the image is bright and what stands out is dark: is it inverted? Bright "
+            "neurites on a dark ground are expected"
+        )
     return tuple(found)
+
+
+def _looks_inverted(intensity: NDArray[Any]) -> bool:
+    """Whether what stands out of the usual intensity is darker and not brighter than it."""
+    flat = intensity.reshape(-1)
+    # A step that divides no axis, so that the samples do not stand in columns.
+    sample = flat[:: (flat.size // 1_000_000) | 1].astype(np.float64)
+    dark, usual, bright = np.percentile(sample, [0.02, 50, 99.98])
+    return bool(usual - dark > _INVERTED * (bright - usual))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from dineuro_bridge.tree import Tree
+from dineuro_server.agreement import agreement
 from dineuro_tracing.scores import length_samples
 from dineuro_tracing.trace import Trace
 
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0
+#: Below these shares mask and image disagree; see `agreement`.
+_LEAST_BRIGHTER, _LEAST_FOUND = 0.8, 0.3
+#: A root moved by more finest voxels than this is told.
+_FAR_ROOT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Figures of one reconstruction; lengths in voxels (of the finest axis), shares 0..1.
+    """Figures of one reconstruction; lengths in finest voxels, shares 0..1.
+
+    A finest voxel is the edge of a voxel along its finest axis: 1 where the voxel is a cube.
 
     Attributes:
         nodes, trees, forks, tips: counts of the tree's nodes.
@@ -30,6 +38,10 @@ class Report:
         supported: share of the tree's length that runs through the mask.
         joined_gaps: stretches of the tree that cross a gap of the mask; joined_length their length.
         left_out: length of the pieces that were traced and are not part of the result.
+        root_moved: from the root given to the foreground, where the tree starts.
+        brighter: share of the mask that is brighter than its surroundings.
+        found: share of the places that stand out in the image which the mask has; None where
+            either is unknown.
         warnings: sentences for a person.
     """
 
@@ -47,6 +59,9 @@ class Report:
     joined_gaps: int
     joined_length: float
     left_out: float
+    root_moved: float
+    brighter: float | None
+    found: float | None
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,14 +70,29 @@ class Report:
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in plain.items()}
 
 
-def make_report(trace: Trace, mask: NDArray[np.bool_], warnings: tuple[str, ...] = ()) -> Report:
-    """Measure a trace against the mask (Z, Y, X) it was made from, in the same coordinates."""
-    tree = trace.tree
+def make_report(
+    trace: Trace,
+    mask: NDArray[np.bool_],
+    intensity: NDArray[Any],
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    warnings: tuple[str, ...] = (),
+) -> Report:
+    """Measure a trace against the mask and the image (Z, Y, X) it was made from.
+
+    Args:
+        trace: in voxels of the mask.
+        mask: the foreground.
+        intensity: as it was read.
+        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        warnings: what is known already; these come first.
+    """
+    tree = replace(trace.tree, xyz=trace.tree.xyz * np.array(scale[::-1]))
     voxels = int(np.count_nonzero(mask))
     lengths = tree.link_lengths
     joined = trace.joined
     # A run of joined links is one gap: it begins where the parent's link is not joined.
     begins = joined & ~joined[np.maximum(tree.parents, 0)]
+    agreed = agreement(intensity, mask)
     report = Report(
         nodes=len(tree),
         trees=tree.n_trees,
@@ -73,11 +103,14 @@ def make_report(trace: Trace, mask: NDArray[np.bool_], warnings: tuple[str, ...]
         soma_radius=trace.soma_radius,
         mask_voxels=voxels,
         mask_share=voxels / mask.size,
-        explained=_explained(trace, mask) if voxels and len(tree) else 0.0,
-        supported=_supported(trace, mask) if len(tree) else 0.0,
+        explained=_explained(tree, mask, scale) if voxels and len(tree) else 0.0,
+        supported=_supported(tree, mask, scale) if len(tree) else 0.0,
         joined_gaps=int(begins.sum()),
         joined_length=float(lengths[joined].sum()),
         left_out=trace.left_out,
+        root_moved=trace.root_moved,
+        brighter=agreed.brighter,
+        found=agreed.found,
         warnings=(),
     )
     return _with_warnings(report, warnings)
@@ -92,6 +125,13 @@ def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
         )
     if report.nodes == 0 and not before:
         found.append("no neurite was found: the tree is empty")
+    if (disagreement := _disagreement(report)) is not None:
+        found.append(disagreement)
+    if report.nodes and report.root_moved > _FAR_ROOT:
+        found.append(
+            f"the root given lies {report.root_moved:.0f} voxels from the foreground, where the "
+            "tree starts: is it x, y, z of this volume, from 0 (in a .marker file from 1)?"
+        )
     if report.nodes and report.root == "end":
         found.append("no soma was found: the root is the thickest end (--root or --marker sets it)")
     if report.nodes and (report.explained < 0.5 or report.left_out > report.length):
@@ -108,19 +148,36 @@ def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
     return Report(**{**asdict(report), "warnings": tuple(found)})
 
 
-def _explained(trace: Trace, mask: NDArray[np.bool_]) -> float:
-    """Share of the mask's voxels within reach of a node; each looks at its nearest node alone."""
-    nodes = KDTree(trace.tree.xyz)
-    places = np.argwhere(mask)[:, ::-1]
+def _disagreement(report: Report) -> str | None:
+    """What to say where the mask is not what the image shows."""
+    if report.brighter is not None and report.brighter < _LEAST_BRIGHTER:
+        how = f"only {report.brighter:.0%} of the mask is brighter than its surroundings"
+    elif report.found is not None and report.found < _LEAST_FOUND:
+        how = f"only {report.found:.0%} of what stands out in the image is in the mask"
+    else:
+        return None
+    return (
+        f"the mask and the image disagree: {how}; the network may not know this kind of image: "
+        "look at the mask, and try --enhancer classical"
+    )
+
+
+def _explained(tree: Tree, mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> float:
+    """Share of the mask's voxels within reach of a node; each looks at its nearest node alone.
+
+    The tree is in finest voxels.
+    """
+    nodes = KDTree(tree.xyz)
+    places = (np.argwhere(mask) * np.array(scale))[:, ::-1]
     away, node = nodes.query(places, workers=-1)
-    reach = _REACH_SHARE * trace.tree.radii[node] + _REACH
+    reach = _REACH_SHARE * tree.radii[node] + _REACH * max(scale)
     return float(np.mean(away <= reach))
 
 
-def _supported(trace: Trace, mask: NDArray[np.bool_]) -> float:
+def _supported(tree: Tree, mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> float:
     """Share of the tree's length whose nearest voxel is in the mask, or touches it."""
-    points, weights = length_samples(trace.tree)
-    at = np.rint(points[:, ::-1]).astype(np.int64)
+    points, weights = length_samples(tree)
+    at = np.rint(points[:, ::-1] / np.array(scale)).astype(np.int64)
     inside = np.zeros(len(at), dtype=np.bool_)
     for step in np.ndindex(3, 3, 3):
         beside = np.clip(at + np.array(step) - 1, 0, np.array(mask.shape) - 1)

@@ -6,7 +6,13 @@ import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
@@ -14,13 +20,20 @@ from dineuro_bridge.progress import Progress
 
 
 class ProgressBar:
-    """A progress callback that draws a bar on a terminal's stderr, and nothing elsewhere."""
+    """A progress callback that draws a bar on a terminal's stderr, and nothing elsewhere.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of what is worked on.
+        remaining: tell also how many steps are done and how long the others will take.
+    """
+
+    def __init__(self, name: str, *, remaining: bool = False) -> None:
+        more = [MofNCompleteColumn(), TimeRemainingColumn(compact=True)] if remaining else []
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             TimeElapsedColumn(),
+            *more,
             console=Console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),

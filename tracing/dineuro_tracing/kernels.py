@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 _NO_VOXEL = -1
 #: What is known of a voxel while paths are sought.
 OPEN, EXPLAINED, REJECTED = 0, 1, 2
+#: For a branch's least length a step counts as no more than a cube's diagonal: along a coarse
+#: axis one or two steps may be blur alone.
+_LONGEST_STEP = np.float32(3**0.5)
 
 
 @njit(cache=True)
@@ -156,21 +159,25 @@ def _cover(
     covered: NDArray[np.uint8],
     voxel: int,
     radius: float,
+    margin: float,
     scale: NDArray[np.float32],
 ) -> None:
-    """Mark the foreground voxels within `radius` (finest voxels) of a voxel as explained."""
+    """Mark the foreground within `radius` (finest voxels) and `margin` voxels as explained.
+
+    Along a coarse axis the margin is as many voxels as along a fine one: what blur spreads over.
+    """
     depth, height, width = index.shape
     z, y, x = coords[voxel, 0], coords[voxel, 1], coords[voxel, 2]
-    rz, ry, rx = int(radius / scale[0]), int(radius / scale[1]), int(radius / scale[2])
-    square = radius * radius
+    az, ay, ax = radius + margin * scale[0], radius + margin * scale[1], radius + margin * scale[2]
+    rz, ry, rx = int(az / scale[0]), int(ay / scale[1]), int(ax / scale[2])
     for i in range(max(0, z - rz), min(depth, z + rz + 1)):
         for j in range(max(0, y - ry), min(height, y + ry + 1)):
-            here = ((i - z) * scale[0]) ** 2 + ((j - y) * scale[1]) ** 2
-            if here > square:
+            here = ((i - z) * scale[0] / az) ** 2 + ((j - y) * scale[1] / ay) ** 2
+            if here > 1:
                 continue
             for k in range(max(0, x - rx), min(width, x + rx + 1)):
                 v = index[i, j, k]
-                if v >= 0 and here + ((k - x) * scale[2]) ** 2 <= square:
+                if v >= 0 and here + ((k - x) * scale[2] / ax) ** 2 <= 1:
                     covered[v] = EXPLAINED
 
 
@@ -199,9 +206,9 @@ def grow_paths(
     on from is returned (len(targets) at the end). Of a path only the part counts that lies outside
     everything explained so far: it is accepted when its strong voxels are at least `min_length`
     long, and its weak ones at most `faint_share` of that, so that no speck draws a path through
-    the haze to itself. Then it joins the tree (`in_tree`) and explains all within
-    `reach_share * depth + reach` of it (`covered`). The voxels of a path that is not accepted are
-    no targets any more, but they explain nothing.
+    the haze to itself. Then it joins the tree (`in_tree`) and explains all within `reach_share`
+    depths and `reach` voxels of it (`covered`). The voxels of a path that is not accepted are no
+    targets any more, but they explain nothing.
     """
     accepted = 0
     position = first
@@ -213,7 +220,7 @@ def grow_paths(
         v = target
         firm, faint = np.float32(0.0), np.float32(0.0)
         while before[v] >= 0 and not in_tree[v] and covered[v] != EXPLAINED:
-            step = length[v] - length[before[v]]
+            step = min(length[v] - length[before[v]], _LONGEST_STEP)
             if strong[v]:
                 firm += step
             else:
@@ -224,7 +231,7 @@ def grow_paths(
         while v >= 0 and not in_tree[v]:
             if accept:
                 in_tree[v] = True
-                _cover(index, coords, covered, v, reach_share * depth[v] + reach, scale)
+                _cover(index, coords, covered, v, reach_share * depth[v], reach, scale)
             elif covered[v] == OPEN:
                 covered[v] = REJECTED
             else:

@@ -32,6 +32,8 @@ SOMA_TYPE, NEURITE_TYPE = 1, 3
 _OWN_SHARE = 0.25
 #: A root given lies at most this far (finest voxels) from the foreground.
 _ROOT_REACH = 30.0
+#: A root given within so many radii of a soma's centre means the soma, which is no perfect ball.
+_SOMA_REACH = 1.3
 
 RootKind = Literal["marker", "soma", "end", "none"]
 
@@ -73,7 +75,8 @@ class Trace:
         joined: (N,) bool, the link to the parent crosses a gap.
         left_out: length (finest voxels) of the pieces found that are not part of the tree.
         root_kind: what the first root stands on.
-        soma_radius: finest voxels, where a soma was found.
+        soma_radius: finest voxels, where the tree starts in a soma.
+        root_moved: finest voxels from the root given to the foreground; 0 where none was given.
     """
 
     tree: Tree
@@ -81,6 +84,7 @@ class Trace:
     left_out: float
     root_kind: RootKind
     soma_radius: float | None
+    root_moved: float = 0.0
 
 
 def trace(
@@ -96,8 +100,8 @@ def trace(
     Args:
         probability: uint8; an enhanced volume, or raw intensity scaled to 0..255.
         parameters: see `TraceParameters`.
-        root: x, y, z in voxels of this volume where the tree starts; the nearest foreground voxel
-            is taken.
+        root: x, y, z in voxels of this volume where the tree starts: at the nearest foreground
+            voxel, or in the soma's centre if that voxel is a part of the soma.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
         progress: called between paths; may raise `Cancelled`.
 
@@ -113,16 +117,19 @@ def trace(
     )
     if foreground.n_components == 0:
         return _nothing()
-    soma = find_soma(foreground) if root is None else None
-    voxel = None if soma is None else soma.voxel
+    soma = find_soma(foreground)
+    voxel, moved = None if soma is None else soma.voxel, 0.0
     if root is not None:
-        voxel = _nearest_voxel(foreground, root)
+        nearest, moved = _nearest_voxel(foreground, root)
+        if soma is None or not _in_soma(foreground, soma, nearest):
+            soma, voxel = None, nearest
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
     skeleton = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
-    if soma is not None and paths.root is not None and _is_apart(skeleton, paths.root, scale):
+    by_itself = soma is not None and root is None
+    if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
         skeleton, soma = skeleton.without_soma(), None
         start = _best_end(skeleton, scale)
     else:
@@ -136,7 +143,7 @@ def trace(
         skeleton = gather_soma(skeleton, start, scale)
     skeleton = resampled(smoothed(skeleton, foreground), parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
-    return _as_trace(skeleton, left_out, kind, soma)
+    return _as_trace(skeleton, left_out, kind, soma, moved)
 
 
 def _nothing() -> Trace:
@@ -144,11 +151,9 @@ def _nothing() -> Trace:
     return Trace(Tree.empty(), np.zeros(0, dtype=np.bool_), 0.0, "none", None)
 
 
-def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> int:
-    """The strong voxel nearest to a place given as x, y, z."""
-    place = np.array(root[::-1]) - foreground.origin
-    away = (foreground.coords - place) * np.array(foreground.scale)
-    distance = np.linalg.norm(away, axis=1)
+def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> tuple[int, float]:
+    """The strong voxel nearest to a place given as x, y, z, and how far it is (finest voxels)."""
+    distance = _distances(foreground, np.array(root[::-1]) - foreground.origin)
     distance[~foreground.strong] = np.inf
     nearest = int(distance.argmin())
     if distance[nearest] > _ROOT_REACH:
@@ -156,7 +161,19 @@ def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> 
             f"the root lies {distance[nearest]:.0f} voxels from the nearest foreground: is it "
             "x, y, z of this volume, from 0 (in a .marker file from 1)?"
         )
-    return nearest
+    return nearest, float(distance[nearest])
+
+
+def _in_soma(foreground: Foreground, soma: Soma, voxel: int) -> bool:
+    """Whether a voxel is a part of the soma."""
+    centre = foreground.coords[soma.voxel].astype(np.float64)
+    return bool(_distances(foreground, centre)[voxel] <= _SOMA_REACH * soma.radius)
+
+
+def _distances(foreground: Foreground, place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) finest voxels from a place (z, y, x in the box) to each foreground voxel."""
+    away = (foreground.coords - place) * np.array(foreground.scale)
+    return np.asarray(np.linalg.norm(away, axis=1))
 
 
 def _is_apart(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> bool:
@@ -186,7 +203,9 @@ def _chosen(
     return skeleton.keep(kept), int(kept[:start].sum())
 
 
-def _as_trace(skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | None) -> Trace:
+def _as_trace(
+    skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | None, moved: float
+) -> Trace:
     """Sorted parents first, the first root's tree first."""
     order = depth_first_order(skeleton.parents)
     place = np.empty(len(order) + 1, dtype=np.int64)
@@ -203,4 +222,5 @@ def _as_trace(skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | 
         left_out,
         kind,
         None if soma is None else soma.radius,
+        moved,
     )

@@ -13,6 +13,8 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 RAW_SUFFIXES = (".v3draw", ".raw", ".raw5")
 PACKED_SUFFIXES = (".v3dpbd", ".pbd")
 SUFFIXES = TIFF_SUFFIXES + RAW_SUFFIXES + PACKED_SUFFIXES
+#: Vaa3D's five-dimensional raw is only read.
+WRITTEN_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".raw5")
 
 
 def read_header(path: Path | str) -> Header:
@@ -75,14 +77,14 @@ def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) ->
         FileAccess: the path cannot be written.
     """
     suffix = volume_suffix(path)
+    if suffix not in WRITTEN_SUFFIXES:
+        raise UnsupportedFormat(f"{path}: {suffix} is only read; write .v3draw")
     if suffix in TIFF_SUFFIXES:
         tiff.write(path, volume, compress=compress)
     elif suffix in PACKED_SUFFIXES:
         v3dpbd.write(path, volume)
-    elif suffix in (".v3draw", ".raw"):
-        v3draw.write(path, volume)
     else:
-        raise UnsupportedFormat(f"{path}: {suffix} is only read; write .v3draw")
+        v3draw.write(path, volume)
 
 
 def volume_suffix(path: Path | str) -> str:

@@ -1,0 +1,46 @@
+"""All commands under one name."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from dineuro_server.cli.files import convert_command, info_command, score_command
+from dineuro_server.cli.network import evaluate_command, models_command, train_command
+from dineuro_server.cli.options import EPILOG
+from dineuro_server.cli.trace import demo_command, trace_command
+
+app = typer.Typer(
+    help="Trace neurons: a microscope stack in, the neuron's tree (SWC) out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"dineuro {version('dineuro')}")
+        raise typer.Exit
+
+
+for name, command in (
+    ("trace", trace_command),
+    ("score", score_command),
+    ("info", info_command),
+    ("convert", convert_command),
+    ("evaluate", evaluate_command),
+    ("models", models_command),
+    ("train", train_command),
+    ("demo", demo_command),
+):
+    app.command(name, epilog=EPILOG)(command)

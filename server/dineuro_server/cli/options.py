@@ -1,0 +1,75 @@
+"""Options that several commands share, and what they have in common."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from dineuro_bridge.errors import MissingDependency
+
+EPILOG = (
+    "Exit codes: 0 well; 1 some of several inputs failed; 2 wrong command line; 3 bad input; "
+    "4 unsupported format; 5 too large; 6 path not readable or writable; 7 library missing; "
+    "130 interrupted."
+)
+GIB = 2**30
+
+
+def _numbers(text: str, count: int, what: str) -> tuple[float, ...]:
+    """Comma-separated finite numbers of an option."""
+    words = text.split(",")
+    try:
+        values = tuple(float(word) for word in words)
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(abs(v) < 2**53 for v in values):
+        raise typer.BadParameter(f"{text!r}: must be {count} numbers: {what}")
+    return values
+
+
+def roi(text: str) -> Any:
+    """A box in whole voxels."""
+    values = _numbers(text, 6, "x0,y0,z0,x1,y1,z1")
+    if any(v != int(v) for v in values):
+        raise typer.BadParameter(f"{text!r}: must be whole voxels: x0,y0,z0,x1,y1,z1")
+    return tuple(int(v) for v in values)
+
+
+def root(text: str) -> Any:
+    """A place in voxels."""
+    return _numbers(text, 3, "x,y,z")
+
+
+def spacing(text: str) -> Any:
+    """Voxel sizes, x first."""
+    values = _numbers(text, 3, "x,y,z in µm")
+    if min(values) <= 0:
+        raise typer.BadParameter(f"{text!r}: voxel sizes must be positive")
+    return values
+
+
+MaxGib = Annotated[
+    float,
+    typer.Option(
+        "--max-gib",
+        min=0,
+        max=2**23,
+        envvar="DINEURO_MAX_GIB",
+        help="Refuse a larger volume (GiB).",
+    ),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def needs_server(what: str, *, network: bool = False) -> None:
+    """Say so on the thin install, before any work."""
+    names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage"]
+    names += ["safetensors", "timm", "torch"] if network else []
+    missing = [name for name in names if not find_spec(name)]
+    if missing:
+        raise MissingDependency(
+            f"{what} needs more than the thin install, which lacks {', '.join(missing)}: "
+            "pip install 'dineuro[server]'"
+        )
