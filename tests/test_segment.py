@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dineuro_bridge.errors import (
     BadFile,
@@ -15,6 +18,7 @@ from dineuro_bridge.errors import (
     Cancelled,
     DineuroError,
     FileAccess,
+    LimitExceeded,
 )
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.progress import Progress
@@ -24,7 +28,8 @@ from dineuro_model.losses import LossWeights, segmentation_loss, soft_cldice_los
 from dineuro_model.network import Network
 from dineuro_model.recipe import Recipe, Schedule, read_recipe
 from dineuro_model.sampling import Case, Rendered
-from dineuro_model.segment import SegmentOptions, axis_windows, segment
+from dineuro_model.segment import SegmentOptions, segment
+from dineuro_model.tiles import Grid, axis_windows, occupied_cells, plan
 from dineuro_model.training import train
 from dineuro_model.weights import load_model, load_network, save_weights
 
@@ -100,6 +105,81 @@ def test_progress_counts_the_windows_and_may_cancel(network: Network) -> None:
 
     with pytest.raises(Cancelled):
         segment(noise(12, 60, 60), network, PLAIN, stop)
+
+
+def test_only_what_holds_something_is_looked_at() -> None:
+    """Two specks in opposite corners: two small tiles that hold them, not the plane between."""
+    volume = np.zeros((8, 320, 320), dtype=np.uint8)
+    volume[3, 10, 12] = volume[4, 300, 310] = 200
+    grid = Grid(volume.shape, predicted=4, size=128, step=16, overlap=16, overlap_slices=0)
+    layers = list(plan(occupied_cells(volume, 5), grid))
+    tiles = [tile for layer in layers for tile in layer.tiles]
+    assert all(max(tile.size) <= 48 for tile in tiles)
+    for layer in layers:
+        assert len(layer.tiles) == 2
+        first, last = sorted((tile.y, tile.x, *tile.size) for tile in layer.tiles)
+        assert first[0] <= 10 < first[0] + first[2]
+        assert last[1] <= 310 < last[1] + last[3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 14), st.integers(1, 90), st.integers(1, 90)),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([(32, 8), (48, 0), (64, 20)]),
+    st.integers(0, 2),
+)
+def test_the_tiles_weigh_one_wherever_there_is_something(
+    shape: tuple[int, int, int], seed: int, sizes: tuple[int, int], overlap_slices: int
+) -> None:
+    """Whatever the volume: at every voxel that holds something the weights sum to 1."""
+    rng = np.random.default_rng(seed)
+    volume = (rng.random(shape) < 3 / np.prod(shape)).astype(np.uint8)
+    grid = Grid(shape, 4, sizes[0], 16, sizes[1], overlap_slices)
+    total = np.zeros(np.array(shape) + 300)
+    for layer in plan(occupied_cells(volume, 0), grid):
+        for tile in layer.tiles:
+            z, y, x = layer.start + 150, tile.y + 150, tile.x + 150
+            rows, columns = tile.size
+            weights = layer.weights[:, None, None] * tile.rows[None, :, None] * tile.columns
+            total[z : z + 4, y : y + rows, x : x + columns] += weights
+    assert np.allclose(total[150:-150, 150:-150, 150:-150][volume > 0], 1, atol=1e-5)
+
+
+def test_slices_between_are_put_in_and_taken_out_again(network: Network) -> None:
+    """A stack of every third slice, with two put between any two, is seen as the smooth whole."""
+    z, y, x = np.ogrid[:31, :40, :40]
+    smooth = (100 + 80 * np.sin(y / 5) * np.cos(x / 4) + 2 * z).astype(np.float32)
+    whole = segment(smooth, network, PLAIN)
+    some = segment(smooth[::3], network, replace(PLAIN, between=2))
+    assert some.shape == (11, 40, 40)
+    assert np.abs(some.astype(int) - whole[::3])[1:-1].mean() < 6
+    plain = segment(smooth[::3], network, PLAIN)
+    assert np.abs(plain.astype(int) - whole[::3])[1:-1].mean() > 8
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_then_refused(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = noise(6, 100, 100)
+    expected = segment(volume, network, replace(PLAIN, batch=8))
+    limit, asked = [2], []
+    forward = Network.forward
+
+    def choke(self: Network, window: torch.Tensor) -> torch.Tensor:
+        asked.append(len(window))
+        if len(window) > limit[0]:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+        return forward(self, window)
+
+    monkeypatch.setattr(Network, "forward", choke)
+    found = segment(volume, network, replace(PLAIN, batch=8))
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert max(asked) > 2
+    assert asked[-1] <= 2
+    limit[0] = 0
+    with pytest.raises(LimitExceeded, match="does not fit into the memory"):
+        segment(volume, network, PLAIN)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ class NetworkConfig:
     """All that is needed to build the network; it is stored with the weights.
 
     Attributes:
-        backbone: timm's name of a plain ViT (DINO, DINOv2, DINOv3; patch of 8, 14 or 16).
+        backbone: timm's name of a plain ViT (DINO, DINOv2, DINOv3; patch of 8, 14 or 16); "" for
+            none: the U-Net alone, to compare with.
         depth: slices of a window, a multiple of 4.
         predicted: how many of the slices in the middle are predicted.
         size: rows and columns of a window in training, a multiple of the patch and of 8.
@@ -116,28 +117,17 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.vit = _backbone(config)
-        embedding = self.vit.patch_embed.proj
-        self.patch = int(embedding.kernel_size[0])
-        if config.size % self.patch:
-            raise BadParameter(
-                f"network configuration: size {config.size} is no multiple of {config.backbone}'s "
-                f"patch of {self.patch}"
-            )
-        if config.tubular != "none":
-            gray = embedding.weight.detach().sum(1)
-            self.vit.patch_embed.proj = TubularEmbedding(
-                embedding.weight.detach(),
-                embedding.bias.detach(),
-                inflate(gray, config.taps, config.inflation),
-                deformable=config.tubular == "deformable",
-            )
+        self.vit: Any = None
+        self.patch = 1
+        if config.backbone:
+            self.vit, self.patch = _embedded(config)
         c0, c1, c2, c3 = config.channels
         self.stem = Conv3x3x3(1, c0)
         self.down1, self.down2, self.down3 = Merge(c0, c1, 1), Merge(c1, c2, 2), Merge(c2, c3, 2)
         self.in1, self.in2, self.in3 = Residual(c1), Residual(c2), Residual(c3)
-        layers = config.depth // DEPTH_STEP
-        self.context = nn.Linear(self.vit.embed_dim * len(config.blocks), layers * c3)
+        if self.vit is not None:
+            layers = config.depth // DEPTH_STEP
+            self.context = nn.Linear(self.vit.embed_dim * len(config.blocks), layers * c3)
         self.joined = nn.Sequential(Residual(c3), Residual(c3))
         self.up2, self.up1, self.up0 = Expand(c3, c2, 2), Expand(c2, c1, 2), Expand(c1, c0, 1)
         self.out2, self.out1 = Residual(c2), Residual(c1)
@@ -155,10 +145,12 @@ class Network(nn.Module):
         half = self.in1(self.down1(full))
         quarter = self.in2(self.down2(half))
         eighth = self.in3(self.down3(quarter))
-        eighth = self.joined(eighth + self.tokens(window, (eighth.shape[2], eighth.shape[3])))
-        quarter = self.out2(quarter + self.up2(eighth))
-        half = self.out1(half + self.up1(quarter))
-        full = full + self.up0(half)
+        if self.vit is not None:
+            eighth = _sum(eighth, self.tokens(window, (eighth.shape[2], eighth.shape[3])))
+        eighth = self.joined(eighth)
+        quarter = self.out2(_sum(self.up2(eighth), quarter))
+        half = self.out1(_sum(self.up1(quarter), half))
+        full = _sum(self.up0(half), full)
         margin = (self.config.depth - self.config.predicted) // 2
         full = _active(self.out0(_active(full)))[:, margin : margin + self.config.predicted]
         logits: Tensor = self.head(full)
@@ -189,7 +181,10 @@ class Network(nn.Module):
 
         Raises:
             BadFile: tensors are missing or have other shapes.
+        BadParameter: the network has no ViT.
         """
+        if self.vit is None:
+            raise BadParameter(f"{source}: the network has no ViT that could take it over")
         prior = {k: v.float() for k, v in state.items()}
         try:
             gray, bias = fold_normalisation(
@@ -242,7 +237,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W, C) -> the same shape."""
         inner: Tensor = self.second(_active(self.first(self.norm(x))))
-        return x + inner
+        return _sum(inner, x)
 
 
 class Merge(nn.Module):
@@ -282,8 +277,31 @@ class Expand(nn.Module):
         return spread
 
 
+def _sum(x: Tensor, y: Tensor) -> Tensor:
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 def _active(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, 0.1)
+    # Without a gradient to keep for, in place: what is not allocated need not be cleared.
+    return functional.leaky_relu(x, 0.1, inplace=not torch.is_grad_enabled())
+
+
+def _embedded(config: NetworkConfig) -> tuple[Any, int]:
+    """The ViT with its embedding of the window, and its patch."""
+    vit = _backbone(config)
+    embedding = vit.patch_embed.proj
+    patch = int(embedding.kernel_size[0])
+    if config.size % patch:
+        raise BadParameter(
+            f"network configuration: size {config.size} is no multiple of {config.backbone}'s "
+            f"patch of {patch}"
+        )
+    if config.tubular != "none":
+        weight, bias = embedding.weight.detach(), embedding.bias.detach()
+        tube = inflate(weight.sum(1), config.taps, config.inflation)
+        deformable = config.tubular == "deformable"
+        vit.patch_embed.proj = TubularEmbedding(weight, bias, tube, deformable=deformable)
+    return vit, patch
 
 
 def _backbone(config: NetworkConfig) -> Any:

@@ -105,7 +105,11 @@ class Recipe:
 
 
 def read_recipe(path: Path | str) -> Recipe:
-    """Read a TOML file; paths in it are relative to it, and may hold * where several are meant.
+    """Read a TOML file; paths in it are relative to it.
+
+    A volume may be a pattern with `*`; then `{name}` in its mask or tree stands for each volume's
+    name without suffix, and volumes whose mask or tree is missing, or that are given for
+    validation, are left out. So may a morphology.
 
     Raises:
         FileAccess: it cannot be read.
@@ -139,24 +143,26 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
     }
     if "network" not in table:
         made["network"] = None
+    rendered = made["rendered"]
+    paths = [p for m in rendered.morphologies for p in _found(m, folder)]
     made["rendered"] = replace(
-        made["rendered"],
-        morphologies=tuple(p for m in made["rendered"].morphologies for p in _found(m, folder)),
+        rendered, morphologies=tuple(p for p in paths if Path(p).stem not in rendered.without)
     )
-    for name in lists:
-        cases = [
+    given = {
+        name: [
             from_table(Case, _typed(entry, dict, name), f"[[{name}]]")
             for entry in _typed(table.get(name, []), list, name)
         ]
-        made[name] = tuple(
-            replace(
-                case,
-                volume=str(folder / case.volume),
-                mask=case.mask and str(folder / case.mask),
-                tree=case.tree and str(folder / case.tree),
-            )
-            for case in cases
-        )
+        for name in lists
+    }
+    made["validation"] = tuple(c for case in given["validation"] for c in _cases(case, folder))
+    judged = {case.volume for case in made["validation"]}
+    made["training"] = tuple(
+        found
+        for case in given["training"]
+        for found in _cases(case, folder)
+        if "*" not in case.volume or found.volume not in judged
+    )
     for name in texts:
         value = _typed(table.get(name, ""), str, name)
         # Neither a file's name: the name of an installed model, or of timm's own weights.
@@ -168,6 +174,24 @@ def _typed(value: Any, kind: type, name: str) -> Any:
     if not isinstance(value, kind):
         raise BadParameter(f"{name} = {value!r}: must be a {kind.__name__}")
     return value
+
+
+def _cases(case: Case, folder: Path) -> list[Case]:
+    """The cases that an entry stands for, their paths relative to the recipe's folder."""
+
+    def beside(volume: str, reference: str) -> str:
+        return reference and str(folder / reference.replace("{name}", Path(volume).stem))
+
+    cases = [
+        replace(case, volume=v, mask=beside(v, case.mask), tree=beside(v, case.tree))
+        for v in _found(case.volume, folder)
+    ]
+    if "*" not in case.volume:
+        return cases
+    whole = [c for c in cases if all(Path(p).exists() for p in (c.mask, c.tree) if p)]
+    if not whole:
+        raise BadParameter(f"{case.volume}: none of {len(cases)} volumes has its mask or tree")
+    return whole
 
 
 def _found(pattern: str, folder: Path) -> list[str]:

@@ -73,12 +73,14 @@ class Rendered:
         share: of the windows that are rendered.
         morphologies: paths of SWC files in voxels; half the neurons are turned and scaled from
             one of them, half are grown.
+        without: names (no suffix) of morphologies that are not used.
         windows: how many windows are cut from one rendered volume.
         hardest: 0 renders clean stacks only, 1 all up to signals as weak as the noise.
     """
 
     share: float = 0.5
     morphologies: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     windows: int = 12
     hardest: float = 1.0
 

@@ -1,15 +1,12 @@
-"""Volume -> probability: windows, blended without seams, in bounded memory.
-
-The volume is gone through in layers of slices. In each layer the windows cover the box that holds
-anything brighter than the dark end of the scale; all outside is background and costs nothing.
-Windows overlap and fade into each other: the weights of the windows of a row sum to 1 at every
-voxel, so that no second volume of weights is needed.
-"""
+"""Volume -> probability: tiles through the network, blended without seams, in bounded memory."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+import ctypes
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +18,18 @@ from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.network import Network
+from dineuro_model.tiles import Grid, Tile, occupied_cells, plan
 from dineuro_model.windows import cut
 
 #: A voxel may hold signal above this share of the intensity range.
 _FAINTEST = 0.01
-#: Voxels around possible signal that are predicted too.
-_AROUND = 4
 #: Voxels of a batch of windows on the CPU: a few hundred megabytes of features.
 _BATCH_VOXELS = 2_000_000
+#: Windows may be so many times as large as in training: the fewer, the less is seen twice.
+_LARGEST = 2
 _STAGE = "enhance"
+#: Options of glibc's mallopt, and the bytes up to which a freed block is kept.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _KEPT = -1, -3, 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +40,25 @@ class SegmentOptions:
         device: "auto" takes CUDA where there is one; "cpu" or "cuda".
         bf16: compute in bfloat16; None: where the processor has instructions for it.
         batch: windows at a time; 0 chooses. Where memory runs out it is halved.
+        between: slices put between any two by interpolation, so that a stack whose slices lie far
+            apart looks like those the network knows.
         overlap: of windows in the plane, in voxels.
-        overlap_slices: of layers.
+        overlap_slices: of layers. None is needed: every slice is predicted from two beside it at
+            least, and what is predicted at a layer's border is as good as in its middle.
     """
 
     device: str = "auto"
     bf16: bool | None = None
     batch: int = 0
+    between: int = 0
     overlap: int = 28
-    overlap_slices: int = 2
+    overlap_slices: int = 0
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):
             raise BadParameter(f"device {self.device!r}: auto, cpu or cuda")
-        if min(self.batch, self.overlap, self.overlap_slices) < 0:
-            raise BadParameter("segmentation: batch and overlaps must be 0 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Windows that predict the same slices.
-
-    Attributes:
-        start: first slice predicted; below 0 where the volume is thinner than a layer.
-        rows, columns: (start, weights) of the windows along y and x; the weights (n,) of one axis
-            sum to 1 over the windows at every voxel that any of them covers.
-        weights: (predicted,) of the slices.
-    """
-
-    start: int
-    rows: tuple[tuple[int, NDArray[np.float32]], ...]
-    columns: tuple[tuple[int, NDArray[np.float32]], ...]
-    weights: NDArray[np.float32]
+        if min(self.batch, self.between, self.overlap, self.overlap_slices) < 0:
+            raise BadParameter("segmentation: batch, between and overlaps must be 0 or more")
 
 
 def segment(
@@ -98,78 +85,35 @@ def segment(
     """
     _check(volume)
     out = np.zeros(volume.shape, dtype=np.uint8)
-    scale = intensity_range(volume)
-    layers = list(plan(volume, scale, network, options))
+    stack = _Stack(volume, intensity_range(volume), options.between + 1)
+    dark, bright = stack.scale
+    config = network.config
+    grid = Grid(
+        shape=stack.shape,
+        predicted=config.predicted,
+        size=_LARGEST * config.size,
+        step=network.step,
+        overlap=options.overlap,
+        overlap_slices=options.overlap_slices,
+    )
+    layers = list(plan(occupied_cells(volume, dark + _FAINTEST * (bright - dark)), grid))
     predictor = _Predictor(network, options)
-    total = sum(len(layer.rows) * len(layer.columns) for layer in layers)
+    total = sum(len(layer.tiles) for layer in layers)
     done = 0
     progress(Progress(_STAGE, 0, total))
-    blend = _Blend(out, network.config.predicted)
+    blend = _Blend(out, config.predicted, options.between + 1)
     for layer in layers:
         blend.move_to(layer.start)
-        places = [(row, column) for row in layer.rows for column in layer.columns]
-        while places:
-            some = places[: predictor.batch]
-            probabilities = predictor(volume, scale, layer, [(r[0], c[0]) for r, c in some])
-            for (row, column), probability in zip(some, probabilities, strict=True):
-                blend.add(probability, layer.weights, row, column)
-            # The batch may have shrunk on the way.
-            places = places[len(probabilities) :]
+        tiles = layer.tiles
+        while tiles:
+            probabilities = predictor(stack, layer.start, tiles)
+            for tile, probability in zip(tiles, probabilities, strict=False):
+                blend.add(probability, layer.weights, tile)
+            tiles = tiles[len(probabilities) :]
             done += len(probabilities)
             progress(Progress(_STAGE, done, total))
     blend.finish()
     return out
-
-
-def plan(
-    volume: NDArray[Any], scale: tuple[float, float], network: Network, options: SegmentOptions
-) -> Iterator[Layer]:
-    """The layers that hold anything, from the first slice on."""
-    config, (depth, height, width) = network.config, volume.shape
-    faintest = scale[0] + _FAINTEST * (scale[1] - scale[0])
-    layers = axis_windows(0, depth, config.predicted, options.overlap_slices)
-    for start, weights in layers:
-        low, high = max(0, start - _AROUND), min(depth, start + config.predicted + _AROUND)
-        rows, columns = np.zeros(height, dtype=bool), np.zeros(width, dtype=bool)
-        for z in range(low, high):
-            bright = volume[z] > faintest
-            rows |= bright.any(1)
-            columns |= bright.any(0)
-        if not rows.any():
-            continue
-        boxes = []
-        for found, n in ((rows, height), (columns, width)):
-            at = np.flatnonzero(found)
-            box = max(0, int(at[0]) - _AROUND), min(n, int(at[-1]) + 1 + _AROUND)
-            size = _window_size(box[1] - box[0], network)
-            boxes.append(tuple(axis_windows(*box, size, options.overlap)))
-        yield Layer(start, boxes[0], boxes[1], weights)
-
-
-def axis_windows(
-    low: int, high: int, size: int, overlap: int
-) -> list[tuple[int, NDArray[np.float32]]]:
-    """Windows of one size along an axis that cover low .. high.
-
-    Returns:
-        (start, weights (size,)) of each. The weights fade over the overlap, and those of all
-        windows sum to 1 at every place from low to high.
-    """
-    length = high - low
-    if length <= size:
-        return [(low + (length - size) // 2, np.ones(size, dtype=np.float32))]
-    step = max(1, size - overlap)
-    count = -(-(length - size) // step) + 1
-    starts = np.rint(np.linspace(low, high - size, count)).astype(int)
-    place = np.arange(size)
-    ramp = np.minimum(np.minimum(place, place[::-1]) + 1, max(overlap, 1)).astype(np.float64)
-    total = np.zeros(length)
-    for start in starts:
-        total[start - low : start - low + size] += ramp
-    return [
-        (int(start), (ramp / total[start - low : start - low + size]).astype(np.float32))
-        for start in starts
-    ]
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -191,31 +135,26 @@ class _Predictor:
         bf16 = has_fast_bf16(self.device) if options.bf16 is None else options.bf16
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.network = copy.deepcopy(network).to(self.device, self.dtype).eval()
-        config = network.config
-        window = config.depth * config.size**2
-        self.batch = options.batch or max(1, _BATCH_VOXELS // window)
+        self.batch = options.batch
+        if self.device.type == "cpu":
+            _keep_freed_memory()
 
-    def __call__(
-        self,
-        volume: NDArray[Any],
-        scale: tuple[float, float],
-        layer: Layer,
-        corners: Sequence[tuple[int, int]],
-    ) -> NDArray[np.float32]:
-        """(N, predicted, rows, columns) probabilities of the first N windows; N may shrink.
+    def __call__(self, stack: _Stack, start: int, tiles: Sequence[Tile]) -> NDArray[np.float32]:
+        """(N, predicted, rows, columns) probabilities of the first N tiles, all of one size.
 
         Raises:
-            LimitExceeded: one window does not fit into memory.
+            LimitExceeded: one tile does not fit into memory.
         """
         config = self.network.config
-        first = layer.start - (config.depth - config.predicted) // 2
-        shape = (config.depth, len(layer.rows[0][1]), len(layer.columns[0][1]))
+        first = start - (config.depth - config.predicted) // 2
+        size = tiles[0].size
+        shape = (config.depth, *size)
+        alike = next((n for n, tile in enumerate(tiles) if tile.size != size), len(tiles))
+        batch = self.batch or max(1, _BATCH_VOXELS // math.prod(shape))
         while True:
-            some = corners[: self.batch]
+            some = tiles[: min(alike, batch)]
             try:
-                windows = np.stack(
-                    [normalise(cut(volume, (first, y, x), shape), *scale) for y, x in some]
-                )
+                windows = np.stack([stack.window((first, t.y, t.x), shape) for t in some])
                 with torch.inference_mode():
                     given = torch.from_numpy(windows).to(self.device, self.dtype)
                     probability: NDArray[np.float32] = self.network(given).sigmoid().cpu().numpy()
@@ -223,19 +162,59 @@ class _Predictor:
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                if self.batch == 1:
+                if len(some) == 1:
                     raise LimitExceeded(
                         f"segmentation: a window of {shape} voxels does not fit into the memory "
                         f"of {self.device}; use another device, or a model with smaller windows"
                     ) from error
-                self.batch = max(1, self.batch // 2)
+                batch = self.batch = max(1, len(some) // 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stack:
+    """A volume (Z, Y, X) as the network sees it: normalised, with more slices if need be.
+
+    Attributes:
+        volume: as it was read.
+        scale: dark and bright end of its intensities.
+        factor: steps between two slices of the volume; those between them are interpolated.
+    """
+
+    volume: NDArray[Any]
+    scale: tuple[float, float]
+    factor: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        depth, height, width = self.volume.shape
+        return (depth - 1) * self.factor + 1, height, width
+
+    def window(
+        self, corner: tuple[int, int, int], shape: tuple[int, int, int]
+    ) -> NDArray[np.float32]:
+        """A window (Z, Y, X), mirrored beyond the border."""
+        if self.factor == 1:
+            return normalise(cut(self.volume, corner, shape), *self.scale)
+        (z, y, x), (depth, height, width) = corner, shape
+        low, high = z // self.factor, -(-(z + depth - 1) // self.factor)
+        given = cut(self.volume, (low, y, x), (high - low + 1, height, width))
+        place = np.arange(z, z + depth) / self.factor - low
+        below = np.minimum(place.astype(int), max(0, high - low - 1))
+        share = (place - below).astype(np.float32)[:, None, None]
+        known = normalise(given, *self.scale)
+        above = np.minimum(below + 1, high - low)
+        return np.asarray(known[below] * (1 - share) + known[above] * share)
 
 
 class _Blend:
-    """Sums the weighted windows of the layers at hand; what is complete goes to the output."""
+    """Sums the weighted tiles of the layers at hand; what is complete goes to the output.
 
-    def __init__(self, out: NDArray[np.uint8], n_slices: int) -> None:
+    Of `factor` slices one is a slice of the output.
+    """
+
+    def __init__(self, out: NDArray[np.uint8], n_slices: int, factor: int) -> None:
         self.out = out
+        self.factor = factor
         self.start = -n_slices
         self.sum = np.zeros((n_slices, *out.shape[1:]), dtype=np.float32)
 
@@ -248,18 +227,14 @@ class _Blend:
         self.start = start
 
     def add(
-        self,
-        probability: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        row: tuple[int, NDArray[np.float32]],
-        column: tuple[int, NDArray[np.float32]],
+        self, probability: NDArray[np.float32], weights: NDArray[np.float32], tile: Tile
     ) -> None:
-        """A window (n_slices, rows, columns) with its weights; what lies outside is dropped."""
-        (y, of_rows), (x, of_columns) = row, column
+        """A tile (n_slices, rows, columns) with its weights; what lies outside is dropped."""
+        (y, x), (n_rows, n_columns) = (tile.y, tile.x), tile.size
         _, height, width = self.sum.shape
-        rows = slice(max(0, -y), min(len(of_rows), height - y))
-        columns = slice(max(0, -x), min(len(of_columns), width - x))
-        plane = of_rows[rows, None] * of_columns[None, columns]
+        rows = slice(max(0, -y), min(n_rows, height - y))
+        columns = slice(max(0, -x), min(n_columns, width - x))
+        plane = tile.rows[rows, None] * tile.columns[None, columns]
         target = self.sum[:, y + rows.start : y + rows.stop, x + columns.start : x + columns.stop]
         target += probability[:, rows, columns] * plane * weights[:, None, None]
 
@@ -269,15 +244,21 @@ class _Blend:
 
     def _write(self, count: int) -> None:
         for offset in range(count):
-            z = self.start + offset
-            if 0 <= z < len(self.out):
+            z, rest = divmod(self.start + offset, self.factor)
+            if rest == 0 and 0 <= z < len(self.out):
                 self.out[z] = np.rint(np.clip(self.sum[offset], 0, 1) * 255)
 
 
-def _window_size(extent: int, network: Network) -> int:
-    """The least size that the network takes and that covers the extent, if it has one."""
-    step = network.step
-    return min(network.config.size, -(-extent // step) * step)
+def _keep_freed_memory() -> None:
+    """Have glibc keep large blocks that are freed, instead of getting new and cleared ones.
+
+    A network frees and asks for the same blocks again and again; a fifth of the time goes into
+    pages that the system clears. Elsewhere than with glibc nothing happens.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            mallopt(option, _KEPT)
 
 
 def _check(volume: NDArray[Any]) -> None:

@@ -14,7 +14,7 @@ import csv
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from dineuro_model.weights import load_model, load_prior, save_weights
 CHECKPOINT, MODEL, LOG = "checkpoint.pt", "model.safetensors", "log.csv"
 _COLUMNS = (
     "step", "loss", "gradient", "learning_rate", "skipped", "seconds",
-    "dice", "cldice", "noisy_dice", "noisy_cldice",
+    "dice", "cldice", "hd95", "noisy_dice", "noisy_cldice", "noisy_hd95",
 )  # fmt: skip
 #: After so many steps without a finite gradient the run stops.
 _MOST_SKIPPED = 20
@@ -280,7 +280,7 @@ def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any
     each block below at `layer_decay` of the one above, the embeddings below the first.
     Biases, norms and other vectors do not decay.
     """
-    n_blocks = len(network.vit.blocks)
+    n_blocks = 0 if network.vit is None else len(network.vit.blocks)
     vit = schedule.vit_learning_rate / schedule.learning_rate if schedule.learning_rate else 0.0
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
@@ -316,17 +316,9 @@ class _Log:
 
     def write(self, state: _State, rate: float, judgement: Judgement | None) -> None:
         """One row."""
-        figures = ["", "", "", ""]
+        figures = [""] * 6
         if judgement is not None:
-            figures = [
-                f"{v:.4f}"
-                for v in (
-                    judgement.dice,
-                    judgement.cldice,
-                    judgement.noisy_dice,
-                    judgement.noisy_cldice,
-                )
-            ]
+            figures = [f"{value:.4f}" for value in astuple(judgement)]
         row = [
             state.step, f"{state.loss:.5f}", f"{state.gradient:.4f}", f"{rate:.3e}",
             state.skipped, f"{state.seconds:.1f}", *figures,

@@ -1,4 +1,4 @@
-"""A quick look at a network in training: Dice and clDice on a few fixed windows.
+"""A quick look at a network in training: Dice, clDice and HD95 on a few fixed windows.
 
 The full evaluation works on whole volumes; this one costs seconds.
 """
@@ -6,14 +6,14 @@ The full evaluation works on whole volumes; this one costs seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.morphology import skeletonize
 
 from dineuro_model.intensity import normalise
+from dineuro_model.mask_scores import score_masks
 from dineuro_model.network import Network, NetworkConfig
 from dineuro_model.sampling import NEURITE, UNKNOWN, Case, draw_corner, read_case
 from dineuro_model.windows import cut
@@ -28,14 +28,16 @@ class Judgement:
     """Means over the windows, at probability one half.
 
     Attributes:
-        dice, cldice: on the windows as they are.
-        noisy_dice, noisy_cldice: with Gaussian noise added.
+        dice, cldice, hd95: on the windows as they are.
+        noisy_dice, noisy_cldice, noisy_hd95: with Gaussian noise added.
     """
 
     dice: float
     cldice: float
+    hd95: float
     noisy_dice: float
     noisy_cldice: float
+    noisy_hd95: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,22 +50,23 @@ class ValidationWindow:
 
 
 def validation_windows(
-    cases: Sequence[Case], config: NetworkConfig, seed: int
+    cases: Sequence[Case], config: NetworkConfig, seed: int, count: int = 1
 ) -> list[ValidationWindow]:
-    """A window a case, with a neurite in it; the same ones for the same seed."""
+    """`count` windows of each case, with a neurite in them; the same ones for the same seed."""
     shape = (config.depth, config.size, config.size)
     windows = []
     for number, case in enumerate(cases):
         rng = np.random.default_rng((seed, number))
         volume = read_case(case)
-        while True:
-            corner = draw_corner(volume.neurite, volume.labels.shape, _ORDER, shape, rng)
-            labels = cut(volume.labels, corner, shape)
-            if (labels == NEURITE).any() or len(volume.neurite) == 0:
-                break
-        intensity = normalise(cut(volume.voxels, corner, shape), *volume.scale)
-        noise = rng.normal(0, _NOISE, shape).astype(np.float32)
-        windows.append(ValidationWindow(intensity, np.maximum(intensity + noise, 0), labels))
+        for _ in range(count):
+            while True:
+                corner = draw_corner(volume.neurite, volume.labels.shape, _ORDER, shape, rng)
+                labels = cut(volume.labels, corner, shape)
+                if (labels == NEURITE).any() or len(volume.neurite) == 0:
+                    break
+            intensity = normalise(cut(volume.voxels, corner, shape), *volume.scale)
+            noise = rng.normal(0, _NOISE, shape).astype(np.float32)
+            windows.append(ValidationWindow(intensity, np.maximum(intensity + noise, 0), labels))
     return windows
 
 
@@ -82,26 +85,5 @@ def judge(
             masks = (network(pair) >= 0).cpu().numpy()
         known = window.labels[inner] != UNKNOWN
         truth = window.labels[inner] == NEURITE
-        figures.append(
-            [
-                score
-                for mask in masks
-                for score in (dice(mask & known, truth), cldice(mask & known, truth))
-            ]
-        )
+        figures.append([v for mask in masks for v in astuple(score_masks(mask, truth, known))])
     return Judgement(*(float(v) for v in np.mean(figures, axis=0)))
-
-
-def dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """2 |A and B| / (|A| + |B|); 1 where both are empty."""
-    both = int(mask.sum()) + int(truth.sum())
-    return 2 * int((mask & truth).sum()) / both if both else 1.0
-
-
-def cldice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """ClDice (arXiv 2003.07311): the skeletons' share in the other mask; 1 where both are empty."""
-    if not mask.any() or not truth.any():
-        return float(mask.any() == truth.any())
-    precision = float(truth[skeletonize(mask) > 0].mean())
-    sensitivity = float(mask[skeletonize(truth) > 0].mean())
-    return 2 * precision * sensitivity / (precision + sensitivity) if precision else 0.0

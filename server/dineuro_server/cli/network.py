@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -86,9 +86,57 @@ def train_command(
 
 def evaluate_command(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST.csv", help="Cases: volume, mask, gold, group.")
+        Path,
+        typer.Argument(metavar="MANIFEST.csv", help="Cases: columns volume, mask, gold, group, …"),
     ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="ROWS.csv", help="The scores of every case."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PLOT.png", help="A dot a case (needs matplotlib).")
+    ] = None,
+    enhancer: Annotated[
+        Literal["dineuro", "classical", "none"], typer.Option(help="What is judged.")
+    ] = "dineuro",
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Name or path of a network.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+    ] = "auto",
+    as_json: JsonFlag = False,
 ) -> None:
-    """Score masks and trees over a manifest of cases."""
-    needs_server("evaluation", network=True)
-    typer.echo(manifest)
+    """Judge masks (Dice, clDice, HD95) and trees (ESA, DSA, PDS, F1) over many cases.
+
+    A table of the means by group is printed; a case that fails counts as 0 and is named.
+    """
+    needs_server("evaluation", network=enhancer == "dineuro")
+    from dineuro_server.evaluation import (
+        as_table,
+        evaluate,
+        read_manifest,
+        summary,
+        write_plot,
+        write_rows,
+    )
+    from dineuro_server.pipeline import Request
+
+    cases = read_manifest(manifest)
+    request = Request(enhancer=enhancer, model=model, device=device)
+    with ProgressBar(manifest.name, remaining=True) as bar:
+        rows = evaluate(cases, request, bar)
+    if output is not None:
+        write_rows(output, rows)
+    if plot is not None:
+        write_plot(plot, rows)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row)))
+    else:
+        typer.echo(as_table(summary(rows)))
+    failed = [row for row in rows if row.error]
+    for row in failed:
+        complain(f"error: {row.error}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,157 @@
+"""The network's masks against what one would use without it, on volumes that it never saw.
+
+    python -m benchmarks.masks ../shared/data
+    python -m benchmarks.masks ../shared/data --model my.safetensors --model other.safetensors
+
+Groups: the held-out lifted stacks, by laboratory, as they are and with Poisson and Gaussian noise
+added; the real volumes with labels; neurons grown and rendered for this, clean, medium and hard.
+Methods: Otsu's threshold; the best threshold, chosen with the reference in hand; Sato's ridge
+filter with Otsu's threshold; DINeuro's classical enhancer; the networks. The figures are means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import sato, threshold_otsu
+
+from benchmarks.accuracy import find_cases
+from dineuro_bridge.formats import read_volume
+from dineuro_model.classical import enhance
+from dineuro_model.growth import grow_tree
+from dineuro_model.mask_scores import MaskScores, score_masks
+from dineuro_model.rendering import RenderSettings, render
+from dineuro_model.segment import segment
+from dineuro_model.weights import load_model
+
+_RENDERED = (96, 192, 192)
+#: Seeds far from those of a training run's volumes.
+_SEEDS = (9001, 9002, 9003)
+#: Real volumes with labels: which are neurite, which say nothing.
+_REAL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "trailmap_train": ((2,), (0, 4)),
+    "dlmbmap_1000": ((), ()),
+}
+_LOOKS = {
+    "rendered, clean": RenderSettings.clean(),
+    "rendered, medium": RenderSettings.medium(),
+    "rendered, hard": RenderSettings.hard(),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """A volume, its truth, and which voxels count."""
+
+    name: str
+    group: str
+    voxels: NDArray[Any]
+    truth: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None = None
+
+
+def volumes(data: Path) -> Iterator[Labelled]:
+    """All that is judged."""
+    for case in find_cases(data, "held-out"):
+        if not case.group.startswith("lifted"):
+            continue
+        voxels = read_volume(case.volume).channel(1)
+        mask = read_volume(case.volume.with_name(f"{case.volume.stem}_mask.tif")).channel(1)
+        plain = Labelled(case.name, case.group, voxels, np.asarray(mask != 0))
+        yield plain
+        yield replace(plain, group=f"{case.group}, noisy", voxels=noisy(voxels))
+    for name, (neurite, unknown) in _REAL.items():
+        labels = read_volume(data / "real" / f"{name}_mask.tif").channel(1)
+        truth = np.isin(labels, neurite) if neurite else np.asarray(labels != 0)
+        known = ~np.isin(labels, unknown) if unknown else None
+        seen = " (in training)" if name == "trailmap_train" else ""
+        voxels = read_volume(data / "real" / f"{name}.tif").channel(1)
+        yield Labelled(name, f"{name}{seen}", voxels, truth, known)
+    for group, look in _LOOKS.items():
+        for seed in _SEEDS:
+            rng = np.random.default_rng(seed)
+            made = render(grow_tree(_RENDERED, rng), _RENDERED, rng, look)
+            yield Labelled(f"{group} {seed}", group, made.voxels, made.mask)
+
+
+def noisy(voxels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Few photons and a noisy camera: where the brightest 0.1 % shine there are 40 photons."""
+    rng = np.random.default_rng(1)
+    photons = voxels.astype(np.float64) * (
+        40 / max(float(np.percentile(voxels[voxels > 0], 99.9)), 1)
+    )
+    seen = rng.poisson(photons + 4) + rng.normal(0, 2, voxels.shape)
+    return np.clip(np.rint(seen * 4), 0, 255).astype(np.uint8)
+
+
+def otsu(case: Labelled) -> NDArray[np.bool_]:
+    """Otsu's threshold."""
+    return np.asarray(case.voxels > threshold_otsu(case.voxels))
+
+
+def best_threshold(case: Labelled) -> NDArray[np.bool_]:
+    """The threshold with the best Dice, found with the reference in hand."""
+    known = np.ones(case.truth.shape, bool) if case.known is None else case.known
+    voxels, truth = case.voxels[known], case.truth[known]
+    levels = np.unique(np.percentile(voxels[voxels > 0], np.linspace(50, 99.99, 200)))
+    inside = len(truth[truth])
+
+    def score(level: float) -> float:
+        above = voxels > level
+        return 2 * int((above & truth).sum()) / max(int(above.sum()) + inside, 1)
+
+    return np.asarray(case.voxels > max(levels, key=score))
+
+
+def sato_ridges(case: Labelled) -> NDArray[np.bool_]:
+    """Sato's ridge filter at neurites' widths, with Otsu's threshold."""
+    ridges = sato(case.voxels.astype(np.float32), sigmas=(1, 1.5, 2.5), black_ridges=False)
+    return np.asarray(ridges > threshold_otsu(ridges))
+
+
+def classical(case: Labelled) -> NDArray[np.bool_]:
+    """DINeuro's classical enhancer."""
+    return enhance(case.voxels) >= 128
+
+
+def by_network(name: str | None) -> Callable[[Labelled], NDArray[np.bool_]]:
+    """The network of this name or path."""
+    network = load_model(name).network
+    return lambda case: segment(case.voxels, network) >= 128
+
+
+def main() -> None:
+    """Judge all, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
+    parser.add_argument("--model", action="append", default=[], help="further networks, by path")
+    words = parser.parse_args()
+    methods: dict[str, Callable[[Labelled], NDArray[np.bool_]]] = {
+        "Otsu": otsu,
+        "best threshold": best_threshold,
+        "Sato + Otsu": sato_ridges,
+        "classical": classical,
+        "DINeuro": by_network(None),
+        **{Path(name).stem: by_network(name) for name in words.model},
+    }
+    found: dict[tuple[str, str], list[MaskScores]] = {}
+    for case in volumes(words.data):
+        for method, run in methods.items():
+            scores = score_masks(run(case), case.truth, case.known)
+            found.setdefault((case.group, method), []).append(scores)
+            print(f"{case.name}, {method}: {scores}", file=sys.stderr)
+    print("| group | volumes | method | Dice | clDice | HD95 |\n|---|---|---|---|---|---|")
+    for (group, method), rows in found.items():
+        dice, cldice, hd95 = np.mean([astuple(row) for row in rows], axis=0)
+        print(f"| {group} | {len(rows)} | {method} | {dice:.3f} | {cldice:.3f} | {hd95:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
