@@ -14,6 +14,7 @@ from dineuro_bridge.progress import Progress
 from dineuro_bridge.swc import swc_text
 from dineuro_bridge.volume import Volume
 from dineuro_model.network import Network
+from dineuro_model.segment import SegmentOptions
 from dineuro_model.weights import save_weights
 from dineuro_server.agreement import agreement
 from dineuro_server.pipeline import Request, reconstruct
@@ -229,3 +230,18 @@ def test_progress_tells_the_stages_and_can_stop_the_work() -> None:
 
     with pytest.raises(Cancelled):
         reconstruct(volume(), progress=stop)
+
+
+def test_slices_far_apart_are_shown_to_the_network_with_others_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def listen(voxels: np.ndarray, network: Network, options: SegmentOptions, *_: object) -> object:
+        asked.append(options.between)
+        return np.zeros(voxels.shape, dtype=np.uint8)
+
+    monkeypatch.setattr("dineuro_model.segment.segment", listen)
+    for step in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
+        reconstruct(volume(), Request(spacing=(step, 1.0, 1.0)))
+    assert asked == [0, 0, 0, 1, 1, 3]

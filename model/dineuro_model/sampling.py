@@ -29,6 +29,9 @@ BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
 _UNSURE = 2
 #: Radius of a reference tree's line beside a mask.
 _LINE = 1.5
+#: Shares of the windows in which every second voxel is left out, and of those that are doubled:
+#: neurites come at half and at twice their width.
+_COARSER, _FINER = 0.15, 0.1
 #: Of rendered volumes.
 _SCENE: Shape = (48, 232, 232)
 
@@ -201,9 +204,23 @@ class WindowSource:
             source = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
         order = (0, 1, 2) if rng.random() < 0.7 else tuple(rng.permutation(3))
         voxels, labels = source.voxels.transpose(order), source.labels.transpose(order)
-        corner = draw_corner(source.neurite, source.labels.shape, order, self.shape, rng)
-        intensity = normalise(cut(voxels, corner, self.shape), *source.scale)
-        return augment(intensity, cut(labels, corner, self.shape), rng)
+        chance = rng.random()
+        coarser, finer = chance < _COARSER, chance > 1 - _FINER
+        depth, height, width = self.shape
+        if coarser:
+            extent: Shape = (2 * depth, 2 * height, 2 * width)
+        elif finer:
+            extent = (depth // 2, height // 2, width // 2)
+        else:
+            extent = self.shape
+        corner = draw_corner(source.neurite, source.labels.shape, order, extent, rng)
+        intensity = normalise(cut(voxels, corner, extent), *source.scale)
+        given = cut(labels, corner, extent)
+        if coarser:
+            intensity, given = intensity[::2, ::2, ::2], given[::2, ::2, ::2]
+        elif finer:
+            intensity, given = _doubled(intensity), _repeated(given)
+        return augment(intensity, given, rng)
 
     def batch(self, step: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """`size` windows, stacked: (size, depth, rows, columns)."""
@@ -215,6 +232,15 @@ class WindowSource:
         rng = np.random.default_rng((self.seed, number, slot, 1))
         made = random_scene(self._trees, _SCENE, rng, self.rendered.hardest)
         return Labelled.of(made.voxels, made.mask.astype(np.uint8))
+
+
+def _doubled(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Twice as many voxels along every axis, linear between the given ones."""
+    return np.asarray(ndimage.zoom(intensity, 2, order=1, grid_mode=True, mode="nearest"))
+
+
+def _repeated(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
 def draw_corner(

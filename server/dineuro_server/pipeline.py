@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Enhancer = Literal["dineuro", "classical", "none"]
 Units = Literal["voxel", "um"]
 
+#: A voxel whose length is so many times its width is halved for the network, and so on.
+_LONGEST_VOXEL = 2.0
 #: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
 _INVERTED = 2.5
 
@@ -158,7 +160,10 @@ def _enhanced(
     if model is not None:
         from dineuro_model.segment import SegmentOptions, segment
 
-        return segment(intensity, model.network, SegmentOptions(device=request.device), progress)
+        # The network knows voxels that are about cubes; up to twice as long is near enough.
+        between = max(0, round(scale[0] / _LONGEST_VOXEL) - 1)
+        options = SegmentOptions(device=request.device, between=between)
+        return segment(intensity, model.network, options, progress)
     progress(Progress("enhance", 0, 1))
     classical = request.enhancer == "classical"
     probability = enhance(intensity, scale) if classical else as_probability(intensity)

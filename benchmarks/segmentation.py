@@ -1,0 +1,154 @@
+"""How fast the network is, what it holds in memory, and how near the ViT comes to the processor.
+
+    python -m benchmarks.segmentation                       # a dense and a sparse rendered stack
+    python -m benchmarks.segmentation --stack a.tif --stack b.tif
+
+Each round segments every stack once, beside the classical enhancer; the table has the medians of
+the rounds, least and most, and the ratio of the two side by side. Peak memory is that of a process
+that does nothing else. The share of the peak is that of the matrix products of the ViT's blocks in
+the best rate of a large bfloat16 matrix product, measured in the same minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dineuro_bridge.formats import read_volume
+from dineuro_model.classical import enhance
+from dineuro_model.growth import grow_tree
+from dineuro_model.rendering import RenderSettings, render
+from dineuro_model.segment import has_fast_bf16, segment
+from dineuro_model.weights import Model, load_model
+
+_DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
+_READY = (
+    "import numpy; from dineuro_model.weights import load_model; "
+    "from dineuro_model.segment import segment; "
+    "segment(numpy.eye(56, dtype='u1')[None].repeat(16, 0), load_model().network)"
+)
+
+
+def rendered(shape: tuple[int, int, int], look: RenderSettings) -> NDArray[Any]:
+    """A neuron that was grown for this."""
+    rng = np.random.default_rng(7)
+    return render(grow_tree(shape, rng), shape, rng, look).voxels
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """How long it takes once."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
+    """Print voxels a second for every stack."""
+    print(
+        "| stack | voxels | not 0 | network, Mvoxel/s | least to most | classical, Mvoxel/s | ratio |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, voxels in stacks.items():
+        segment(voxels[:16], model.network)
+        times = [
+            (
+                seconds_of(lambda: segment(voxels, model.network)),
+                seconds_of(lambda: enhance(voxels)),
+            )
+            for _ in range(rounds)
+        ]
+        million = voxels.size / 1e6
+        network = [million / t for t, _ in times]
+        classical = statistics.median(million / t for _, t in times)
+        ratio = statistics.median(c / n for n, c in times)
+        print(
+            f"| {name} | {million:.1f} M | {np.count_nonzero(voxels) / voxels.size:.0%} "
+            f"| {statistics.median(network):.2f} | {min(network):.2f} to {max(network):.2f} "
+            f"| {classical:.2f} | {ratio:.2f} |"
+        )
+
+
+def ready(rounds: int) -> None:
+    """Print how long a fresh process takes until its first window is through."""
+    times = [
+        seconds_of(lambda: subprocess.run([sys.executable, "-c", _READY], check=True))
+        for _ in range(rounds)
+    ]
+    print(f"\nA fresh process to the first answer: {statistics.median(times):.1f} s "
+          f"({min(times):.1f} to {max(times):.1f}), Python and torch's imports included.")  # fmt: skip
+
+
+def memory() -> None:
+    """Print the peak memory of segmenting one volume in a process of its own."""
+    for shape in (_DENSE, (128, 640, 640)):
+        command = [sys.executable, "-m", "benchmarks.segmentation", "--peak", *map(str, shape)]
+        peak = int(subprocess.run(command, check=True, capture_output=True).stdout)
+        voxels = int(np.prod(shape))
+        print(f"Peak memory for {voxels / 1e6:.0f} M voxels of uint8: {peak / 1e9:.2f} GB "
+              f"(asked: at most {1.5 + 6e-9 * voxels:.2f} GB).")  # fmt: skip
+
+
+def peak_of(shape: tuple[int, ...]) -> int:
+    """Bytes at most, of a process that segments noise of this shape."""
+    noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    segment(noise, load_model().network)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def vit_share(model: Model) -> None:
+    """Print how near the ViT's blocks come to the best matrix product."""
+    dtype = torch.bfloat16 if has_fast_bf16(torch.device("cpu")) else torch.float32
+    network = model.network.to(dtype)
+    size, batch = 336, 2
+    window = torch.rand(batch, network.config.depth, size, size, dtype=dtype)
+    side = torch.rand(4096, 4096, dtype=dtype)
+    with torch.inference_mode():
+        for _ in range(2):
+            whole = seconds_of(lambda: network(window))
+            vit = seconds_of(lambda: network.tokens(window, (size // 8, size // 8)))
+            embedding = seconds_of(lambda: network.vit.patch_embed(window))
+            product = seconds_of(lambda: side @ side)
+    peak = 2 * 4096**3 / product
+    tokens, width = (size // network.patch) ** 2 + 1, network.vit.embed_dim
+    a_block = 24 * tokens * width**2 + 4 * tokens**2 * width
+    rate = batch * len(network.vit.blocks) * a_block / (vit - embedding)
+    print(f"\n{dtype} matrix product: {peak / 1e9:.0f} Gflop/s; the ViT's blocks: {rate / 1e9:.0f} "
+          f"Gflop/s, {rate / peak:.0%} of it.")  # fmt: skip
+    print(f"Of a window's time the embedding with its tubes takes {embedding / whole:.0%}, the "
+          f"ViT's blocks {(vit - embedding) / whole:.0%}, the U-Net {(whole - vit) / whole:.0%}.")  # fmt: skip
+
+
+def main() -> None:
+    """Measure all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", type=Path, action="append", default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peak", type=int, nargs=3, help=argparse.SUPPRESS)
+    words = parser.parse_args()
+    if words.peak:
+        print(peak_of(tuple(words.peak)))
+        return
+    stacks = {path.stem: read_volume(path).channel(1) for path in words.stack} or {
+        "rendered, dense": rendered(_DENSE, RenderSettings.medium()),
+        "rendered, masked": rendered(_SPARSE, RenderSettings(masked="tight")),
+    }
+    model = load_model()
+    speed(stacks, model, words.rounds)
+    ready(words.rounds)
+    memory()
+    vit_share(model)
+
+
+if __name__ == "__main__":
+    main()
