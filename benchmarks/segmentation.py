@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,14 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
     """Print voxels a second for every stack."""
-    print(
-        "| stack | voxels | not 0 | network, Mvoxel/s | least to most | classical, Mvoxel/s | ratio |"
-    )
+    print("| stack | voxels | not 0 | network, Mvoxel/s | least to most | classical | ratio |")
     print("|---|---|---|---|---|---|---|")
     for name, voxels in stacks.items():
         segment(voxels[:16], model.network)
         times = [
             (
-                seconds_of(lambda: segment(voxels, model.network)),
-                seconds_of(lambda: enhance(voxels)),
+                seconds_of(partial(segment, voxels, model.network)),
+                seconds_of(partial(enhance, voxels)),
             )
             for _ in range(rounds)
         ]
@@ -85,8 +84,10 @@ def ready(rounds: int) -> None:
         seconds_of(lambda: subprocess.run([sys.executable, "-c", _READY], check=True))
         for _ in range(rounds)
     ]
-    print(f"\nA fresh process to the first answer: {statistics.median(times):.1f} s "
-          f"({min(times):.1f} to {max(times):.1f}), Python and torch's imports included.")  # fmt: skip
+    print(
+        f"\nA fresh process to the first answer: {statistics.median(times):.1f} s "
+        f"({min(times):.1f} to {max(times):.1f}), Python and torch's imports included."
+    )
 
 
 def memory() -> None:
@@ -95,8 +96,7 @@ def memory() -> None:
         command = [sys.executable, "-m", "benchmarks.segmentation", "--peak", *map(str, shape)]
         peak = int(subprocess.run(command, check=True, capture_output=True).stdout)
         voxels = int(np.prod(shape))
-        print(f"Peak memory for {voxels / 1e6:.0f} M voxels of uint8: {peak / 1e9:.2f} GB "
-              f"(asked: at most {1.5 + 6e-9 * voxels:.2f} GB).")  # fmt: skip
+        print(f"Peak memory for {voxels / 1e6:.0f} M voxels of uint8: {peak / 1e9:.2f} GB.")
 
 
 def peak_of(shape: tuple[int, ...]) -> int:
@@ -123,10 +123,12 @@ def vit_share(model: Model) -> None:
     tokens, width = (size // network.patch) ** 2 + 1, network.vit.embed_dim
     a_block = 24 * tokens * width**2 + 4 * tokens**2 * width
     rate = batch * len(network.vit.blocks) * a_block / (vit - embedding)
-    print(f"\n{dtype} matrix product: {peak / 1e9:.0f} Gflop/s; the ViT's blocks: {rate / 1e9:.0f} "
-          f"Gflop/s, {rate / peak:.0%} of it.")  # fmt: skip
-    print(f"Of a window's time the embedding with its tubes takes {embedding / whole:.0%}, the "
-          f"ViT's blocks {(vit - embedding) / whole:.0%}, the U-Net {(whole - vit) / whole:.0%}.")  # fmt: skip
+    print(
+        f"\n{dtype} matrix product: {peak / 1e9:.0f} Gflop/s; the ViT's blocks: "
+        f"{rate / 1e9:.0f} Gflop/s, {rate / peak:.0%} of it. Of a window's time the embedding "
+        f"with its tubes takes {embedding / whole:.0%}, the ViT's blocks "
+        f"{(vit - embedding) / whole:.0%}, the U-Net {(whole - vit) / whole:.0%}."
+    )
 
 
 def main() -> None:
