@@ -174,3 +174,17 @@ def test_ours_are_read_by_others_with_axes_and_voxel_size(tmp_path: Path) -> Non
     with tifffile.TiffFile(path) as file:
         assert file.is_ome
         assert file.series[0].axes == "CZYX"
+
+
+def test_slices_that_imagejs_header_promises_have_to_be_there(tmp_path: Path) -> None:
+    """A stack of 9 slices of which a tool kept 4 pages and the old header."""
+    stack = np.arange(9 * 6 * 5, dtype=np.uint8).reshape(9, 6, 5)
+    text = "ImageJ=1.54\nimages=9\nslices=9\nloop=false\n"
+    path = tmp_path / "cut.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for number, page in enumerate(stack[:4]):
+            described = {"description": text} if number == 0 else {}
+            writer.write(page, contiguous=False, compression="zlib", metadata=None, **described)
+    for reader in (read_volume, read_header):
+        with pytest.raises(BadFile, match=r"cut\.tif: ImageJ's header promises 9 slices"):
+            reader(path)

@@ -110,3 +110,21 @@ def test_the_unet_alone_is_a_network_too() -> None:
     assert network.step == 8
     with pytest.raises(BadParameter, match="has no ViT"):
         network.load_prior({})
+
+
+def test_the_recipe_of_the_shipped_network_can_be_read(tmp_path: Path) -> None:
+    """With files of those names beside it; and no neuron that judges is trained on."""
+    recipe = Path(__file__).parents[1] / "docs" / "recipes" / "dineuro-s1.toml"
+    for name in ("lifted/lifted_6", "lifted/lifted_29"):
+        for ending in (".tif", "_mask.tif", ".swc"):
+            (tmp_path / f"{name}{ending}").parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}{ending}").touch()
+    (tmp_path / "morphologies").mkdir()
+    for name in ("6", "29"):
+        (tmp_path / "morphologies" / f"{name}.swc").touch()
+    (tmp_path / recipe.name).write_bytes(recipe.read_bytes())
+    read = read_recipe(tmp_path / recipe.name)
+    assert [Path(c.volume).stem for c in read.training] == ["lifted_29", "trailmap_train"]
+    assert len(read.validation) == 14
+    assert [Path(m).stem for m in read.rendered.morphologies] == ["29"]
+    assert read.network is not None

@@ -22,7 +22,7 @@ _STANDS_OUT = 8.0
 #: Fewer places that stand out say nothing.
 _FEWEST = 50
 #: A place that stands out is found if the mask has a voxel within so many steps of it.
-_BESIDE = 3
+_BESIDE = 1
 _AXES = np.eye(3, dtype=np.int64)
 _AROUND = np.array(list(np.ndindex(3, 3, 3))) - 1
 
@@ -64,8 +64,8 @@ def agreement(intensity: NDArray[Any], mask: NDArray[np.bool_]) -> Agreement:
 
 
 def _least(contrast: NDArray[np.float32]) -> float:
-    """Where nothing fluctuates, what is a tenth of the strongest contrast stands out."""
-    return float(contrast.max()) / 10 if len(contrast) else 0.0
+    """Where nothing fluctuates, what is a twentieth of the strongest contrast stands out."""
+    return float(contrast.max()) / 20 if len(contrast) else 0.0
 
 
 def _contrast(

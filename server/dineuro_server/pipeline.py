@@ -122,9 +122,9 @@ def reconstruct(
     seconds["trace"] = clock() - start
     start = clock()
     mask = probability >= request.parameters.threshold
-    report = make_report(
-        traced, mask, intensity, scale, _input_warnings(volume, request, intensity)
-    )
+    known = _input_warnings(volume, request, intensity)
+    by_network = model is not None
+    report = make_report(traced, mask, intensity, scale, known, by_network=by_network)
     seconds["report"] = clock() - start
     tree = traced.tree.moved(origin)
     if request.units == "um" and spacing is not None:

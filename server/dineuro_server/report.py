@@ -17,7 +17,7 @@ from dineuro_tracing.trace import Trace
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0
 #: Below these shares mask and image disagree; see `agreement`.
-_LEAST_BRIGHTER, _LEAST_FOUND = 0.8, 0.3
+_LEAST_BRIGHTER, _LEAST_FOUND = 0.8, 0.6
 #: A root moved by more finest voxels than this is told.
 _FAR_ROOT = 5.0
 
@@ -76,6 +76,8 @@ def make_report(
     intensity: NDArray[Any],
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     warnings: tuple[str, ...] = (),
+    *,
+    by_network: bool = False,
 ) -> Report:
     """Measure a trace against the mask and the image (Z, Y, X) it was made from.
 
@@ -85,6 +87,7 @@ def make_report(
         intensity: as it was read.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
         warnings: what is known already; these come first.
+        by_network: whether a network made the mask, so that there is another way to make it.
     """
     tree = replace(trace.tree, xyz=trace.tree.xyz * np.array(scale[::-1]))
     voxels = int(np.count_nonzero(mask))
@@ -113,10 +116,10 @@ def make_report(
         found=agreed.found,
         warnings=(),
     )
-    return _with_warnings(report, warnings)
+    return _with_warnings(report, warnings, by_network)
 
 
-def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
+def _with_warnings(report: Report, before: tuple[str, ...], by_network: bool) -> Report:
     found = list(before)
     if report.mask_share > 0.5:
         found.append(
@@ -125,7 +128,7 @@ def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
         )
     if report.nodes == 0 and not before:
         found.append("no neurite was found: the tree is empty")
-    if (disagreement := _disagreement(report)) is not None:
+    if (disagreement := _disagreement(report, by_network)) is not None:
         found.append(disagreement)
     if report.nodes and report.root_moved > _FAR_ROOT:
         found.append(
@@ -148,7 +151,7 @@ def _with_warnings(report: Report, before: tuple[str, ...]) -> Report:
     return Report(**{**asdict(report), "warnings": tuple(found)})
 
 
-def _disagreement(report: Report) -> str | None:
+def _disagreement(report: Report, by_network: bool) -> str | None:
     """What to say where the mask is not what the image shows."""
     if report.brighter is not None and report.brighter < _LEAST_BRIGHTER:
         how = f"only {report.brighter:.0%} of the mask is brighter than its surroundings"
@@ -156,10 +159,10 @@ def _disagreement(report: Report) -> str | None:
         how = f"only {report.found:.0%} of what stands out in the image is in the mask"
     else:
         return None
-    return (
-        f"the mask and the image disagree: {how}; the network may not know this kind of image: "
-        "look at the mask, and try --enhancer classical"
-    )
+    remedy = "look at the mask"
+    if by_network:
+        remedy += ", for the network may not know this kind of image, and try --enhancer classical"
+    return f"the mask and the image disagree: {how}: {remedy}"
 
 
 def _explained(tree: Tree, mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> float:

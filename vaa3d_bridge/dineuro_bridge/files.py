@@ -22,7 +22,10 @@ def atomic_output(path: Path | str) -> Iterator[Path]:
         FileAccess: the folder does not exist, is not writable, or the disk is full.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    if "\0" in str(path) or not target.name:
+        raise FileAccess(f"{str(path)!r}: is no name of a file")
+    # A short name: that of the target may be as long as the system allows.
+    temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
     try:
         if target.is_dir():
             raise FileAccess(f"{path}: is a folder; name a file")
@@ -45,6 +48,8 @@ def size_of_file(path: Path | str) -> int:
         BadFile: it is empty.
     """
     place = Path(path)
+    if "\0" in str(path):
+        raise FileAccess(f"{str(path)!r}: is no name of a file")
     try:
         if place.is_dir():
             raise FileAccess(f"{path}: is a folder; name a file")

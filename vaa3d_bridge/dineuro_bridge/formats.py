@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from dineuro_bridge import tiff, v3dpbd, v3draw
@@ -25,13 +27,14 @@ def read_header(path: Path | str) -> Header:
         FileAccess: the path cannot be read.
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
-    match _format(path):
-        case "tiff":
-            return tiff.read_header(path)
-        case "v3dpbd":
-            return v3dpbd.read_header(path)
-        case _:
-            return v3draw.read_header(path)
+    with _access(path):
+        match _format(path):
+            case "tiff":
+                return tiff.read_header(path)
+            case "v3dpbd":
+                return v3dpbd.read_header(path)
+            case _:
+                return v3draw.read_header(path)
 
 
 def read_volume(
@@ -50,7 +53,7 @@ def read_volume(
         MissingDependency: a packed or compressed file on the thin install.
         And all that `read_header` raises.
     """
-    try:
+    with _access(path):
         match _format(path):
             case "tiff":
                 return tiff.read(path, max_bytes, row_order)
@@ -58,10 +61,6 @@ def read_volume(
                 return v3dpbd.read(path, max_bytes)
             case _:
                 return v3draw.read(path, max_bytes)
-    except OSError as error:
-        if isinstance(error, FileAccess):
-            raise
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
@@ -99,6 +98,17 @@ def volume_suffix(path: Path | str) -> str:
         what = f"the suffix {suffix!r} is" if suffix else "a name without suffix is"
         raise UnsupportedFormat(f"{path}: {what} not one of a volume; known are {known}")
     return suffix
+
+
+@contextlib.contextmanager
+def _access(path: Path | str) -> Iterator[None]:
+    """What the system says while a file is read names the file."""
+    try:
+        yield
+    except FileAccess:
+        raise
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _format(path: Path | str) -> str:

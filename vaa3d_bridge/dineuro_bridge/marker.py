@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dineuro_bridge.errors import BadFile
+from dineuro_bridge.errors import BadFile, BadParameter
 from dineuro_bridge.files import atomic_output, read_bytes
 
 _HEADER = "##x,y,z,radius,shape,name,comment, color_r,color_g,color_b"
@@ -46,12 +46,24 @@ def read_markers(path: Path | str) -> tuple[Marker, ...]:
     text = raw.decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            markers.append(_marker(path, number, next(csv.reader([line]))))
+            try:
+                words = next(csv.reader([line]))
+            except csv.Error as error:
+                raise BadFile(f"{path}: line {number}: is no line of a .marker file") from error
+            markers.append(_marker(path, number, words))
     return tuple(markers)
 
 
 def write_markers(path: Path | str, markers: Sequence[Marker]) -> None:
-    """Write markers as Vaa3D does, counted from 1; whole or not at all."""
+    """Write markers as Vaa3D does, counted from 1; whole or not at all.
+
+    Raises:
+        BadParameter: a place that is no number.
+        FileAccess: the path cannot be written.
+    """
+    for m in markers:
+        if not all(map(math.isfinite, (m.x, m.y, m.z, m.radius))):
+            raise BadParameter(f"{path}: {m}: a marker needs finite numbers")
     text = io.StringIO()
     text.write(_HEADER + "\n")
     lines = csv.writer(text, lineterminator="\n")

@@ -197,6 +197,12 @@ def _header(path: Path | str, file: tifffile.TiffFile) -> Header:
             "pages": str(len(file.pages)),
         },
     )
+    promised = (file.imagej_metadata or {}).get("images", 1)
+    if isinstance(promised, int) and promised > channels * depth:
+        raise BadFile(
+            f"{path}: ImageJ's header promises {promised} slices, the file holds "
+            f"{channels * depth}: it was cut off, or saved by a program that kept an old header"
+        )
     _check_extent(path, series, header, file.filehandle.size)
     return header
 
