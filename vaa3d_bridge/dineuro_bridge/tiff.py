@@ -198,10 +198,12 @@ def _header(path: Path | str, file: tifffile.TiffFile) -> Header:
         },
     )
     promised = (file.imagej_metadata or {}).get("images", 1)
-    if isinstance(promised, int) and promised > channels * depth:
+    # ImageJ writes the voxels of a large stack in one piece behind a single page.
+    held = channels * depth if series.dataoffset is not None else len(file.pages)
+    if isinstance(promised, int) and promised > held:
         raise BadFile(
-            f"{path}: ImageJ's header promises {promised} slices, the file holds "
-            f"{channels * depth}: it was cut off, or saved by a program that kept an old header"
+            f"{path}: ImageJ's header promises {promised} slices, the file holds {held}: it was "
+            "cut off, or saved by a program that kept an old header"
         )
     _check_extent(path, series, header, file.filehandle.size)
     return header
