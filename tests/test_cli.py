@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ import tifffile
 from PIL import Image
 
 from dineuro_bridge.formats import read_volume, write_volume
-from dineuro_bridge.swc import read_swc, swc_text
+from dineuro_bridge.swc import read_swc, swc_text, write_swc
 from dineuro_bridge.volume import Volume
+from dineuro_model.network import Network
+from dineuro_model.weights import ModelInfo, list_models, load_network, save_weights
 from dineuro_server.cli import main
 from dineuro_tracing.trace import TraceParameters
 
 from .shapes import chain, line, paint
+from .test_transfer import TINY
 
 SHAPE = (30, 50, 90)
 VOXELS = paint([line((8, 25, 15), (82, 25, 15))], SHAPE)
@@ -378,3 +382,47 @@ def test_the_demo_makes_all_that_it_promises(
     shown = capsys.readouterr().out
     f1 = float(next(row for row in shown.splitlines() if "within 2 voxels" in row).split()[-1])
     assert f1 > 0.9
+
+
+def test_models_are_listed_and_a_damaged_one_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = save_weights(tmp_path / "mine.safetensors", Network(TINY), {"recipe": "mine"})
+    entry = {"name": "mine", "file": "mine.safetensors", "sha256": digest, "description": "small"}
+    infos = [ModelInfo("mine", tmp_path / "mine.safetensors", digest, "small")]
+    (tmp_path / "models.json").write_text(json.dumps([entry]))
+    assert list_models(tmp_path) == infos
+    monkeypatch.setattr("dineuro_model.weights.list_models", lambda: infos)
+    monkeypatch.setattr(sys, "argv", ["dineuro", "models", "--verify", "--json"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["name"], told["sha256"], told["recipe"]) == ("mine", digest, "mine")
+    infos[0] = replace(infos[0], sha256="0" * 64)
+    assert run(monkeypatch, "models", "--verify") == 3
+    assert "mine: is not the released file" in capsys.readouterr().err
+
+
+def test_training_and_fine_tuning_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(tmp_path / "a.tif", Volume(VOXELS[None]))
+    write_swc(tmp_path / "a.swc", chain(line((8, 25, 15), (82, 25, 15))))
+    save_weights(tmp_path / "start.safetensors", Network(TINY))
+    (tmp_path / "recipe.toml").write_text(
+        "[schedule]\nsteps = 2\nbatch = 1\nthreads = 1\n[rendered]\nshare = 0.0\n"
+        '[[training]]\nvolume = "*.tif"\ntree = "{name}.swc"\nradius = 2\n'
+    )
+    start = tmp_path / "start.safetensors"
+    words = ["train", tmp_path / "recipe.toml", "--from", start, "--device", "cpu"]
+    for more in ([], ["--resume", "--steps", "3"]):
+        monkeypatch.setattr(sys, "argv", ["dineuro", *map(str, [*words, *more])])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0
+        weights = Path(capsys.readouterr().out.strip())
+        assert weights == tmp_path / "recipe" / "model.safetensors"
+    assert load_network(weights).config == TINY
+    assert run(monkeypatch, *words) == 6  # the folder holds a run
+    assert "resume it or name another" in capsys.readouterr().err

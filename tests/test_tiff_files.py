@@ -183,7 +183,7 @@ def test_slices_that_imagejs_header_promises_have_to_be_there(tmp_path: Path) ->
     path = tmp_path / "cut.tif"
     with tifffile.TiffWriter(path) as writer:
         for number, page in enumerate(stack[:4]):
-            described = {"description": text} if number == 0 else {}
+            described: dict[str, Any] = {"description": text} if number == 0 else {}
             writer.write(page, contiguous=False, compression="zlib", metadata=None, **described)
     for reader in (read_volume, read_header):
         with pytest.raises(BadFile, match=r"cut\.tif: ImageJ's header promises 9 slices"):

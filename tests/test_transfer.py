@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -221,3 +223,29 @@ def test_the_gradient_in_bfloat16_is_that_in_float32() -> None:
     for exact, rough in zip(found[False], found[True], strict=True):
         assert torch.isfinite(rough).all()
         assert (rough - exact).norm() / exact.norm() < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("vit_small_patch16_224.dino", 64),
+        ("vit_small_patch8_224.dino", 64),
+        ("vit_small_patch14_dinov2.lvd142m", 112),
+        ("vit_small_patch14_reg4_dinov2.lvd142m", 112),
+        ("vit_small_patch16_dinov3.lvd1689m", 64),
+    ],
+)
+def test_every_kind_of_dino_can_be_carried_over(name: str, size: int) -> None:
+    """DINO, DINOv2, with registers, DINOv3: at step 0 the tokens are the 2D network's."""
+    config = NetworkConfig(backbone=name, size=size, depth=8, predicted=4, blocks=(1, 3))
+    flat: Any = timm.create_model(name, num_classes=0, dynamic_img_size=True).eval()
+    network = Network(config).eval()
+    network.load_prior(flat.state_dict(), name)
+    gray = torch.rand(1, 1, size, size)
+    mean, std = (torch.tensor(flat.pretrained_cfg[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+    with torch.inference_mode():
+        expected = flat.patch_embed((gray - mean) / std)
+        found = network.vit.patch_embed(gray.expand(1, 8, size, size))
+        assert torch.allclose(found, expected, atol=1e-4)
+        assert network(gray.expand(1, 8, size, size)).shape == (1, 4, size, size)
