@@ -129,7 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
     parser.add_argument("--part", choices=["held-out", "tune"], default="held-out")
-    parser.add_argument("--enhancer", choices=["dineuro", "classical", "none"], default="classical")
+    enhancers = ["auto", "dineuro", "classical", "none"]
+    parser.add_argument("--enhancer", choices=enhancers, default="auto")
     parser.add_argument("--json", action="store_true", help="a line of JSON a volume")
     words = parser.parse_args()
     request = Request(enhancer=words.enhancer)

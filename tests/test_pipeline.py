@@ -188,7 +188,7 @@ def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
         network.head.weight.zero_()
         network.head.bias.fill_(9.0)
     digest = save_weights(tmp_path / "mine.safetensors", network)
-    result = reconstruct(volume(), Request(model=str(tmp_path / "mine.safetensors")))
+    result = reconstruct(volume(), Request("dineuro", model=str(tmp_path / "mine.safetensors")))
     assert result.model == ("mine.safetensors", digest)
     assert result.report.mask_share > 0.02
     assert result.report.brighter is not None
@@ -245,3 +245,24 @@ def test_slices_far_apart_are_shown_to_the_network_with_others_between(
     for step in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
         reconstruct(volume(), Request(spacing=(step, 1.0, 1.0)))
     assert asked == [0, 0, 0, 1, 1, 3]
+
+
+def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_out(
+    tmp_path: Path,
+) -> None:
+    """A network that never sees anything, on a line that anyone sees."""
+    network = Network(TINY)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(-9.0)
+    save_weights(tmp_path / "blind.safetensors", network)
+    blind = str(tmp_path / "blind.safetensors")
+    result = reconstruct(volume(), Request(model=blind))
+    assert (result.enhancer, result.model) == ("classical", None)
+    assert any("the network leaves out 100%" in text for text in result.report.warnings)
+    assert len(result.tree) > 20
+    insisted = reconstruct(volume(), Request("dineuro", model=blind))
+    assert insisted.enhancer == "dineuro"
+    assert insisted.model is not None
+    assert len(insisted.tree) == 0
+    assert any("the mask and the image disagree" in text for text in insisted.report.warnings)

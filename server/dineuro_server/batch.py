@@ -233,7 +233,8 @@ def _comments(
     if result.model is not None:
         lines.append(f"model {result.model[0]}")
         lines.append(f"model_sha256 {result.model[1]}")
-    for name in ("enhancer", "channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
+    lines.append(f"enhancer {result.enhancer}")
+    for name in ("channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
         value = settings[name]
         if isinstance(value, tuple):
             value = ",".join(f"{v:g}" for v in value)
@@ -261,6 +262,7 @@ def _record(
         "channels": volume.n_channels,
         "dtype": str(volume.voxels.dtype),
         "settings": _settings(volume, request),
+        "enhancer": result.enhancer,
         "model": None
         if result.model is None
         else {"name": result.model[0], "sha256": result.model[1]},

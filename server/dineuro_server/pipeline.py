@@ -10,21 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume
-from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
-from dineuro_model.classical import as_probability, enhance
+from dineuro_server.enhancement import Enhancer, enhanced
 from dineuro_server.report import Report, make_report
 from dineuro_tracing.trace import TraceParameters, trace
 
 if TYPE_CHECKING:
     from dineuro_model.weights import Model
 
-Enhancer = Literal["dineuro", "classical", "none"]
 Units = Literal["voxel", "um"]
 
-#: A voxel whose length is so many times its width is halved for the network, and so on.
-_LONGEST_VOXEL = 2.0
 #: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
 _INVERTED = 2.5
 
@@ -34,7 +31,8 @@ class Request:
     """What a user asks of one volume.
 
     Attributes:
-        enhancer: what turns intensity into probability: the network, the classical filter, or none.
+        enhancer: what turns intensity into probability: "auto" (the network, unless the image
+            speaks against it), "dineuro", "classical", or "none".
         model: name of an installed model or path of its weights; None takes the default one.
         device: where the network runs: "auto", "cpu" or "cuda".
         parameters: the tracer's.
@@ -45,7 +43,7 @@ class Request:
         units: of the tree's coordinates.
     """
 
-    enhancer: Enhancer = "dineuro"
+    enhancer: Enhancer = "auto"
     parameters: TraceParameters = field(default_factory=TraceParameters)
     model: str | None = None
     device: str = "auto"
@@ -67,6 +65,7 @@ class Result:
         overlay: the tree in voxels of the region, for a picture of it.
         intensity: (Z, Y, X) of the region, as it was read.
         report: figures and warnings.
+        enhancer: which was used: "dineuro", "classical" or "none".
         model: name and SHA-256 of the network, if one was used.
         seconds: by stage.
     """
@@ -76,6 +75,7 @@ class Result:
     overlay: Tree
     intensity: NDArray[Any]
     report: Report
+    enhancer: str
     model: tuple[str, str] | None
     seconds: dict[str, float]
 
@@ -110,21 +110,25 @@ def reconstruct(
     model = _load(request)
     seconds["load"] = clock() - start
     start = clock()
-    probability = _enhanced(intensity, request, model, scale, progress)
+    made = enhanced(
+        intensity, request.enhancer, model, device=request.device, scale=scale,
+        threshold=request.parameters.threshold, progress=progress,
+    )  # fmt: skip
     seconds["enhance"] = clock() - start
     start = clock()
     origin = np.array(region.origin[::-1])
     root = None if request.root is None else _in_region(request.root, region, volume.source)
     try:
-        traced = trace(probability, request.parameters, root=root, scale=scale, progress=progress)
+        traced = trace(
+            made.probability, request.parameters, root=root, scale=scale, progress=progress
+        )
     except BadParameter as error:
         raise BadParameter(f"{volume.source}: {error}") from error
     seconds["trace"] = clock() - start
     start = clock()
-    mask = probability >= request.parameters.threshold
+    mask = made.probability >= request.parameters.threshold
     known = _input_warnings(volume, request, intensity)
-    by_network = model is not None
-    report = make_report(traced, mask, intensity, scale, known, by_network=by_network)
+    report = make_report(traced, mask, made, scale, known)
     seconds["report"] = clock() - start
     tree = traced.tree.moved(origin)
     if request.units == "um" and spacing is not None:
@@ -135,40 +139,19 @@ def reconstruct(
         overlay=traced.tree,
         intensity=intensity,
         report=report,
-        model=None if model is None else (model.name, model.sha256),
+        enhancer=made.enhancer,
+        model=None if made.model is None else (made.model.name, made.model.sha256),
         seconds=seconds,
     )
 
 
 def _load(request: Request) -> Model | None:
     """The network asked for; it stays loaded for the next volume. torch is imported only here."""
-    if request.enhancer != "dineuro":
+    if request.enhancer not in ("auto", "dineuro"):
         return None
     from dineuro_model.weights import cached_model
 
     return cached_model(request.model)
-
-
-def _enhanced(
-    intensity: NDArray[Any],
-    request: Request,
-    model: Model | None,
-    scale: Spacing,
-    progress: ProgressCallback,
-) -> NDArray[np.uint8]:
-    """The probability (Z, Y, X) by the enhancer asked for."""
-    if model is not None:
-        from dineuro_model.segment import SegmentOptions, segment
-
-        # The network knows voxels that are about cubes; up to twice as long is near enough.
-        between = max(0, round(scale[0] / _LONGEST_VOXEL) - 1)
-        options = SegmentOptions(device=request.device, between=between)
-        return segment(intensity, model.network, options, progress)
-    progress(Progress("enhance", 0, 1))
-    classical = request.enhancer == "classical"
-    probability = enhance(intensity, scale) if classical else as_probability(intensity)
-    progress(Progress("enhance", 1, 1))
-    return probability
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:

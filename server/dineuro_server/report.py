@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from dineuro_bridge.tree import Tree
-from dineuro_server.agreement import agreement
+from dineuro_server.enhancement import LEAST_BRIGHTER, Enhanced
 from dineuro_tracing.scores import length_samples
 from dineuro_tracing.trace import Trace
 
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0
-#: Below these shares mask and image disagree; see `agreement`.
-_LEAST_BRIGHTER, _LEAST_FOUND = 0.8, 0.6
+#: Below this share of what stands out mask and image disagree; see `agreement`.
+_LEAST_FOUND = 0.6
 #: A root moved by more finest voxels than this is told.
 _FAR_ROOT = 5.0
 
@@ -73,21 +73,18 @@ class Report:
 def make_report(
     trace: Trace,
     mask: NDArray[np.bool_],
-    intensity: NDArray[Any],
+    made: Enhanced,
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     warnings: tuple[str, ...] = (),
-    *,
-    by_network: bool = False,
 ) -> Report:
-    """Measure a trace against the mask and the image (Z, Y, X) it was made from.
+    """Measure a trace against the mask (Z, Y, X) it was made from.
 
     Args:
         trace: in voxels of the mask.
         mask: the foreground.
-        intensity: as it was read.
+        made: by what, and how it agrees with the image.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
         warnings: what is known already; these come first.
-        by_network: whether a network made the mask, so that there is another way to make it.
     """
     tree = replace(trace.tree, xyz=trace.tree.xyz * np.array(scale[::-1]))
     voxels = int(np.count_nonzero(mask))
@@ -95,7 +92,6 @@ def make_report(
     joined = trace.joined
     # A run of joined links is one gap: it begins where the parent's link is not joined.
     begins = joined & ~joined[np.maximum(tree.parents, 0)]
-    agreed = agreement(intensity, mask)
     report = Report(
         nodes=len(tree),
         trees=tree.n_trees,
@@ -112,14 +108,16 @@ def make_report(
         joined_length=float(lengths[joined].sum()),
         left_out=trace.left_out,
         root_moved=trace.root_moved,
-        brighter=agreed.brighter,
-        found=agreed.found,
+        brighter=made.agreement.brighter,
+        found=made.agreement.found,
         warnings=(),
     )
-    return _with_warnings(report, warnings, by_network)
+    if made.warning is not None:
+        warnings = (*warnings, made.warning)
+    return _with_warnings(report, warnings, by_network=made.model is not None)
 
 
-def _with_warnings(report: Report, before: tuple[str, ...], by_network: bool) -> Report:
+def _with_warnings(report: Report, before: tuple[str, ...], *, by_network: bool) -> Report:
     found = list(before)
     if report.mask_share > 0.5:
         found.append(
@@ -128,7 +126,7 @@ def _with_warnings(report: Report, before: tuple[str, ...], by_network: bool) ->
         )
     if report.nodes == 0 and not before:
         found.append("no neurite was found: the tree is empty")
-    if (disagreement := _disagreement(report, by_network)) is not None:
+    if (disagreement := _disagreement(report, by_network=by_network)) is not None:
         found.append(disagreement)
     if report.nodes and report.root_moved > _FAR_ROOT:
         found.append(
@@ -151,9 +149,9 @@ def _with_warnings(report: Report, before: tuple[str, ...], by_network: bool) ->
     return Report(**{**asdict(report), "warnings": tuple(found)})
 
 
-def _disagreement(report: Report, by_network: bool) -> str | None:
+def _disagreement(report: Report, *, by_network: bool) -> str | None:
     """What to say where the mask is not what the image shows."""
-    if report.brighter is not None and report.brighter < _LEAST_BRIGHTER:
+    if report.brighter is not None and report.brighter < LEAST_BRIGHTER:
         how = f"only {report.brighter:.0%} of the mask is brighter than its surroundings"
     elif report.found is not None and report.found < _LEAST_FOUND:
         how = f"only {report.found:.0%} of what stands out in the image is in the mask"

@@ -52,7 +52,7 @@ class TraceParameters:
 
     threshold: int = 128
     min_length: float = 5.0
-    gap: float = 15.0
+    gap: float = 20.0
     trees: Literal["one", "all"] = "one"
     step: float = 2.0
 

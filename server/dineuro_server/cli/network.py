@@ -97,8 +97,8 @@ def evaluate_command(
         Path | None, typer.Option(metavar="PLOT.png", help="A dot a case (needs matplotlib).")
     ] = None,
     enhancer: Annotated[
-        Literal["dineuro", "classical", "none"], typer.Option(help="What is judged.")
-    ] = "dineuro",
+        Literal["auto", "dineuro", "classical", "none"], typer.Option(help="What is judged.")
+    ] = "auto",
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Name or path of a network.")
     ] = None,
@@ -111,7 +111,7 @@ def evaluate_command(
 
     A table of the means by group is printed; a case that fails counts as 0 and is named.
     """
-    needs_server("evaluation", network=enhancer == "dineuro")
+    needs_server("evaluation", network=enhancer in ("auto", "dineuro"))
     from dineuro_server.evaluation import (
         as_table,
         evaluate,

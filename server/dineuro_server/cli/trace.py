@@ -70,9 +70,9 @@ def trace_command(
         ),
     ] = None,
     enhancer: Annotated[
-        Literal["dineuro", "classical", "none"],
+        Literal["auto", "dineuro", "classical", "none"],
         typer.Option(help="What tells neurites from background."),
-    ] = "dineuro",
+    ] = "auto",
     model: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Name or path of a network; see dineuro models."),
@@ -86,7 +86,7 @@ def trace_command(
     min_length: Annotated[
         float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")
     ] = 5.0,
-    gap: Annotated[float, typer.Option(min=0, help="Widest gap that is joined (voxels).")] = 15.0,
+    gap: Annotated[float, typer.Option(min=0, help="Widest gap that is joined (voxels).")] = 20.0,
     trees: Annotated[
         Literal["one", "all"], typer.Option(help="The tree of the root alone, or every piece.")
     ] = "one",
@@ -101,7 +101,7 @@ def trace_command(
     """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
     if marker is not None and root is not None:
         raise typer.BadParameter("--marker and --root both name the root: give one")
-    if model is not None and enhancer != "dineuro":
+    if model is not None and enhancer not in ("auto", "dineuro"):
         raise typer.BadParameter(f"--model names a network, --enhancer {enhancer} uses none")
     from dineuro_server.batch import Reading, find_inputs, plan_outputs
     from dineuro_server.pipeline import Request
@@ -117,7 +117,7 @@ def trace_command(
         plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
-    needs_server("tracing", network=enhancer == "dineuro")
+    needs_server("tracing", network=enhancer in ("auto", "dineuro"))
     request = Request(
         enhancer=enhancer,
         parameters=TraceParameters(threshold, min_length, gap, trees),

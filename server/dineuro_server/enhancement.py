@@ -1,0 +1,127 @@
+"""Intensity -> probability by the enhancer asked for; "auto" takes what the image bears out.
+
+The network is best on what it was trained for. On another kind of image it may leave out most of
+what stands out, or dream; the classical enhancer has no such habits. "auto" takes the network,
+looks whether mask and image agree, and takes the classical enhancer where it agrees clearly better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.progress import Progress, ProgressCallback
+from dineuro_bridge.volume import Spacing
+from dineuro_model.classical import as_probability, enhance
+from dineuro_server.agreement import Agreement, agreement
+
+if TYPE_CHECKING:
+    from dineuro_model.weights import Model
+
+Enhancer = Literal["auto", "dineuro", "classical", "none"]
+
+#: A voxel whose length is so many times its width is halved for the network, and so on.
+_LONGEST_VOXEL = 2.0
+#: Where the network has less of what stands out than this, the classical enhancer is tried, and
+#: taken where it has so much more.
+_DOUBTFUL, _BETTER = 0.8, 0.14
+#: A mask of which less than this is brighter than its surroundings has been dreamt.
+LEAST_BRIGHTER = 0.8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enhanced:
+    """What came of it.
+
+    Attributes:
+        probability: (Z, Y, X) uint8.
+        enhancer: which was used: "dineuro", "classical" or "none".
+        model: the network that was used, if any.
+        agreement: of the mask, at the threshold, with the image.
+        warning: a sentence if another enhancer than the network was taken by "auto".
+    """
+
+    probability: NDArray[np.uint8]
+    enhancer: str
+    model: Model | None
+    agreement: Agreement
+    warning: str | None = None
+
+
+def enhanced(
+    intensity: NDArray[Any],
+    enhancer: Enhancer,
+    model: Model | None,
+    *,
+    device: str,
+    scale: Spacing,
+    threshold: int,
+    progress: ProgressCallback,
+) -> Enhanced:
+    """The probability of every voxel.
+
+    Args:
+        intensity: (Z, Y, X), finite.
+        enhancer: "auto" and "dineuro" need the model.
+        model: the network.
+        device: where it runs.
+        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        threshold: from which probability on a voxel is in the mask.
+        progress: called between tiles; it may raise `Cancelled`.
+    """
+    if model is None:
+        progress(Progress("enhance", 0, 1))
+        make = enhance(intensity, scale) if enhancer == "classical" else as_probability(intensity)
+        progress(Progress("enhance", 1, 1))
+        return _judged(intensity, make, threshold, enhancer)
+    probability = _segmented(intensity, model, device, scale, progress)
+    by_network = _judged(intensity, probability, threshold, "dineuro", model)
+    if enhancer == "dineuro" or not _is_doubtful(by_network.agreement):
+        return by_network
+    other = _judged(intensity, enhance(intensity, scale), threshold, "classical")
+    if _found(other) < _found(by_network) + _BETTER or _is_dreamt(other.agreement):
+        return by_network
+    return replace(
+        other,
+        warning=f"the network leaves out {1 - _found(by_network):.0%} of what stands out in the "
+        f"image, the classical enhancer {1 - _found(other):.0%}: the classical one was used "
+        "(--enhancer dineuro insists on the network)",
+    )
+
+
+def _judged(
+    intensity: NDArray[Any],
+    probability: NDArray[np.uint8],
+    threshold: int,
+    enhancer: str,
+    model: Model | None = None,
+) -> Enhanced:
+    agreed = agreement(intensity, probability >= threshold)
+    return Enhanced(probability, enhancer, model, agreed)
+
+
+def _segmented(
+    intensity: NDArray[Any], model: Model, device: str, scale: Spacing, progress: ProgressCallback
+) -> NDArray[np.uint8]:
+    from dineuro_model.segment import SegmentOptions, segment
+
+    # The network knows voxels that are about cubes; up to twice as long is near enough.
+    between = max(0, round(scale[0] / _LONGEST_VOXEL) - 1)
+    return segment(intensity, model.network, SegmentOptions(device, between=between), progress)
+
+
+def _is_doubtful(agreed: Agreement) -> bool:
+    missed = agreed.found is not None and agreed.found < _DOUBTFUL
+    return missed or _is_dreamt(agreed)
+
+
+def _is_dreamt(agreed: Agreement) -> bool:
+    return agreed.brighter is not None and agreed.brighter < LEAST_BRIGHTER
+
+
+def _found(made: Enhanced) -> float:
+    """How much of the image the mask bears out; nothing if it was dreamt."""
+    return 0.0 if _is_dreamt(made.agreement) else made.agreement.found or 0.0
