@@ -88,7 +88,8 @@ def test_every_result_lands_where_it_was_asked_for(
     assert set(np.unique(mask.voxels)) == {0, 255}
     report = json.loads((out / "r.json").read_text())
     assert report["nodes"] == len(tree)
-    assert report["settings"]["enhancer"] == "dineuro"
+    assert report["settings"]["enhancer"] == "auto"
+    assert report["enhancer"] == "dineuro"
     assert report["settings"]["spacing_um_xyz"] == [1, 1, 1]
     assert report["shape_zyx"] == list(SHAPE)
     with Image.open(out / "p.png") as picture:
