@@ -60,10 +60,10 @@ class Labelled:
 def volumes(data: Path) -> Iterator[Labelled]:
     """All that is judged."""
     for case in find_cases(data, "held-out"):
-        if not case.group.startswith("lifted"):
+        if case.mask is None:
             continue
         voxels = read_volume(case.volume).channel(1)
-        mask = read_volume(case.volume.with_name(f"{case.volume.stem}_mask.tif")).channel(1)
+        mask = read_volume(case.mask).channel(1)
         plain = Labelled(case.name, case.group, voxels, np.asarray(mask != 0))
         yield plain
         yield replace(plain, group=f"{case.group}, noisy", voxels=noisy(voxels))

@@ -259,7 +259,9 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
     blind = str(tmp_path / "blind.safetensors")
     result = reconstruct(volume(), Request(model=blind))
     assert (result.enhancer, result.model) == ("classical", None)
-    assert any("the network leaves out 100%" in text for text in result.report.warnings)
+    assert any(
+        "the network's mask has 0% of what stands out" in text for text in result.report.warnings
+    )
     assert len(result.tree) > 20
     insisted = reconstruct(volume(), Request("dineuro", model=blind))
     assert insisted.enhancer == "dineuro"

@@ -130,18 +130,18 @@ def test_a_gap_is_joined_and_known_as_joined(hole: int) -> None:
 
 
 def test_a_gap_wider_than_allowed_stays_open() -> None:
-    pieces = [line((8, 30, 20), (40, 30, 20)), line((64, 30, 20), (92, 30, 20))]
-    one = trace(paint(pieces, SHAPE), TraceParameters(gap=15))
+    pieces = [line((8, 30, 20), (40, 30, 20)), line((69, 30, 20), (92, 30, 20))]
+    one = trace(paint(pieces, SHAPE))
     assert one.tree.n_trees == 1
     assert not one.joined.any()
     assert one.tree.xyz[:, 0].max() < 44  # the longer piece alone
-    both = trace(paint(pieces, SHAPE), TraceParameters(gap=15, trees="all"))
+    both = trace(paint(pieces, SHAPE), TraceParameters(trees="all"))
     assert both.tree.n_trees == 2
 
 
 def test_a_tip_is_not_joined_to_a_neurite_beside_it() -> None:
     parallel = [line((8, 20, 20), (60, 20, 20)), line((30, 28, 20), (92, 28, 20))]
-    result = trace(paint(parallel, SHAPE, 1.5), TraceParameters(gap=15, trees="all"))
+    result = trace(paint(parallel, SHAPE, 1.5), TraceParameters(trees="all"))
     assert result.tree.n_trees == 2
 
 

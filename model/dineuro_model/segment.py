@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import ctypes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +26,6 @@ _BATCH_VOXELS = 2_000_000
 #: Windows may be so many times as large as in training: the fewer, the less is seen twice.
 _LARGEST = 2
 _STAGE = "enhance"
-#: Options of glibc's mallopt, and the bytes up to which a freed block is kept.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _KEPT = -1, -3, 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +132,6 @@ class _Predictor:
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.network = copy.deepcopy(network).to(self.device, self.dtype).eval()
         self.batch = options.batch
-        if self.device.type == "cpu":
-            _keep_freed_memory()
 
     def __call__(self, stack: _Stack, start: int, tiles: Sequence[Tile]) -> NDArray[np.float32]:
         """(N, predicted, rows, columns) probabilities of the first N tiles, all of one size.
@@ -247,18 +241,6 @@ class _Blend:
             z, rest = divmod(self.start + offset, self.factor)
             if rest == 0 and 0 <= z < len(self.out):
                 self.out[z] = np.rint(np.clip(self.sum[offset], 0, 1) * 255)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep large blocks that are freed, instead of getting new and cleared ones.
-
-    A network frees and asks for the same blocks again and again; a fifth of the time goes into
-    pages that the system clears. Elsewhere than with glibc nothing happens.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(option, _KEPT)
 
 
 def _check(volume: NDArray[Any]) -> None:

@@ -26,7 +26,8 @@ Enhancer = Literal["auto", "dineuro", "classical", "none"]
 #: A voxel whose length is so many times its width is halved for the network, and so on.
 _LONGEST_VOXEL = 2.0
 #: Where the network has less of what stands out than this, the classical enhancer is tried, and
-#: taken where it has so much more.
+#: taken where it has so much more. Set with FlyCircuit's confocal stacks in view, which the network
+#: does not know; nothing but these and the lifted stacks stood behind it.
 _DOUBTFUL, _BETTER = 0.8, 0.14
 #: A mask of which less than this is brighter than its surroundings has been dreamt.
 LEAST_BRIGHTER = 0.8
@@ -82,13 +83,13 @@ def enhanced(
     if enhancer == "dineuro" or not _is_doubtful(by_network.agreement):
         return by_network
     other = _judged(intensity, enhance(intensity, scale), threshold, "classical")
-    if _found(other) < _found(by_network) + _BETTER or _is_dreamt(other.agreement):
+    if _found(other) < _found(by_network) + _BETTER:
         return by_network
     return replace(
         other,
-        warning=f"the network leaves out {1 - _found(by_network):.0%} of what stands out in the "
-        f"image, the classical enhancer {1 - _found(other):.0%}: the classical one was used "
-        "(--enhancer dineuro insists on the network)",
+        warning=f"the network's mask has {_found(by_network):.0%} of what stands out in the image, "
+        f"the classical enhancer's {_found(other):.0%}: the classical one was used (--enhancer "
+        "dineuro insists on the network)",
     )
 
 
@@ -123,5 +124,5 @@ def _is_dreamt(agreed: Agreement) -> bool:
 
 
 def _found(made: Enhanced) -> float:
-    """How much of the image the mask bears out; nothing if it was dreamt."""
+    """How much of what stands out a mask has; nothing counts of one that was dreamt."""
     return 0.0 if _is_dreamt(made.agreement) else made.agreement.found or 0.0

@@ -39,7 +39,7 @@ from dineuro_bridge.formats import read_volume
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.swc import read_swc
 from dineuro_model.mask_scores import score_masks
-from dineuro_server.pipeline import Request, reconstruct
+from dineuro_server.pipeline import Request, reconstruct, scale_of
 from dineuro_tracing.scores import score_trees
 
 Labels = tuple[int, ...]
@@ -63,6 +63,7 @@ class Case:
 class Row:
     """What came of a case; a score is None where there is no reference for it.
 
+    Seconds are of reading, enhancing, tracing and the report.
     A case that could not be judged has its `error`, and counts as 0 for Dice, clDice and F1.
     """
 
@@ -159,8 +160,8 @@ def evaluate(
 
 
 def _judged(case: Case, request: Request) -> Row:
-    volume = replace(read_volume(case.volume), source=str(case.volume))
     start = time.perf_counter()
+    volume = replace(read_volume(case.volume), source=str(case.volume))
     result = reconstruct(volume, replace(request, channel=case.channel or request.channel))
     row = Row(case.name, case.group, seconds=time.perf_counter() - start)
     if case.mask is not None:
@@ -169,7 +170,7 @@ def _judged(case: Case, request: Request) -> Row:
         if labels.shape != mask.shape:
             raise BadVolume(f"{case.mask}: has {labels.shape} voxels, the volume {mask.shape}")
         truth, known = _truth(labels, case)
-        row = replace(row, **asdict(score_masks(mask, truth, known)))
+        row = replace(row, **asdict(score_masks(mask, truth, known, scale_of(volume.spacing))))
     if case.gold is not None:
         scores = score_trees(read_swc(case.gold), result.tree)
         row = replace(

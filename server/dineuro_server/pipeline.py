@@ -105,7 +105,7 @@ def reconstruct(
     intensity = region.channel(1 if request.channel is None else request.channel)
     _check_finite(volume.source, intensity)
     spacing = request.spacing or volume.spacing
-    scale = _scale(spacing)
+    scale = scale_of(spacing)
     start = clock()
     model = _load(request)
     seconds["load"] = clock() - start
@@ -164,7 +164,7 @@ def _check_finite(source: str, intensity: NDArray[Any]) -> None:
             raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
 
 
-def _scale(spacing: Spacing | None) -> Spacing:
+def scale_of(spacing: Spacing | None) -> Spacing:
     """(z, y, x), a voxel's edges in units of the shortest one."""
     if spacing is None:
         return (1.0, 1.0, 1.0)

@@ -22,6 +22,9 @@ _LOOK_BACK = 6.0
 _TOUCHING = 3.0
 #: How much a turn adds to the price: at 60 degrees a gap counts double.
 _TURN = 2.0
+#: The dearest link, in gaps: two tips that face each other say more than a tip and another's side,
+#: which may just run past it.
+_TO_TIP, _TO_SIDE = 2.0, 1.5
 #: A piece is no continuation if it is shorter than this share of the gap.
 _MIN_PIECE = 0.5
 #: Cosine of the sharpest turn at a tip.
@@ -111,7 +114,7 @@ def _candidates(
         for tree in np.unique(number[others[allowed]]):
             of_tree = np.flatnonzero(allowed & (number[others] == tree))
             best = of_tree[np.argmin(price[of_tree])]
-            if price[best] <= 2 * gap:
+            if price[best] <= (_TO_TIP if meets[best] else _TO_SIDE) * gap:
                 links.append(_Link(float(price[best]), int(tips[t]), int(others[best])))
     return links
 

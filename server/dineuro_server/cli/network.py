@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dineuro_bridge.errors import BadFile
-from dineuro_server.cli.options import JsonFlag, needs_server
+from dineuro_server.cli.options import JsonFlag, check_model, needs_server
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
 
@@ -111,6 +111,7 @@ def evaluate_command(
 
     A table of the means by group is printed; a case that fails counts as 0 and is named.
     """
+    check_model(model, enhancer)
     needs_server("evaluation", network=enhancer in ("auto", "dineuro"))
     from dineuro_server.evaluation import (
         as_table,

@@ -63,6 +63,12 @@ MaxGib = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
+def check_model(model: str | None, enhancer: str) -> None:
+    """Refuse a network for an enhancer that uses none."""
+    if model is not None and enhancer not in ("auto", "dineuro"):
+        raise typer.BadParameter(f"--model names a network, --enhancer {enhancer} uses none")
+
+
 def needs_server(what: str, *, network: bool = False) -> None:
     """Say so on the thin install, before any work."""
     names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage"]

@@ -13,7 +13,7 @@ import typer
 from dineuro_bridge.errors import BadFile, BadParameter, DineuroError, LimitExceeded
 from dineuro_bridge.volume import RowOrder
 from dineuro_server.cli import options
-from dineuro_server.cli.options import GIB, JsonFlag, MaxGib, needs_server
+from dineuro_server.cli.options import GIB, JsonFlag, MaxGib, check_model, needs_server
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def trace_command(
     """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
     if marker is not None and root is not None:
         raise typer.BadParameter("--marker and --root both name the root: give one")
-    if model is not None and enhancer not in ("auto", "dineuro"):
-        raise typer.BadParameter(f"--model names a network, --enhancer {enhancer} uses none")
+    check_model(model, enhancer)
     from dineuro_server.batch import Reading, find_inputs, plan_outputs
     from dineuro_server.pipeline import Request
     from dineuro_tracing.trace import TraceParameters
