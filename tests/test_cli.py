@@ -416,8 +416,9 @@ def test_training_and_fine_tuning_from_the_command_line(
         '[[training]]\nvolume = "*.tif"\ntree = "{name}.swc"\nradius = 2\n'
     )
     start = tmp_path / "start.safetensors"
-    words = ["train", tmp_path / "recipe.toml", "--from", start, "--device", "cpu"]
-    for more in ([], ["--resume", "--steps", "3"]):
+    words = ["train", tmp_path / "recipe.toml", "--device", "cpu"]
+    # Where a run was started from need not be said again.
+    for more in (["--from", start], ["--resume", "--steps", "3"]):
         monkeypatch.setattr(sys, "argv", ["dineuro", *map(str, [*words, *more])])
         with pytest.raises(SystemExit) as left:
             main()

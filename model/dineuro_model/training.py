@@ -14,7 +14,7 @@ import csv
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,22 @@ class _State:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Checkpoint:
+    """What a checkpoint holds, and the network that it is of."""
+
+    config: NetworkConfig
+    content: dict[str, Any]
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> _Checkpoint:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        return _Checkpoint(NetworkConfig.from_dict(content["config"]), content)
+    except Exception as error:
+        raise BadFile(f"{path}: is a damaged checkpoint: {error}") from error
+
+
 def train(
     recipe: Recipe,
     folder: Path | str,
@@ -91,9 +107,13 @@ def train(
     run = Path(folder)
     _check_folder(run, resume)
     with _machine(recipe.schedule) as device:
+        content = _read_checkpoint(run / CHECKPOINT, device) if resume else None
+        if content is not None and recipe.network is None:
+            # Its weights are all in the checkpoint: what it was started from is not needed again.
+            recipe = replace(recipe, network=content.config, start="", prior="")
         trainer = Trainer(recipe, device)
-        if resume:
-            trainer.load(run / CHECKPOINT)
+        if content is not None:
+            trainer.load(content, run / CHECKPOINT)
         log = _Log(run / LOG, trainer.state.step)
         trainer.run(run, log, progress)
     return run / MODEL
@@ -197,25 +217,23 @@ class Trainer:
         with atomic_output(path) as temporary:
             torch.save(content, temporary)
 
-    def load(self, path: Path) -> None:
+    def load(self, checkpoint: _Checkpoint, path: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
             BadFile: it is damaged, or of a run with another network or seed.
         """
+        content = checkpoint.content
+        same = checkpoint.config == self.network.config
+        if not same or content.get("seed") != self.recipe.schedule.seed:
+            raise BadFile(f"{path}: is of a run with another network or another seed")
         try:
-            content = torch.load(path, map_location=self.device, weights_only=True)
-            same = content["config"] == self.network.config.to_dict()
-            if not same or content["seed"] != self.recipe.schedule.seed:
-                raise BadFile(f"{path}: is of a run with another network or another seed")
             self.network.load_state_dict(content["network"])
             self.average.load_state_dict(content["average"])
             self.optimiser.load_state_dict(content["optimiser"])
             self.state = _State(**content["state"])
             torch.set_rng_state(content["random"].cpu())
-        except BadFile:
-            raise
-        except Exception as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise BadFile(f"{path}: is a damaged checkpoint: {error}") from error
 
     def _loss(self, intensity: Tensor, labels: Tensor) -> Tensor:

@@ -263,7 +263,8 @@ def write_plot(path: Path | str, rows: Sequence[Row]) -> None:
         for place, group in enumerate(groups):
             values = [getattr(row, score) for row in rows if row.group == group]
             known = [value for value in values if value is not None and math.isfinite(value)]
-            axes.plot(np.linspace(-0.2, 0.2, len(known)) + place, sorted(known), "o", ms=4)
+            beside = np.linspace(-0.2, 0.2, len(known)) if len(known) > 1 else np.zeros(len(known))
+            axes.plot(place + beside, sorted(known), "o", ms=4)
             if known:
                 axes.hlines(statistics.mean(known), place - 0.3, place + 0.3, color="black")
         axes.set_title(SCORES[score])
