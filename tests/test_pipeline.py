@@ -247,6 +247,28 @@ def test_slices_far_apart_are_shown_to_the_network_with_others_between(
     assert asked == [0, 0, 0, 1, 1, 3]
 
 
+def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The neurite bends in the stretch that the network does not see."""
+    bend = [line((8, 30, 20), (50, 30, 20)), line((50, 30, 20), (50, 44, 20))]
+    rest = [line((50, 44, 20), (92, 44, 20)), line((8, 30, 20), (8, 10, 20))]
+    neurite = paint([*bend, *rest, line((8, 10, 20), (92, 10, 20))], (40, 60, 100))
+    seen = np.where(neurite > 0, np.uint8(250), np.uint8(0))
+    seen[:, 28:47, 44:57] = 0
+    monkeypatch.setattr("dineuro_model.segment.segment", lambda *_: seen.copy())
+    stack = Volume((neurite // 3)[None], source="bend.tif")
+    alone = reconstruct(stack, Request("dineuro"))
+    both = reconstruct(stack, Request("auto"))
+    assert both.enhancer == "dineuro"
+    assert np.array_equal(both.mask.voxels, alone.mask.voxels)
+    corner = np.array((50, 37, 20))
+    assert np.linalg.norm(both.tree.xyz - corner, axis=1).min() < 2.5
+    assert np.linalg.norm(alone.tree.xyz - corner, axis=1).min() > 4
+    assert both.report.joined_gaps >= 1
+    assert both.tree.length > 180
+
+
 def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_out(
     tmp_path: Path,
 ) -> None:

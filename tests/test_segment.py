@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dineuro_bridge.errors import (
     BadFile,
@@ -24,7 +25,13 @@ from dineuro_bridge.formats import write_volume
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volume import Volume
 from dineuro_model.intensity import intensity_range, normalise
-from dineuro_model.losses import LossWeights, segmentation_loss, soft_cldice_loss, soft_skeleton
+from dineuro_model.losses import (
+    LossWeights,
+    segmentation_loss,
+    skeleton_recall_loss,
+    soft_cldice_loss,
+    soft_skeleton,
+)
 from dineuro_model.network import Network
 from dineuro_model.recipe import Recipe, Schedule, read_recipe
 from dineuro_model.sampling import Case, Rendered
@@ -242,6 +249,20 @@ def test_the_loss_falls_towards_the_truth_and_unknown_voxels_do_not_count() -> N
     assert float(segmentation_loss(wrong, truth, known)) == pytest.approx(same)
     with pytest.raises(BadParameter, match="loss"):
         LossWeights(dice=-1)
+
+
+def test_skeleton_recall_weighs_a_thin_branch_as_much_as_a_thick_one() -> None:
+    thick = paint([line((3, 5, 8), (28, 5, 8))], (16, 24, 32), 3.0) > 0
+    thin = paint([line((3, 18, 8), (28, 18, 8))], (16, 24, 32), 1.0) > 0
+    truth = torch.from_numpy(thick | thin)[None].float()
+
+    def recall(mask: NDArray[np.bool_]) -> float:
+        return 1 - float(skeleton_recall_loss(torch.from_numpy(mask)[None].float(), truth))
+
+    assert recall(thick | thin) == pytest.approx(1)
+    assert recall(thin) == pytest.approx(0.5, abs=0.1)
+    assert recall(thin) > 3 * thin.sum() / (thick | thin).sum()
+    assert float(skeleton_recall_loss(truth, torch.zeros_like(truth))) == 0
 
 
 def test_soft_cldice_sees_a_cut_and_has_a_gradient() -> None:

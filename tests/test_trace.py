@@ -130,13 +130,26 @@ def test_a_gap_is_joined_and_known_as_joined(hole: int) -> None:
 
 
 def test_a_gap_wider_than_allowed_stays_open() -> None:
-    pieces = [line((8, 30, 20), (40, 30, 20)), line((69, 30, 20), (92, 30, 20))]
+    pieces = [line((8, 30, 20), (40, 30, 20)), line((75, 30, 20), (92, 30, 20))]
     one = trace(paint(pieces, SHAPE))
     assert one.tree.n_trees == 1
     assert not one.joined.any()
     assert one.tree.xyz[:, 0].max() < 44  # the longer piece alone
     both = trace(paint(pieces, SHAPE), TraceParameters(trees="all"))
     assert both.tree.n_trees == 2
+
+
+@pytest.mark.parametrize(("right", "trees"), [(125, 1), (98, 0)])
+def test_a_piece_longer_than_the_gap_before_it_is_the_neuron_s(right: int, trees: int) -> None:
+    """The pieces lie 25 voxels apart; the right one is longer than that, or much shorter."""
+    shape = (40, 60, 140)
+    pieces = [line((6, 30, 20), (58, 30, 20)), line((86, 30, 20), (right, 30, 20))]
+    result = trace(paint(pieces, shape))
+    assert (result.tree.xyz[:, 0].max() > 110) == bool(trees)
+    assert result.joined.any() == bool(trees)
+    apart = trace(paint(pieces, shape), TraceParameters(reach=0))
+    assert apart.tree.xyz[:, 0].max() < 64
+    assert len(trace(paint(pieces, shape), TraceParameters(trees="all")).tree.roots) == 2
 
 
 def test_a_tip_is_not_joined_to_a_neurite_beside_it() -> None:

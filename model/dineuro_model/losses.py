@@ -1,6 +1,7 @@
-"""The loss for thin, sparse structures: Dice, focal cross-entropy and a differentiable clDice.
+"""The loss for thin, sparse structures: Dice, focal cross-entropy, clDice and skeleton recall.
 
-Sources: focal loss (arXiv 1708.02002); clDice and its soft skeleton (arXiv 2003.07311).
+Sources: focal loss (arXiv 1708.02002); clDice and its soft skeleton (arXiv 2003.07311); skeleton
+recall (arXiv 2404.03010).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from skimage.morphology import skeletonize
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +24,7 @@ class LossWeights:
         dice: soft Dice.
         focal: cross-entropy, each voxel weighted by (1 - p of its class) ** gamma.
         cldice: soft clDice.
+        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one.
         gamma: 0 is plain cross-entropy.
         iterations: of the soft skeleton: the radius in voxels of the thickest neurite it thins.
         cldice_windows: soft clDice costs as much as the rest of a training step, and is computed on
@@ -31,12 +34,13 @@ class LossWeights:
     dice: float = 1.0
     focal: float = 1.0
     cldice: float = 0.5
+    recall: float = 0.5
     gamma: float = 1.0
     iterations: int = 3
     cldice_windows: int = 1
 
     def __post_init__(self) -> None:
-        terms = (self.dice, self.focal, self.cldice)
+        terms = (self.dice, self.focal, self.cldice, self.recall)
         if min(terms) < 0 or max(terms) <= 0 or self.gamma < 0:
             raise BadParameter(f"loss: {self}: weights and gamma must be 0 or more, one above")
         if min(self.iterations, self.cldice_windows) < 1:
@@ -70,6 +74,8 @@ def segmentation_loss(
         loss = loss + weights.cldice * soft_cldice_loss(
             probability[some], target[some], weights.iterations
         )
+    if weights.recall:
+        loss = loss + weights.recall * skeleton_recall_loss(probability, target)
     return loss
 
 
@@ -106,6 +112,16 @@ def soft_cldice_loss(
     precision = _share(skeleton, target, smooth)
     sensitivity = _share(skeleton_of_target, probability, smooth)
     return (1 - 2 * precision * sensitivity / (precision + sensitivity)).mean()
+
+
+def skeleton_recall_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """1 - the mean probability on the reference's skeleton, averaged over the first axis.
+
+    Only the reference is thinned, which needs no gradient; 0 where it is empty.
+    """
+    lines = [torch.from_numpy(skeletonize(one)) for one in target.bool().cpu().numpy()]
+    skeleton = torch.stack(lines).to(probability)
+    return (1 - _share(skeleton, probability, smooth=1e-3)).mean()
 
 
 def _share(skeleton: Tensor, mask: Tensor, smooth: float) -> Tensor:

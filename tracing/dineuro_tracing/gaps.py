@@ -1,5 +1,8 @@
 """Joining the pieces of a broken neurite: from a tip, straight ahead, to the next piece.
 
+Twice: first over gaps that any piece may have; then, where one neuron is looked for, a piece that
+is longer than the gap before it is taken for the neuron's too, since nothing as long is noise.
+
 Candidates are links from a tip of one tree to a point of another within the gap that was allowed.
 A link is dearer the more it turns away from where the tip points (and, if it ends at a tip, from
 where that one points), and cheaper if the voxels along it are bright. The cheapest links are made
@@ -22,13 +25,25 @@ _LOOK_BACK = 6.0
 _TOUCHING = 3.0
 #: How much a turn adds to the price: at 60 degrees a gap counts double.
 _TURN = 2.0
-#: The dearest link, in gaps: two tips that face each other say more than a tip and another's side,
-#: which may just run past it.
-_TO_TIP, _TO_SIDE = 2.0, 1.5
-#: A piece is no continuation if it is shorter than this share of the gap.
-_MIN_PIECE = 0.5
-#: Cosine of the sharpest turn at a tip.
-_MIN_COSINE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which links are allowed.
+
+    Attributes:
+        reach: of the widest (finest voxels).
+        piece: a piece is no continuation if it is shorter than this share of the gap.
+        cosine: of the sharpest turn at a tip.
+        to_tip, to_side: the dearest, in reaches: two tips that face each other say more than a tip
+            and another's side, which may just run past it.
+    """
+
+    reach: float
+    piece: float
+    cosine: float
+    to_tip: float
+    to_side: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +60,37 @@ def join_gaps(
     probability: NDArray[np.uint8],
     *,
     gap: float,
+    reach: float = 0.0,
     scale: tuple[float, float, float],
 ) -> Skeleton:
-    """Connect trees whose tips face each other over at most `gap` finest voxels.
+    """Connect trees whose tips face each other.
 
-    `probability` (Z, Y, X) is what the links run through. Returns the same points with more links;
-    which point is the root of a joined tree is not said.
+    Args:
+        skeleton: the pieces.
+        probability: (Z, Y, X), what the links run through.
+        gap: widest gap (finest voxels) that is joined anyway.
+        reach: widest gap before a piece that is longer than the gap.
+        scale: (z, y, x), a voxel's edges in units of the shortest one.
+
+    Returns:
+        The same points with more links; which point is the root of a joined tree is not said.
     """
+    near = _Rule(gap, piece=0.5, cosine=0.3, to_tip=2.0, to_side=1.5)
+    far = _Rule(reach, piece=1.0, cosine=0.6, to_tip=np.inf, to_side=np.inf)
+    return _joined(_joined(skeleton, probability, near, scale), probability, far, scale)
+
+
+def _joined(
+    skeleton: Skeleton,
+    probability: NDArray[np.uint8],
+    rule: _Rule,
+    scale: tuple[float, float, float],
+) -> Skeleton:
+    """The cheapest links that the rule allows, made one by one."""
     number = skeleton.tree_numbers()
-    if len(skeleton) == 0 or number.max() == 0:
+    if len(skeleton) == 0 or number.max() == 0 or rule.reach <= 0:
         return skeleton
-    links = _candidates(skeleton, number, probability, gap, np.array(scale))
+    links = _candidates(skeleton, number, probability, rule, np.array(scale))
     group = np.arange(number.max() + 1)
     for link in sorted(links, key=lambda one: (one.price, one.tip, one.point)):
         ours, theirs = group[number[link.tip]], group[number[link.point]]
@@ -70,7 +105,7 @@ def _candidates(
     skeleton: Skeleton,
     number: NDArray[np.int64],
     probability: NDArray[np.uint8],
-    gap: float,
+    rule: _Rule,
     scale: NDArray[np.float64],
 ) -> list[_Link]:
     """For each tip and each other tree within reach, the cheapest link that is not too dear."""
@@ -84,10 +119,10 @@ def _candidates(
     length[number[skeleton.soma]] = np.inf  # a soma is no speck, however short its neurites
     # A soma begins at its surface, which may lie far from the point that stands for it.
     body = np.where(skeleton.soma, skeleton.radii, 0.0)
-    near = KDTree(places).query_ball_point(places[tips], gap)
+    near = KDTree(places).query_ball_point(places[tips], rule.reach)
     for center in np.flatnonzero(skeleton.soma):
         away = np.linalg.norm(places[tips] - places[center], axis=1)
-        for facing in np.flatnonzero((away > gap) & (away <= gap + body[center])):
+        for facing in np.flatnonzero((away > rule.reach) & (away <= rule.reach + body[center])):
             near[facing].append(center)
     links: list[_Link] = []
     for t, points in enumerate(near):
@@ -107,14 +142,14 @@ def _candidates(
         )
         bright = _brightness(probability, skeleton.points[tips[t]], skeleton.points[others])
         price = distance * (1 + _TURN * (1 - turn)) / (0.5 + bright)
-        allowed = turn >= _MIN_COSINE
+        allowed = turn >= rule.cosine
         allowed &= (
-            np.minimum(length[number[others]], length[number[tips[t]]]) >= _MIN_PIECE * distance
+            np.minimum(length[number[others]], length[number[tips[t]]]) >= rule.piece * distance
         )
         for tree in np.unique(number[others[allowed]]):
             of_tree = np.flatnonzero(allowed & (number[others] == tree))
             best = of_tree[np.argmin(price[of_tree])]
-            if price[best] <= (_TO_TIP if meets[best] else _TO_SIDE) * gap:
+            if price[best] <= (rule.to_tip if meets[best] else rule.to_side) * rule.reach:
                 links.append(_Link(float(price[best]), int(tips[t]), int(others[best])))
     return links
 

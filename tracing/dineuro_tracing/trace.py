@@ -46,6 +46,7 @@ class TraceParameters:
         threshold: least probability (1..255) of a voxel that the tree has to explain.
         min_length: a shorter branch, or a shorter piece on its own, is not made.
         gap: widest gap that is joined.
+        reach: widest gap before a piece that is longer than the gap; for one tree only.
         trees: "one", the tree of the root; "all", every piece that is long enough.
         step: distance of the tree's nodes along a branch.
     """
@@ -53,13 +54,14 @@ class TraceParameters:
     threshold: int = 128
     min_length: float = 5.0
     gap: float = 20.0
+    reach: float = 40.0
     trees: Literal["one", "all"] = "one"
     step: float = 2.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 255:
             raise BadParameter(f"threshold {self.threshold}: must be from 1 to 255")
-        for name in ("min_length", "gap", "step"):
+        for name in ("min_length", "gap", "reach", "step"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise BadParameter(f"{name} {getattr(self, name)}: must be 0 or more voxels")
         if self.trees not in ("one", "all"):
@@ -127,7 +129,8 @@ def trace(
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
-    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
+    reach = parameters.reach if parameters.trees == "one" else 0.0
+    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, reach=reach, scale=scale)
     by_itself = soma is not None and root is None
     if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
         skeleton, soma = skeleton.without_soma(), None
