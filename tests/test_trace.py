@@ -100,6 +100,16 @@ def test_a_soma_with_arms_is_found_and_drawn_together() -> None:
     assert result.tree.n_children[0] == 3
 
 
+def test_a_hollow_soma_is_a_soma() -> None:
+    center = np.array([50.0, 30.0, 20.0])
+    volume = np.maximum(paint(Y_ARMS, SHAPE, 1.5), paint([center[None]], SHAPE, 8.0))
+    volume[paint([center[None]], SHAPE, 3.0) > 0] = 0
+    result = trace(volume)
+    assert result.root_kind == "soma"
+    assert result.soma_radius == pytest.approx(8, abs=1.5)
+    assert np.linalg.norm(result.tree.xyz[0] - center) <= 2
+
+
 def test_a_ball_alone_is_a_soma_and_nothing_else() -> None:
     result = trace(paint([np.array([[50.0, 30.0, 20.0]])], SHAPE, 9.0))
     assert len(result.tree) == 1

@@ -78,8 +78,8 @@ def find_foreground(
     box = _bounding_box(probability >= threshold, margin=int(gap / 2) + 1)
     if box is None:
         return _nothing(scale)
-    inside = probability[box]
-    strong = inside >= threshold
+    strong = _without_cavities(probability[box] >= threshold)
+    inside = np.where(strong, np.maximum(probability[box], np.uint8(threshold)), probability[box])
     depth = _distance(strong, scale)
     wanted = inside >= max(1, int(threshold * WEAK_SHARE))
     wanted &= _distance(~strong, scale) <= gap / 2
@@ -101,6 +101,17 @@ def find_foreground(
         n_components=int(kept.max(initial=-1)) + 1,
         scale=scale,
     )
+
+
+def _without_cavities(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with what it encloses: an enhancer may leave a soma hollow, a neuron is not."""
+    outside: NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(~mask, connectivity=6)
+    open_to = np.zeros(int(outside.max(initial=0)) + 1, dtype=np.bool_)
+    for axis in range(3):
+        for face in (0, -1):
+            open_to[outside.take(face, axis=axis)] = True
+    open_to[0] = False  # the label of the mask itself
+    return np.asarray(~open_to[outside])
 
 
 def _nothing(scale: tuple[float, float, float]) -> Foreground:
