@@ -110,6 +110,17 @@ def test_a_hollow_soma_is_a_soma() -> None:
     assert np.linalg.norm(result.tree.xyz[0] - center) <= 2
 
 
+def test_a_neurite_that_ends_beside_a_soma_in_a_hook_is_the_soma_s() -> None:
+    center = np.array([30.0, 30.0, 20.0])
+    hooked = [line((92, 30, 20), (42, 30, 20)), line((42, 30, 20), (42, 39, 20))]
+    soma = paint([center[None]], SHAPE, 8.0)
+    own = paint([line((30, 30, 20), (4, 30, 20))], SHAPE, 1.5)
+    result = trace(np.maximum.reduce([soma, own, paint(hooked, SHAPE, 1.5)]))
+    assert result.root_kind == "soma"
+    assert result.tree.xyz[:, 0].max() > 88
+    assert result.joined.any()
+
+
 def test_a_ball_alone_is_a_soma_and_nothing_else() -> None:
     result = trace(paint([np.array([[50.0, 30.0, 20.0]])], SHAPE, 9.0))
     assert len(result.tree) == 1

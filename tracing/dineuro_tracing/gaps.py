@@ -134,6 +134,7 @@ def _candidates(
         ahead = step / np.maximum(straight, 1e-9)[:, None]
         distance = np.maximum(straight - body[others], 1.0)
         turn = _cosine(ahead @ heading[t], distance)
+        turn[distance < body[others]] = 1.0  # a soma lies ahead of whatever ends beside it
         theirs = is_tip[others]
         meets = theirs >= 0
         turn[meets] = np.minimum(
