@@ -1,10 +1,10 @@
 """Which voxels the tracer looks at: those that are foreground, and the dim ones between them.
 
-A voxel is STRONG when its probability reaches the threshold: the tree has to explain it. A voxel
-is WEAK when it is dimmer, at least a quarter of the threshold, and close to a strong one: a path
-may run through it, at a price, but no path is made for its sake. So a dim stretch of a neurite is
-crossed by evidence, and haze far from any neurite costs nothing. After this stage all work is in
-proportion to these voxels and not to the volume.
+A voxel is STRONG when its probability reaches the threshold, or when such voxels enclose it: the
+tree has to explain it. A voxel is WEAK when it is dimmer, at least a quarter of the threshold, and
+close to a strong one: a path may run through it, at a price, but no path is made for its sake. So a
+dim stretch of a neurite is crossed by evidence, and haze far from any neurite costs nothing. After
+this stage all work is in proportion to these voxels and not to the volume.
 """
 
 from __future__ import annotations
