@@ -267,6 +267,9 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     assert np.linalg.norm(alone.tree.xyz - corner, axis=1).min() > 4
     assert both.report.joined_gaps >= 1
     assert both.tree.length > 180
+    monkeypatch.setattr("dineuro_server.enhancement._LARGEST", stack.voxels.size - 1)
+    too_large = reconstruct(stack, Request("auto"))
+    assert np.array_equal(too_large.tree.xyz, alone.tree.xyz)
 
 
 def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_out(

@@ -168,8 +168,8 @@ def test_a_piece_longer_than_the_gap_before_it_is_the_neuron_s(right: int, trees
     result = trace(paint(pieces, shape))
     assert (result.tree.xyz[:, 0].max() > 110) == bool(trees)
     assert result.joined.any() == bool(trees)
-    apart = trace(paint(pieces, shape), TraceParameters(reach=0))
-    assert apart.tree.xyz[:, 0].max() < 64
+    for alone in (TraceParameters(reach=0), TraceParameters(gap=0)):
+        assert trace(paint(pieces, shape), alone).tree.xyz[:, 0].max() < 64
     assert len(trace(paint(pieces, shape), TraceParameters(trees="all")).tree.roots) == 2
 
 

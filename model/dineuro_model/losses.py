@@ -24,7 +24,8 @@ class LossWeights:
         dice: soft Dice.
         focal: cross-entropy, each voxel weighted by (1 - p of its class) ** gamma.
         cldice: soft clDice.
-        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one.
+        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one;
+            0 by default, as in the training of the shipped network.
         gamma: 0 is plain cross-entropy.
         iterations: of the soft skeleton: the radius in voxels of the thickest neurite it thins.
         cldice_windows: soft clDice costs as much as the rest of a training step, and is computed on
@@ -34,7 +35,7 @@ class LossWeights:
     dice: float = 1.0
     focal: float = 1.0
     cldice: float = 0.5
-    recall: float = 0.5
+    recall: float = 0.0
     gamma: float = 1.0
     iterations: int = 3
     cldice_windows: int = 1

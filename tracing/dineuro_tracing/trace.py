@@ -45,7 +45,7 @@ class TraceParameters:
     Attributes:
         threshold: least probability (1..255) of a voxel that the tree has to explain.
         min_length: a shorter branch, or a shorter piece on its own, is not made.
-        gap: widest gap that is joined.
+        gap: widest gap that is joined; with 0 nothing is.
         reach: widest gap before a piece that is longer than the gap; for one tree only.
         trees: "one", the tree of the root; "all", every piece that is long enough.
         step: distance of the tree's nodes along a branch.
@@ -129,7 +129,8 @@ def trace(
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
-    reach = parameters.reach if parameters.trees == "one" else 0.0
+    joins_far = parameters.trees == "one" and parameters.gap > 0
+    reach = parameters.reach if joins_far else 0.0
     skeleton = join_gaps(skeleton, probability, gap=parameters.gap, reach=reach, scale=scale)
     by_itself = soma is not None and root is None
     if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
