@@ -1,12 +1,17 @@
 """What each part of the method brings: the same short training for every variant of the network.
 
     python -m benchmarks.ablation RECIPE.toml --steps 150 --seeds 1 2 --out runs/ablation
+    python -m benchmarks.ablation RECIPE.toml --slices --out runs/slices
 
 Every variant is trained with the recipe's data, loss and rates for the same number of steps with
 the same windows in the same order, and judged on the recipe's validation volumes, never trained on:
 windows with a neurite in them, as they are and with noise added. A variant that is done is not done
 again; an interrupted one goes on. The table has the mean over the seeds and, behind ±, half of the
 distance between the best and the worst seed.
+
+`--slices` compares networks that predict all but the outermost slices of a window with those that
+predict two in its middle (the paper: one). Windows would show them different slices, so both
+segment the same piece of every validation volume, with their own number of windows.
 """
 
 from __future__ import annotations
@@ -19,17 +24,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dineuro_bridge.progress import Progress
-from dineuro_model.network import NetworkConfig
+from dineuro_model.mask_scores import score_masks
+from dineuro_model.network import Network, NetworkConfig
 from dineuro_model.recipe import Recipe, read_recipe
+from dineuro_model.sampling import NEURITE, UNKNOWN, read_case
+from dineuro_model.segment import segment
 from dineuro_model.training import CHECKPOINT, train
-from dineuro_model.validation import judge, validation_windows
+from dineuro_model.validation import Judgement, judge, validation_windows
 from dineuro_model.weights import load_network
 
 #: Windows of each validation volume.
 _WINDOWS = 4
+#: The piece of each validation volume that is segmented for `--slices`, and the noise added to it.
+_PIECE, _NOISE = (32, 160, 160), 0.1
 _FIGURES = ("dice", "cldice", "hd95", "noisy_dice", "noisy_cldice", "noisy_hd95")
 
 
@@ -52,8 +63,15 @@ VARIANTS = (
     Variant("average + deformable tubular", {"inflation": "average", "tubular": "deformable"}),
 )
 
+SLICES = (
+    Variant("twelve slices of a window", {"predicted": 12}),
+    Variant("the two slices in its middle", {"predicted": 2}),
+)
 
-def run(variant: Variant, recipe: Recipe, seed: int, steps: int, folder: Path) -> dict[str, float]:
+
+def run(
+    variant: Variant, recipe: Recipe, seed: int, steps: int, folder: Path, *, slices: bool
+) -> dict[str, float]:
     """Train and judge one variant with one seed; what is done already is read."""
     result = folder / "result.json"
     if result.exists():
@@ -80,11 +98,36 @@ def run(variant: Variant, recipe: Recipe, seed: int, steps: int, folder: Path) -
     weights = train(mine, folder, resume=(folder / CHECKPOINT).exists(), progress=tell)
     with (folder / "log.csv").open() as file:
         seconds = float(file.read().splitlines()[-1].split(",")[5])
-    windows = validation_windows(recipe.validation, config, 0, count=_WINDOWS)
-    judgement = judge(load_network(weights), windows, torch.device("cpu"), bf16=schedule.bf16)
+    network = load_network(weights)
+    if slices:
+        judgement = judge_pieces(network, recipe)
+    else:
+        windows = validation_windows(recipe.validation, config, 0, count=_WINDOWS)
+        judgement = judge(network, windows, torch.device("cpu"), bf16=schedule.bf16)
     figures = {**asdict(judgement), "seconds": seconds}
     result.write_text(json.dumps(figures))
     return figures
+
+
+def judge_pieces(network: Network, recipe: Recipe) -> Judgement:
+    """The network on the middle of every validation volume, as it is and with noise."""
+    rows = []
+    for number, case in enumerate(recipe.validation):
+        volume = read_case(case)
+        middle = tuple(
+            slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size)
+            for n, size in zip(volume.labels.shape, _PIECE, strict=True)
+        )
+        labels, voxels = volume.labels[middle], volume.voxels[middle].astype(np.float32)
+        noise = np.random.default_rng(number).normal(0, _NOISE * volume.scale[1], voxels.shape)
+        noisy = np.maximum(voxels + noise, 0).astype(np.float32)
+        row: list[float] = []
+        for seen in (voxels, noisy):
+            mask = segment(seen, network) >= 128
+            scores = score_masks(mask, labels == NEURITE, labels != UNKNOWN)
+            row += [scores.dice, scores.cldice, scores.hd95]
+        rows.append(row)
+    return Judgement(*(float(value) for value in np.mean(rows, axis=0)))
 
 
 def main() -> None:
@@ -93,14 +136,17 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--slices", action="store_true", help="two slices of a window or twelve")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     words = parser.parse_args()
     recipe = read_recipe(words.recipe)
-    found: dict[str, list[dict[str, float]]] = {variant.name: [] for variant in VARIANTS}
+    variants = SLICES if words.slices else VARIANTS
+    found: dict[str, list[dict[str, float]]] = {variant.name: [] for variant in variants}
     for seed in words.seeds:
-        for number, variant in enumerate(VARIANTS):
+        for number, variant in enumerate(variants):
             folder = words.out / f"{number}-seed{seed}"
-            found[variant.name].append(run(variant, recipe, seed, words.steps, folder))
+            row = run(variant, recipe, seed, words.steps, folder, slices=words.slices)
+            found[variant.name].append(row)
     print("| variant | Dice | clDice | HD95 | noisy Dice | noisy clDice | noisy HD95 | seconds |")
     print("|---|---|---|---|---|---|---|---|")
     for name, rows in found.items():

@@ -345,7 +345,7 @@ def test_the_defaults_of_the_command_line_are_those_of_the_tracer(
     assert run(monkeypatch, "trace", stack, "--json") == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
     defaults = TraceParameters()
-    for name in ("threshold", "min_length", "gap", "reach", "trees", "step"):
+    for name in ("threshold", "min_length", "gap", "trees", "step"):
         assert settings[name] == getattr(defaults, name)
 
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, Cancelled
-from dineuro_bridge.progress import Progress
+from dineuro_bridge.progress import Progress, silent
 from dineuro_bridge.swc import swc_text
 from dineuro_bridge.tree import Tree
+from dineuro_tracing.foreground import find_foreground
+from dineuro_tracing.gaps import FEATURES, candidate_links
+from dineuro_tracing.paths import find_paths
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.trace import Trace, TraceParameters, trace
 
@@ -160,30 +163,63 @@ def test_a_gap_wider_than_allowed_stays_open() -> None:
     assert both.tree.n_trees == 2
 
 
-@pytest.mark.parametrize(("right", "trees"), [(125, 1), (98, 0)])
-def test_a_piece_longer_than_the_gap_before_it_is_the_neuron_s(right: int, trees: int) -> None:
-    """The pieces lie 25 voxels apart; the right one is longer than that, or much shorter."""
+def test_a_long_piece_straight_ahead_is_joined_over_a_wide_gap() -> None:
+    """The pieces lie 14 voxels apart, which `gap` may forbid; where it does, both are there."""
     shape = (40, 60, 140)
-    pieces = [line((6, 30, 20), (58, 30, 20)), line((86, 30, 20), (right, 30, 20))]
+    pieces = [line((6, 30, 20), (58, 30, 20)), line((75, 30, 20), (125, 30, 20))]
     result = trace(paint(pieces, shape))
-    assert (result.tree.xyz[:, 0].max() > 110) == bool(trees)
-    assert result.joined.any() == bool(trees)
-    for alone in (TraceParameters(reach=0), TraceParameters(gap=0)):
-        assert trace(paint(pieces, shape), alone).tree.xyz[:, 0].max() < 64
-    assert len(trace(paint(pieces, shape), TraceParameters(trees="all")).tree.roots) == 2
+    assert result.tree.xyz[:, 0].max() > 110
+    assert result.joined.any()
+    for gap in (0, 10):
+        assert trace(paint(pieces, shape), TraceParameters(gap=gap)).tree.xyz[:, 0].max() < 64
+        apart = trace(paint(pieces, shape), TraceParameters(gap=gap, trees="all"))
+        assert apart.tree.n_trees == 2
 
 
-def test_a_tip_is_not_joined_to_a_neurite_beside_it() -> None:
-    parallel = [line((8, 20, 20), (60, 20, 20)), line((30, 28, 20), (92, 28, 20))]
-    result = trace(paint(parallel, SHAPE, 1.5), TraceParameters(trees="all"))
+def test_what_lies_behind_a_tip_is_not_joined_to_it() -> None:
+    """Two neurites that lie side by side and end side by side point to nothing of each other."""
+    beside = [line((8, 20, 20), (60, 20, 20)), line((8, 28, 20), (60, 28, 20))]
+    result = trace(paint(beside, SHAPE, 1.5), TraceParameters(trees="all"))
     assert result.tree.n_trees == 2
+
+
+def test_the_likelier_of_two_joins_is_made() -> None:
+    """A tip has a piece straight ahead, and as near another that it would have to turn to."""
+    shape = (40, 80, 140)
+    main, ahead = line((6, 40, 20), (58, 40, 20)), line((72, 40, 20), (100, 40, 20))
+    aside = line((68, 52, 20), (68, 76, 20))
+    skeleton = find_paths(
+        find_foreground(
+            paint([main, ahead, aside], shape, 1.5), threshold=128, gap=0, min_voxels=3
+        ),
+        None,
+        min_length=3,
+        progress=silent,
+    ).skeleton
+    links = candidate_links(skeleton, paint([main, ahead, aside], shape, 1.5), 40.0, (1, 1, 1))
+    tips = skeleton.points[links.tip]
+    from_main = (np.abs(tips[:, 2] - 58) < 4) & (np.abs(tips[:, 1] - 40) < 3)
+    chance = links.probability()
+    to_ahead = from_main & (np.abs(skeleton.points[links.point][:, 1] - 40) < 3)
+    assert to_ahead.sum() == 1
+    assert chance[to_ahead].max() > chance[from_main & ~to_ahead].max(initial=0)
+    assert links.features.shape == (len(links.tip), len(FEATURES))
 
 
 def test_a_short_bump_is_no_branch_and_a_long_one_is() -> None:
     trunk = line((8, 30, 20), (92, 30, 20))
-    bump, branch = line((50, 30, 20), (50, 36, 20)), line((50, 30, 20), (50, 52, 20))
+    bump, branch = line((50, 30, 20), (50, 33, 20)), line((50, 30, 20), (50, 52, 20))
     assert len(trace(paint([trunk, bump], SHAPE)).tree.forks) == 0
     assert len(trace(paint([trunk, branch], SHAPE)).tree.forks) == 1
+
+
+def test_a_thick_neurite_needs_a_longer_bump_for_a_branch() -> None:
+    """Six voxels stand out of either: of a thin neurite that is a branch, of a thick one not."""
+    trunk = line((8, 30, 20), (92, 30, 20))
+    for radius, forks in ((1.5, 1), (6.0, 0)):
+        bump = paint([line((50, 30, 20), (50, 30 + radius + 6, 20))], SHAPE, 1.5)
+        result = trace(np.maximum(paint([trunk], SHAPE, radius), bump))
+        assert len(result.tree.forks) == forks
 
 
 def test_weak_voxels_carry_a_path_but_start_none() -> None:

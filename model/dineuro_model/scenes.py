@@ -112,14 +112,14 @@ def fragment(tree: Tree, rng: np.random.Generator) -> Tree:
     first = int(rng.integers(1, max(2, n - length)))
     keep = np.zeros(n, dtype=bool)
     keep[first : first + length] = True
-    return _kept(tree, keep)
+    return kept_nodes(tree, keep)
 
 
 def _inside(tree: Tree, size: np.ndarray) -> Tree:
-    return _kept(tree, np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))
+    return kept_nodes(tree, np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))
 
 
-def _kept(tree: Tree, keep: np.ndarray) -> Tree:
+def kept_nodes(tree: Tree, keep: np.ndarray) -> Tree:
     """Those nodes only; a child of one that is not kept becomes a root."""
     new = np.where(keep, np.cumsum(keep) - 1, -1)
     parents = np.where(tree.parents >= 0, new[tree.parents], -1)

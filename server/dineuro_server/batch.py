@@ -234,7 +234,7 @@ def _comments(
         lines.append(f"model {result.model[0]}")
         lines.append(f"model_sha256 {result.model[1]}")
     lines.append(f"enhancer {result.enhancer}")
-    for name in ("channel", "roi", "root", "threshold", "min_length", "gap", "reach", "trees"):
+    for name in ("channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
         value = settings[name]
         if isinstance(value, tuple):
             value = ",".join(f"{v:g}" for v in value)

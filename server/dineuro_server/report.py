@@ -139,7 +139,7 @@ def _with_warnings(report: Report, before: tuple[str, ...], *, by_network: bool)
         found.append(
             f"the tree explains {report.explained:.0%} of the foreground, and pieces of "
             f"{report.left_out:.0f} voxels in all are not connected to it: several neurons, a "
-            "broken one, or noise? (--trees all keeps every piece, --gap and --reach join more)"
+            "broken one, or noise? (--trees all keeps every piece)"
         )
     if report.nodes and report.joined_length > 0.2 * report.length:
         found.append(

@@ -21,6 +21,8 @@ from dineuro_tracing.kernels import gather
 
 #: A weak voxel has at least this share of the threshold.
 WEAK_SHARE = 0.25
+#: Furthest that a weak voxel may lie from a strong one (finest voxels).
+_WEAK_REACH = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,17 +74,19 @@ def find_foreground(
     """Choose the voxels to trace in a volume (Z, Y, X) of probabilities 0..255.
 
     Components with fewer than `min_voxels` strong voxels are taken for noise and left out. A weak
-    voxel lies within `gap / 2` (finest voxels) of a strong one: no gap of that width has a point
-    further from both its ends. Returns an empty `Foreground` where nothing is left.
+    voxel lies within `gap / 2` (finest voxels) of a strong one, for no gap of that width has a
+    point further from both its ends, and at most `_WEAK_REACH`. Returns an empty `Foreground` where
+    nothing is left.
     """
-    box = _bounding_box(probability >= threshold, margin=int(gap / 2) + 1)
+    weak_reach = min(gap / 2, _WEAK_REACH)
+    box = _bounding_box(probability >= threshold, margin=int(weak_reach) + 1)
     if box is None:
         return _nothing(scale)
     strong = _without_cavities(probability[box] >= threshold)
     inside = np.where(strong, np.maximum(probability[box], np.uint8(threshold)), probability[box])
     depth = _distance(strong, scale)
     wanted = inside >= max(1, int(threshold * WEAK_SHARE))
-    wanted &= _distance(~strong, scale) <= gap / 2
+    wanted &= _distance(~strong, scale) <= weak_reach
     wanted |= strong
     labels: NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(wanted, connectivity=26)
     kept = _large_components(labels, strong, min_voxels)

@@ -195,6 +195,8 @@ def grow_paths(
     reach_share: float,
     reach: float,
     min_length: float,
+    thickness_share: float,
+    thin: float,
     faint_share: float,
     scale: NDArray[np.float32],
     covered: NDArray[np.uint8],
@@ -204,11 +206,12 @@ def grow_paths(
 
     `targets` are voxels, furthest first; the walk starts at position `first` and the position to go
     on from is returned (len(targets) at the end). Of a path only the part counts that lies outside
-    everything explained so far: it is accepted when its strong voxels are at least `min_length`
-    long, and its weak ones at most `faint_share` of that, so that no speck draws a path through
-    the haze to itself. Then it joins the tree (`in_tree`) and explains all within `reach_share`
-    depths and `reach` voxels of it (`covered`). The voxels of a path that is not accepted are no
-    targets any more, but they explain nothing.
+    everything explained so far. It is accepted when its strong voxels are at least `min_length`
+    long, and `thickness_share` times the depth beyond `thin` of the line that it leaves more, and
+    its weak ones at most `faint_share` of that, so that no speck draws a path through the haze to
+    itself. Then it joins the tree (`in_tree`) and explains all within `reach_share` depths and
+    `reach` voxels of it (`covered`). The voxels of a path that is not accepted are no targets any
+    more, but they explain nothing.
     """
     accepted = 0
     position = first
@@ -226,7 +229,11 @@ def grow_paths(
             else:
                 faint += step
             v = before[v]
-        accept = firm >= min_length and faint <= faint_share * firm
+        branch = v
+        while before[branch] >= 0 and not in_tree[branch]:
+            branch = before[branch]
+        least = min_length + thickness_share * max(depth[branch] - thin, 0.0)
+        accept = firm >= least and faint <= faint_share * firm
         v = target
         while v >= 0 and not in_tree[v]:
             if accept:
@@ -239,3 +246,42 @@ def grow_paths(
             v = before[v]
         accepted += accept
     return position
+
+
+@njit(cache=True)
+def centroids(
+    index: NDArray[np.int32],
+    probability: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    radius: float,
+    scale: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(N, 3) from each voxel of the box to the centre of what lies within `radius` finest voxels.
+
+    Foreground voxels weigh with the square of their probability, all others nothing.
+    """
+    depth, height, width = index.shape
+    rz, ry, rx = int(radius / scale[0]), int(radius / scale[1]), int(radius / scale[2])
+    moves = np.zeros((len(places), 3))
+    for n in range(len(places)):
+        z, y, x = places[n]
+        total = 0.0
+        for i in range(max(0, z - rz), min(depth, z + rz + 1)):
+            for j in range(max(0, y - ry), min(height, y + ry + 1)):
+                for k in range(max(0, x - rx), min(width, x + rx + 1)):
+                    v = index[i, j, k]
+                    away = (
+                        ((i - z) * scale[0]) ** 2
+                        + ((j - y) * scale[1]) ** 2
+                        + ((k - x) * scale[2]) ** 2
+                    )
+                    if v < 0 or away > radius * radius:
+                        continue
+                    weight = float(probability[v]) ** 2
+                    total += weight
+                    moves[n, 0] += weight * (i - z)
+                    moves[n, 1] += weight * (j - y)
+                    moves[n, 2] += weight * (k - x)
+        if total > 0:
+            moves[n] /= total
+    return moves

@@ -19,7 +19,7 @@ from dineuro_tracing.kernels import geodesic, grow_paths
 from dineuro_tracing.skeleton import Skeleton
 
 #: A path explains all within this many depths and voxels of it.
-_REACH_SHARE = 1.5
+_REACH_SHARE = 1.0
 _REACH = 1.5
 #: Depth of a weak voxel: less than that of the thinnest strong one, which is 1.
 _WEAK_DEPTH = 0.5
@@ -27,6 +27,9 @@ _WEAK_DEPTH = 0.5
 _PREFERENCE = 2.0
 #: A new path's weak voxels are at most this many times as long as its strong ones.
 _FAINT_SHARE = 2.0
+#: A branch of a neurite deeper than `_THIN` voxels has to be longer by so many times what is
+#: beyond: the surface of a thick one is rough.
+_THICKNESS_SHARE, _THIN = 3.0, 2.0
 #: Paths between two looks at the progress callback.
 _PATHS_A_CALL = 64
 
@@ -72,7 +75,8 @@ def find_paths(
         position = grow_paths(
             foreground.index, foreground.coords, depth, length, before,
             foreground.strong, targets, position,
-            _PATHS_A_CALL, _REACH_SHARE, _REACH, min_length, _FAINT_SHARE, scale, covered, in_tree,
+            _PATHS_A_CALL, _REACH_SHARE, _REACH, min_length, _THICKNESS_SHARE,
+            _THIN, _FAINT_SHARE, scale, covered, in_tree,
         )  # fmt: skip
     progress(Progress("trace", len(targets), len(targets)))
     voxels = np.flatnonzero(in_tree)

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.tree import depth_first_order
 from dineuro_tracing.foreground import Foreground
+from dineuro_tracing.kernels import centroids
 from dineuro_tracing.skeleton import Skeleton
 
 #: Rounds of smoothing; each is a [1 2 1] / 4 average along the branch.
-_ROUNDS = 4
-#: A point moves at most this far (voxels) from the voxel that the path went through.
+_ROUNDS = 2
+#: In smoothing a point moves at most this far (voxels).
 _MAX_MOVE = 1.0
+#: A point is drawn to the middle of what lies so near (finest voxels).
+_CENTRE_RADIUS = 2.2
 
 
 def gather_soma(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> Skeleton:
@@ -30,10 +33,28 @@ def gather_soma(skeleton: Skeleton, root: int, scale: tuple[float, float, float]
     return skeleton.keep(kept)
 
 
+def centred(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
+    """Points drawn to where the probability around them is highest; roots and tips stay.
+
+    A path goes from voxel to voxel; the neurite's middle lies between them. A point that would
+    leave the foreground stays where it was.
+    """
+    inner = np.flatnonzero((skeleton.n_children() > 0) & (skeleton.parents >= 0) & ~skeleton.soma)
+    places = np.rint(skeleton.points[inner] - foreground.origin).astype(np.int64)
+    moves = centroids(
+        foreground.index, foreground.probability, places, _CENTRE_RADIUS, np.array(foreground.scale)
+    )
+    points = skeleton.points.copy()
+    points[inner] += moves
+    left = ~foreground.contains(points)
+    points[left] = skeleton.points[left]
+    return replace(skeleton, points=points)
+
+
 def smoothed(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
     """Points and radii averaged along each branch; roots, forks and tips stay where they are.
 
-    A point that would leave the foreground stays on the voxel that the path went through.
+    A point that would leave the foreground stays where it was.
     """
     children = skeleton.n_children()
     inner = np.flatnonzero((children == 1) & (skeleton.parents >= 0))

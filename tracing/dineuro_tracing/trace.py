@@ -3,9 +3,9 @@
 1. foreground   the voxels that are bright enough, and the dim ones between them
 2. soma         the root: where the user says, else the soma, else the thickest end
 3. paths        centre lines by geodesic paths from the furthest unexplained voxels
-4. gaps         tips that face each other are joined, and the joins remembered
+4. gaps         pieces that are likely one neurite are joined, and the joins remembered
 5. choice       the tree of the root alone, or all of them
-6. refinement   soma drawn together, smoothed, resampled
+6. refinement   soma drawn together, lines centred and smoothed, resampled
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dineuro_bridge.tree import Tree, depth_first_order
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
 from dineuro_tracing.paths import find_paths
-from dineuro_tracing.refine import gather_soma, resampled, smoothed
+from dineuro_tracing.refine import centred, gather_soma, resampled, smoothed
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import Soma, find_soma
 
@@ -45,23 +45,21 @@ class TraceParameters:
     Attributes:
         threshold: least probability (1..255) of a voxel that the tree has to explain.
         min_length: a shorter branch, or a shorter piece on its own, is not made.
-        gap: widest gap that is joined; with 0 nothing is.
-        reach: widest gap before a piece that is longer than the gap; for one tree only.
+        gap: widest gap that is joined, if the join is likely; with 0 nothing is.
         trees: "one", the tree of the root; "all", every piece that is long enough.
         step: distance of the tree's nodes along a branch.
     """
 
     threshold: int = 128
-    min_length: float = 5.0
-    gap: float = 20.0
-    reach: float = 40.0
+    min_length: float = 3.0
+    gap: float = 40.0
     trees: Literal["one", "all"] = "one"
     step: float = 2.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= 255:
             raise BadParameter(f"threshold {self.threshold}: must be from 1 to 255")
-        for name in ("min_length", "gap", "reach", "step"):
+        for name in ("min_length", "gap", "step"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise BadParameter(f"{name} {getattr(self, name)}: must be 0 or more voxels")
         if self.trees not in ("one", "all"):
@@ -129,9 +127,7 @@ def trace(
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
-    joins_far = parameters.trees == "one" and parameters.gap > 0
-    reach = parameters.reach if joins_far else 0.0
-    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, reach=reach, scale=scale)
+    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
     by_itself = soma is not None and root is None
     if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
         skeleton, soma = skeleton.without_soma(), None
@@ -145,7 +141,8 @@ def trace(
     left_out = found - float(skeleton.tree_lengths(scale).sum())
     if soma is not None:
         skeleton = gather_soma(skeleton, start, scale)
-    skeleton = resampled(smoothed(skeleton, foreground), parameters.step, scale)
+    skeleton = smoothed(centred(skeleton, foreground), foreground)
+    skeleton = resampled(skeleton, parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
     return _as_trace(skeleton, left_out, kind, soma, moved)
 

@@ -85,11 +85,9 @@ def trace_command(
     ] = 128,
     min_length: Annotated[
         float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")
-    ] = 5.0,
-    gap: Annotated[float, typer.Option(min=0, help="Widest gap that is joined (voxels).")] = 20.0,
-    reach: Annotated[
-        float,
-        typer.Option(min=0, help="Widest gap before a piece longer than the gap (voxels)."),
+    ] = 3.0,
+    gap: Annotated[
+        float, typer.Option(min=0, help="Widest gap that is joined where that is likely (voxels).")
     ] = 40.0,
     trees: Annotated[
         Literal["one", "all"], typer.Option(help="The tree of the root alone, or every piece.")
@@ -123,7 +121,7 @@ def trace_command(
     needs_server("tracing", network=enhancer in ("auto", "dineuro"))
     request = Request(
         enhancer=enhancer,
-        parameters=TraceParameters(threshold, min_length, gap, reach, trees),
+        parameters=TraceParameters(threshold, min_length, gap, trees),
         model=model,
         device=device,
         channel=channel,
