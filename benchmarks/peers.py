@@ -1,0 +1,262 @@
+"""Tracers side by side, each run in a process of its own so that its time and memory are its own.
+
+    DINeuro    our tracer, on the probability
+    kimimaro   TEASAR (Sato et al. 2000) on the mask, if the package is installed; it is no part of
+               DINeuro and is imported here alone
+    others     any program, as a command line with places to fill in
+
+kimimaro's lengths are nanometres, its example is electron microscopy at 16 nm a voxel; here they
+are finest voxels, as ours are. `scale` 1.5, `pdrf_scale`, `pdrf_exponent`, the soma's factor
+and its thresholds (750 and 3500 nm are 47 and 219 voxels) are the defaults of its README. Two were
+chosen for its sake, since its defaults give less here: of a `const` of 1.5 to 19 and a dust of 10
+to 1000 voxels those with which its trees of classical masks of tuning stacks are best.
+It makes a skeleton of every piece and joins none; all its pieces are judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from dineuro_bridge.errors import BadParameter, DineuroError
+from dineuro_bridge.swc import read_swc, write_swc
+from dineuro_bridge.tree import Tree
+from dineuro_tracing.trace import TraceParameters, trace
+
+Scale = tuple[float, float, float]
+Tracer = Callable[[NDArray[np.uint8], Scale], Tree]
+
+#: A voxel from this probability on is in the mask that peers get; our tracer's default too.
+THRESHOLD = 128
+_KIMIMARO: dict[str, Any] = {
+    "scale": 1.5,
+    "const": 3,
+    "pdrf_scale": 100_000,
+    "pdrf_exponent": 4,
+    "soma_detection_threshold": 47,
+    "soma_acceptance_threshold": 219,
+    "soma_invalidation_const": 3,
+    "soma_invalidation_scale": 2,
+}
+_DUST = 10
+#: Starts another program from a process that holds next to nothing: what a program holds at most is
+#: counted from before it takes its starter's place.
+_LAUNCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(json.dumps({"seconds": seconds, "peak": peak}))
+sys.exit(status)
+"""
+_HOUSE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a tracer made of a volume.
+
+    Attributes:
+        tree: empty if it failed.
+        seconds: of the tracing alone, or of the whole program where it is another's.
+        peak: bytes that tracing needed besides its input, or all that the other program held.
+        error: why it failed; empty if it did not.
+    """
+
+    tree: Tree
+    seconds: float
+    peak: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Another program: a name, and its command line.
+
+    Attributes:
+        name: as tables show it.
+        line: {volume} stands for the stack, {mask} for an 8-bit TIFF of the mask (0 and 255),
+            {swc} for the tree that it has to write.
+    """
+
+    name: str
+    line: str
+
+    @classmethod
+    def parse(cls, text: str) -> Command:
+        """From NAME=COMMAND.
+
+        Raises:
+            BadParameter: no name, no {swc}, or neither {volume} nor {mask}.
+        """
+        name, _, line = text.partition("=")
+        command = cls(name.strip(), line)
+        if not command.name or "{swc}" not in line or not ("{volume}" in line or "{mask}" in line):
+            raise BadParameter(
+                f"peer {text!r}: must be NAME=COMMAND with {{swc}} and {{volume}} or {{mask}} in it"
+            )
+        return command
+
+    @property
+    def wants_mask(self) -> bool:
+        """Whether it is to be run once for each enhancer."""
+        return "{mask}" in self.line
+
+
+def has_kimimaro() -> bool:
+    """Whether kimimaro is installed."""
+    return find_spec("kimimaro") is not None
+
+
+def dineuro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
+    """Our tracer with its defaults."""
+    return trace(probability, TraceParameters(threshold=THRESHOLD), scale=scale).tree
+
+
+def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
+    """All skeletons of the mask as a tree, or a forest, in voxels; radii in finest voxels."""
+    import kimimaro as library
+
+    # It works in Fortran's order, x first: seen this way nothing has to be copied.
+    labels = (probability >= THRESHOLD).view(np.uint8).T
+    skeletons = library.skeletonize(
+        labels,
+        teasar_params=_KIMIMARO,
+        dust_threshold=_DUST,
+        anisotropy=scale[::-1],
+        progress=False,
+        parallel=1,
+    )
+    if not skeletons:
+        return Tree.empty()
+    skeleton = skeletons[1]
+    return as_tree(skeleton.vertices / np.array(scale[::-1]), skeleton.radius, skeleton.edges)
+
+
+def as_tree(xyz: NDArray[Any], radii: NDArray[Any], edges: NDArray[Any]) -> Tree:
+    """Points and the edges (E, 2) between them as a tree; each piece starts at its first point."""
+    n = len(xyz)
+    pairs = edges.astype(np.int64)
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n + 1, n + 1))
+    pieces = connected_components(links.tocsr(), directed=False)[1][:n]
+    firsts = np.unique(pieces, return_index=True)[1]
+    # One point more, joined to the first of every piece, is where the search sets out.
+    rows = np.concatenate([pairs[:, 0], np.full(len(firsts), n)])
+    columns = np.concatenate([pairs[:, 1], firsts])
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(n + 1, n + 1)).tocsr()
+    before = breadth_first_order(graph, n, directed=False)[1][:n].astype(np.int64)
+    return Tree.from_links(xyz, radii, np.where(before == n, -1, before), np.full(n, 3))
+
+
+TRACERS: dict[str, Tracer] = {"DINeuro": dineuro, "kimimaro": kimimaro}
+
+
+def run_tracer(
+    name: str, probability: Path, scale: Scale, folder: Path, seconds: float = 600
+) -> Run:
+    """Run one of `TRACERS` on a saved probability (.npy) in a process of its own.
+
+    Args:
+        name: of the tracer.
+        probability: (Z, Y, X) uint8 as numpy saves it.
+        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        folder: for the tree.
+        seconds: after so long it has failed.
+    """
+    out = folder / "tree.swc"
+    words = [sys.executable, "-m", "benchmarks.peers", name, str(probability), str(out)]
+    return _run([*words, *map(str, scale)], out, seconds, folder=_HOUSE)
+
+
+def run_command(
+    command: Command, volume: Path, mask: Path, folder: Path, seconds: float = 600
+) -> Run:
+    """Run another program on a stack or a mask; its seconds and memory are those of all of it."""
+    out = folder / "tree.swc"
+    places = {"volume": volume.resolve(), "mask": mask.resolve(), "swc": out.resolve()}
+    words = [word.format(**places) for word in shlex.split(command.line)]
+    return _run([sys.executable, "-I", "-S", "-c", _LAUNCH, *words], out, seconds)
+
+
+def _run(words: list[str], out: Path, seconds: float, *, folder: Path | None = None) -> Run:
+    """A process that prints {"seconds", "peak"} and writes a tree; without a tree it has failed."""
+    out.unlink(missing_ok=True)
+    # In a session of its own it can be ended together with all that it started.
+    child = subprocess.Popen(
+        words,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said, errors = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        return Run(Tree.empty(), seconds, 0, f"took more than {seconds:g} s")
+    try:
+        figures = json.loads(said)
+    except json.JSONDecodeError:
+        return Run(Tree.empty(), 0.0, 0, _last_line(errors))
+    run = Run(Tree.empty(), figures["seconds"], figures["peak"])
+    if child.returncode:
+        return replace(run, error=f"exit {child.returncode}: {_last_line(errors)}")
+    try:
+        tree = read_swc(out)
+    except DineuroError as error:
+        return replace(run, error=str(error))
+    return replace(run, tree=tree, error="" if len(tree) else "the tree is empty")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no word of why"])[-1]
+
+
+def _measure(name: str, probability: Path, out: Path, scale: Scale) -> dict[str, float]:
+    """Seconds, and the peak of resident memory over what was resident before."""
+    tracer = TRACERS[name]
+    small = np.zeros((24, 24, 64), dtype=np.uint8)
+    small[10:14, 10:14, 4:60] = 255
+    tracer(small, (1.0, 1.0, 1.0))  # compiled loops are loaded, or made, before the clock counts
+    volume = np.load(probability)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten
+    before = _resident("VmRSS")
+    start = time.perf_counter()
+    tree = tracer(volume, scale)
+    seconds = time.perf_counter() - start
+    peak = _resident("VmHWM") - before
+    write_swc(out, tree)
+    return {"seconds": seconds, "peak": peak}
+
+
+def _resident(what: str) -> int:
+    """Bytes of memory that the system says this process has (VmRSS), or had at most (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(what + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {what}: memory is measured on Linux alone")
+
+
+if __name__ == "__main__":
+    tracer_, probability_, out_, *scale_ = sys.argv[1:]
+    z_, y_, x_ = map(float, scale_)
+    print(json.dumps(_measure(tracer_, Path(probability_), Path(out_), (z_, y_, x_))))
