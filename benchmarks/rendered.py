@@ -5,7 +5,8 @@
 
 Looks: clean; medium (four times the noise, no other neurites); near (signal near the noise, gaps of
 2 to 8 voxels); hard (signal about the noise). All but medium have three neurites of 50 to 110
-voxels' length passing through that belong to other neurons and are not in the truth.
+voxels' length passing through that belong to other neurons (now and then with their soma) and are
+not in the truth.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from dineuro_model.network import Network
 from dineuro_model.segment import SegmentOptions
 from dineuro_model.weights import save_weights
 from dineuro_server.agreement import agreement
+from dineuro_server.enhancement import _together
 from dineuro_server.pipeline import Request, reconstruct
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.trace import TraceParameters
@@ -293,3 +294,20 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
     assert insisted.model is not None
     assert len(insisted.tree) == 0
     assert any("the mask and the image disagree" in text for text in insisted.report.warnings)
+
+
+def test_a_soma_that_only_the_classical_enhancer_sees_is_taken_over_and_no_neurite_is() -> None:
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    ball = (z - 15) ** 2 + (y - 25) ** 2 + (x - 45) ** 2 <= 7**2
+    by_network = np.where(ball, 0, VOXELS).astype(np.uint8)  # the network leaves the soma out
+    only_classical = paint([line((20, 8, 15), (70, 8, 15))], SHAPE)
+    besides = np.maximum(np.where(ball, 200, VOXELS), only_classical).astype(np.uint8)
+    together = _together(by_network, besides.copy(), 128, (1.0, 1.0, 1.0))
+    differs = (together >= 128) != ((by_network >= 128) | ball)
+    assert differs.sum() < 0.05 * ball.sum()  # the ball's rim of single voxels
+    assert together[only_classical > 0].max() == 127
+    # Where the network shows a soma, the classical enhancer's makes no difference.
+    own = np.where(ball, 255, by_network).astype(np.uint8)
+    wider = np.where((z - 15) ** 2 + (y - 25) ** 2 + (x - 45) ** 2 <= 10**2, 200, besides)
+    kept = _together(own, wider.astype(np.uint8), 128, (1.0, 1.0, 1.0))
+    assert ((kept >= 128) == (own >= 128)).all()

@@ -4,7 +4,8 @@ The network is best on what it was trained for. On another kind of image it may 
 what stands out, or dream; the classical enhancer has no such habits. "auto" takes the network,
 looks whether mask and image agree, and takes the classical enhancer where it agrees clearly better.
 Where it takes the network, what the classical enhancer sees besides stays below the threshold: it
-is in no mask, but a path may run through it from one piece to the next.
+is in no mask, but a path may run through it from one piece to the next. A soma alone is taken into
+the mask where only the classical enhancer shows it: the tree starts there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.volume import Spacing
 from dineuro_model.classical import as_probability, enhance
 from dineuro_server.agreement import Agreement, agreement
+from dineuro_tracing.soma import shows_soma, soma_cores
 
 if TYPE_CHECKING:
     from dineuro_model.weights import Model
@@ -91,8 +93,27 @@ def enhanced(
         other = _judged(intensity, besides, threshold, "classical")
         if _found(other) >= _found(by_network) + _BETTER:
             return replace(other, warning=_instead(by_network, other))
+    return replace(by_network, probability=_together(probability, besides, threshold, scale))
+
+
+def _together(
+    by_network: NDArray[np.uint8], besides: NDArray[np.uint8], threshold: int, scale: Spacing
+) -> NDArray[np.uint8]:
+    """The network's probability, and below the threshold what the classical enhancer sees besides.
+
+    Where the network shows no soma and the classical enhancer does, that soma is taken over whole.
+    The second array is used up.
+    """
+    cores = soma_cores(besides, threshold, scale)
+    of_cores = besides[cores]
     np.minimum(besides, threshold - 1, out=besides)
-    return replace(by_network, probability=np.maximum(probability, besides, out=besides))
+    together = np.maximum(by_network, besides, out=besides)
+    if len(of_cores) and not shows_soma(together, threshold, scale):
+        without = together[cores]
+        together[cores] = np.maximum(without, of_cores)
+        if not shows_soma(together, threshold, scale):
+            together[cores] = without
+    return together
 
 
 def _instead(by_network: Enhanced, other: Enhanced) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_tracing.foreground import Foreground
+from dineuro_tracing.foreground import Foreground, find_foreground
 
 #: A soma's radius is at least this many times the typical radius of the neurites …
 _THICKER = 2.5
@@ -49,6 +50,30 @@ def find_soma(foreground: Foreground, min_voxels: int = 100) -> Soma | None:
         if _fill(foreground, voxel, 1.6 * radius) <= _MAX_FILL:
             return Soma(int(voxel), radius)
     return None
+
+
+def soma_cores(
+    probability: NDArray[np.uint8], threshold: int, scale: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """The voxels (Z, Y, X) of balls that fit into the foreground and are as large as a soma.
+
+    Morphologically: the opening of the foreground by a ball of the smallest soma's radius.
+    """
+    foreground = probability >= threshold
+    depth: NDArray[np.float32] = edt.edt(foreground, anisotropy=scale, black_border=False)
+    core = depth >= _MIN_RADIUS
+    if not core.any():
+        return core
+    away: NDArray[np.float32] = edt.edt(~core, anisotropy=scale, black_border=False)
+    return np.asarray((away < _MIN_RADIUS) & foreground)
+
+
+def shows_soma(
+    probability: NDArray[np.uint8], threshold: int, scale: tuple[float, float, float]
+) -> bool:
+    """Whether the tracer would find a soma in a volume (Z, Y, X) of probabilities."""
+    strong = find_foreground(probability, threshold=threshold, gap=0, min_voxels=2, scale=scale)
+    return find_soma(strong) is not None
 
 
 def _typical_radius(foreground: Foreground) -> float:
