@@ -22,7 +22,7 @@ import os
 import shutil
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,29 +35,25 @@ from dineuro_bridge.errors import (
     Conflict,
     DineuroError,
     NotFound,
-    QueueFull,
-    QuotaExceeded,
     ServerStopping,
-    TryLater,
     WorkerLost,
     error_for,
 )
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.answers import answer_key
+from dineuro_server.intake import Intake, Quota
 from dineuro_server.jobs import KINDS, Event, Job, JobSpec, State
 from dineuro_server.listeners import Listeners
 from dineuro_server.metrics import Metrics
 from dineuro_server.parameters import parse_parameters
 from dineuro_server.runner import Runner
 from dineuro_server.settings import Settings
-from dineuro_server.spool import Spool, check_room
+from dineuro_server.spool import Spool
 from dineuro_server.store import JobStore
 from dineuro_server.sweeper import Sweeper
 from dineuro_server.tasks import TaskDone
 from dineuro_server.turns import Turns
 
-#: Uploads at a time, of all owners and of one.
-MAX_UPLOADS, OWNER_UPLOADS = 1024, 640
 #: What a retrace of an earlier job may set anew; all else is that job's.
 RETRACED = ("threshold", "min_length", "gap", "reach", "trees", "root", "units", "name")
 #: A job whose worker was lost is tried so many times in all.
@@ -67,16 +63,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """What one owner may have: jobs that wait or run, and bytes on the disk."""
-
-    jobs: int
-    nbytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
-    """The files of a finished job; None where its kind has no such result.
+    """The files of a finished job; None where its kind has no tree.
 
     Attributes:
         swc: the tree.
@@ -86,9 +74,9 @@ class Results:
     """
 
     swc: Path | None
-    mask: Path | None
+    mask: Path
     report: Path
-    preview: Path | None
+    preview: Path
 
 
 class Engine:
@@ -105,11 +93,9 @@ class Engine:
     def __init__(self, settings: Settings, quota_of: Callable[[str], Quota] | None = None) -> None:
         self.settings = settings
         self.store = JobStore(settings.state)
-        self._quota_of = quota_of or (lambda _: Quota(settings.owner_jobs, settings.owner_bytes))
+        self._intake = Intake(self.store, settings, quota_of)
         self._changed = threading.Condition(threading.RLock())
         self._stopping = False
-        self._uploads: Counter[str] = Counter()
-        self._pins: Counter[str] = Counter()
         self._cancelled: set[str] = set()
         self._turns = Turns()
         self._listeners = Listeners()
@@ -135,19 +121,26 @@ class Engine:
             runner.start()
         self._sweeper.start()
 
-    def stop(self, drain: bool = True) -> None:
-        """Take nothing in any more, end the workers, and let go of the state folder; waits.
-
-        Args:
-            drain: running jobs may go on for the settings' `drain_s`; what is not done by then,
-                or without `drain`, is put back into the queue, which the next start takes up.
-        """
+    def leave(self, drain: bool = True) -> None:
+        """Take nothing in any more and begin no further job; returns at once. See `stop`."""
         until = time.monotonic() + (self.settings.drain_s if drain else 0.0)
         with self._changed:
             self._stopping = True
             for runner in self._runners:
                 runner.leave(until)
             self._changed.notify_all()
+        self._listeners.tell_all()
+
+    def stop(self, drain: bool = True) -> None:
+        """End the workers, and let go of the state folder; waits.
+
+        Args:
+            drain: running jobs may go on for the settings' `drain_s`, counted from `leave` where
+                that was said before; what is not done by then, or without `drain`, is put back
+                into the queue, which the next start takes up.
+        """
+        if not (drain and self._stopping):
+            self.leave(drain)
         for runner in self._runners:
             if runner.is_alive():
                 runner.join()
@@ -181,24 +174,8 @@ class Engine:
         Raises:
             ServerStopping, QueueFull, QuotaExceeded, DiskFull: it would not.
         """
-        if self._stopping:
-            raise ServerStopping("the server is shutting down: try again when it is back", 30)
-        if self.store.count("queued") >= self.settings.max_queue:
-            raise QueueFull(
-                f"the queue is full: {self.settings.max_queue} jobs wait", self._retry_after()
-            )
-        quota, usage = self._quota_of(owner), self.store.usage(owner)
-        if usage.jobs >= quota.jobs:
-            raise QuotaExceeded(
-                f"{usage.jobs} jobs of yours wait or run, as many as you may have",
-                self._retry_after(),
-            )
-        if usage.nbytes + nbytes > quota.nbytes:
-            raise QuotaExceeded(
-                f"your inputs and results take {usage.nbytes} bytes, with this one more than the "
-                f"{quota.nbytes} that you may have: delete jobs that you no longer need", 3600,
-            )  # fmt: skip
-        check_room(self.store.folder, self.settings.min_free_bytes, nbytes)
+        self._check_open()
+        self._intake.admit(owner, nbytes, self._retry_after())
 
     def spool(self, owner: str, name: str = "volume") -> Spool:
         """Where an upload goes; see there.
@@ -206,37 +183,12 @@ class Engine:
         Raises:
             ServerStopping, TryLater, DiskFull: it cannot be taken now.
         """
+        self._check_open()
+        return self._intake.spool(owner, name)
+
+    def _check_open(self) -> None:
         if self._stopping:
             raise ServerStopping("the server is shutting down: try again when it is back", 30)
-        with self._changed:
-            if self._uploads.total() >= MAX_UPLOADS or self._uploads[owner] >= OWNER_UPLOADS:
-                raise TryLater("too many uploads at a time: try again when some are done", 5)
-            self._uploads[owner] += 1
-
-        def release(sha256: str | None) -> None:
-            with self._changed:
-                self._uploads[owner] -= 1
-                if sha256 is not None:
-                    self._pins[sha256] -= 1
-                    self._drop(sha256)
-
-        try:
-            return Spool(
-                self.store,
-                name,
-                max_bytes=self.settings.max_bytes,
-                min_free=self.settings.min_free_bytes,
-                pin=self._pin,
-                release=release,
-            )
-        except BaseException:
-            release(None)
-            raise
-
-    def _pin(self, sha256: str) -> None:
-        """An input that no job has yet is kept for who has sent it."""
-        with self._changed:
-            self._pins[sha256] += 1
 
     def submit(self, spec: JobSpec) -> Job:
         """Queue a job, or answer it from the store.
@@ -257,14 +209,18 @@ class Engine:
         with self._changed:
             before = self.store.by_key(spec)
             if before is None:
-                if spec.input is not None:
-                    self.store.blob(spec.input)
-                self.admit(spec.owner)
+                self.admit(spec.owner, self._new_bytes(spec))
             job = self.store.add(spec, key, limit)
             if before is None and not self._answered(job):
                 log.info("queued: %s", job.kind, extra={"job": job.id, "owner": job.owner})
         self._tell(job.id)
         return self.store.job(job.id)
+
+    def _new_bytes(self, spec: JobSpec) -> int:
+        """What the input adds to the owner's bytes: nothing if the owner had sent it before."""
+        if spec.input is None or self.store.has_input(spec.owner, spec.input):
+            return 0
+        return self.store.blob(spec.input).nbytes
 
     def _checked(self, spec: JobSpec) -> JobSpec:
         """The request with all parameters written out, as far as it is possible at all."""
@@ -355,7 +311,7 @@ class Engine:
             if not job.ended:
                 raise Conflict(f"job {identity}: is {job.state}: cancel it first")
             self.store.remove(job.id)
-            self._drop(job.input)
+            self._intake.drop(job.input)
 
     def results(self, job: Job) -> Results:
         """The files of a done job.
@@ -369,12 +325,12 @@ class Engine:
         if job.state != "done":
             raise Conflict(f"job {job.id}: is {job.state}: wait until it is done")
         folder = self.store.result_folder(job.id)
-        found = {
-            name: path if (path := folder / file).exists() else None
-            for name, file in (("swc", "tree.swc"), ("mask", "mask.v3draw"))
-        }
-        preview = folder / "preview.png"
-        return Results(**found, report=folder / "report.json", preview=preview)
+        return Results(
+            swc=None if job.kind == "enhance" else folder / "tree.swc",
+            mask=folder / "mask.v3draw",
+            report=folder / "report.json",
+            preview=folder / "preview.png",
+        )
 
     def wait(self, identity: str, timeout: float) -> Job:
         """The job once it has ended, or as it is after so many seconds; blocks."""
@@ -403,7 +359,7 @@ class Engine:
         return self._listeners.add(identity, wake)
 
     async def events(self, identity: str, owner: str, after: int = 0) -> AsyncIterator[Event]:
-        """What happens to a job, as it happens, until it has ended.
+        """What happens to a job, as it happens, until it has ended, or waits for the next start.
 
         Args:
             identity: of the job.
@@ -422,15 +378,19 @@ class Engine:
         try:
             while True:
                 woken.clear()
-                ended = self.get(identity, owner).ended
-                for event in self.events_since(identity, owner, after):
+                job, news = await asyncio.to_thread(self._look, identity, owner, after)
+                for event in news:
                     after = event.number
                     yield event
-                if ended:
+                if job.ended or (self._stopping and job.state == "queued"):
                     return
                 await woken.wait()
         finally:
             leave()
+
+    def _look(self, identity: str, owner: str, after: int) -> tuple[Job, list[Event]]:
+        """The job first: an event of its end cannot come between unseen."""
+        return self.get(identity, owner), self.events_since(identity, owner, after)
 
     def _tell(self, identity: str) -> None:
         """Something happened to a job."""
@@ -535,19 +495,12 @@ class Engine:
     def sweep(self) -> None:
         """Throw out the results whose time is over, and inputs that no job has."""
         for job in self.store.expired(time.time()):
-            with self._changed:
+            with self._changed:  # or a job might be answered from what is being removed
                 self.store.remove(job.id)
-                self._drop(job.input)
+            self._intake.drop(job.input)
             log.info("swept", extra={"job": job.id})
         for sha256 in self.store.unused_blobs():
-            self._drop(sha256)
-
-    def _drop(self, sha256: str | None) -> None:
-        """Throw out an input, unless a job has it or is about to be made of it."""
-        with self._changed:
-            if sha256 is not None and self._pins[sha256] <= 0:
-                del self._pins[sha256]
-                self.store.remove_blob(sha256)
+            self._intake.drop(sha256)
 
     def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         """What is measured when somebody asks."""
@@ -555,7 +508,7 @@ class Engine:
         return {
             "queue": ("Jobs that wait", lambda: store.count("queued")),
             "running": ("Jobs that run", lambda: store.count("running")),
-            "uploads": ("Uploads under way", self._uploads.total),
+            "uploads": ("Uploads under way", lambda: self._intake.uploads),
             "ready": ("1 when every worker is warm", lambda: self.ready),
             "memory_bytes": (
                 "Memory of the server's process",

@@ -36,3 +36,10 @@ class Listeners:
             wakes = list(self._wakes.get(job, ()))
         for wake in wakes:
             wake()
+
+    def tell_all(self) -> None:
+        """Something happened to all of them."""
+        with self._lock:
+            jobs = list(self._wakes)
+        for job in jobs:
+            self.tell(job)

@@ -7,6 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+#: What a record may carry besides its message.
 _FIELDS = ("problem", "job", "owner", "method", "route", "status", "seconds", "door")
 
 
@@ -27,11 +28,25 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class TextLines(logging.Formatter):
+    """Time, level and message, with the job that it is about."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """One line."""
+        job = getattr(record, "job", None)
+        return super().formatMessage(record) + ("" if job is None else f" [job {job}]")
+
+
 def configure(style: str, level: str) -> None:
     """Log to standard error: "json" for machines, "text" for people."""
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Its lines tell what ours tell already.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from dineuro_bridge.errors import DineuroError
@@ -23,6 +30,7 @@ class Metrics:
     """
 
     def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         for name, (text, measure) in gauges.items():
             Gauge(f"dineuro_{name}", text, registry=self._registry).set_function(measure)

@@ -311,6 +311,12 @@ class JobStore:
         path = self.blob_path(sha256, row["suffix"])
         return Blob(sha256, row["suffix"], row["bytes"], path)
 
+    def has_input(self, owner: str, sha256: str) -> bool:
+        """Whether a job of the owner's has the input."""
+        return bool(
+            self._rows("SELECT 1 FROM jobs WHERE owner = ? AND input = ? LIMIT 1", (owner, sha256))
+        )
+
     def unused_blobs(self) -> list[str]:
         """The hashes of inputs that no job has."""
         rows = self._rows(

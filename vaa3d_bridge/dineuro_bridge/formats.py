@@ -124,7 +124,7 @@ def content_suffix(path: Path | str) -> str:
     found = _content(start)
     if found is None:
         raise UnsupportedFormat(
-            f"{path}: begins with {start[:8]!r}: it is no TIFF, .v3draw or .v3dpbd volume"
+            f"{path}: is no TIFF, .v3draw or .v3dpbd volume by its first bytes (damaged?)"
         )
     return known[found]
 
