@@ -21,27 +21,23 @@ from torch import Tensor
 
 from dineuro_bridge.errors import BadFile, BadParameter
 from dineuro_bridge.files import atomic_output, read_bytes, size_of_file
+from dineuro_model.catalog import PACKAGED, ModelInfo, list_models
 from dineuro_model.network import Network, NetworkConfig
 
 _FORMAT, _ENTRY = "dineuro-network-1", "dineuro"
-_PACKAGED = Path(__file__).parent / "models"
 
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A model that comes with the install.
-
-    Attributes:
-        name: what `--model` takes.
-        path: of the weights.
-        sha256: of the file as released, in hexadecimal.
-        description: one line.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    description: str
+__all__ = [
+    "Model",
+    "ModelInfo",
+    "cached_model",
+    "describe",
+    "file_sha256",
+    "list_models",
+    "load_model",
+    "load_network",
+    "load_prior",
+    "save_weights",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,25 +145,7 @@ def file_sha256(path: Path | str) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def list_models(folder: Path = _PACKAGED) -> list[ModelInfo]:
-    """The models of a folder as its `models.json` lists them, the default one first.
-
-    Raises:
-        BadFile: the list is damaged.
-    """
-    index = folder / "models.json"
-    if not index.is_file():
-        return []
-    try:
-        entries = json.loads(read_bytes(index))
-        return [
-            ModelInfo(e["name"], folder / e["file"], e["sha256"], e["description"]) for e in entries
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"{index}: is damaged ({error}); install again") from error
-
-
-def load_model(name: str | None = None, folder: Path = _PACKAGED) -> Model:
+def load_model(name: str | None = None, folder: Path = PACKAGED) -> Model:
     """The network by its name, or by the path of its weights; None takes the default.
 
     Raises:

@@ -165,22 +165,49 @@ def run_one(
     # What is said of the volume names the path as the user gave it.
     volume = replace(volume, source=str(path))
     result = reconstruct(volume, request, progress)
-    digest = sha256_of(path)
+    return write_results(volume, sha256_of(path), request, result, outputs)
+
+
+def write_results(
+    volume: Volume, digest: str, request: Request, result: Result, outputs: Outputs
+) -> Done:
+    """Write what was asked for, each file whole or not at all.
+
+    Args:
+        volume: that was traced; its source is what the results call it.
+        digest: SHA-256 of its file.
+        request: what was asked.
+        result: what came out.
+        outputs: where the results go.
+
+    Raises:
+        FileAccess: a place cannot be written to.
+    """
     for place in asdict(outputs).values():
         if place is not None:
             make_folder(place.parent)
-    tree = result.tree.with_comments(_comments(path, digest, volume, request, result))
+    tree = result.tree.with_comments(_comments(digest, volume, request, result))
     if outputs.swc is not None:
         write_swc(outputs.swc, tree)
     if outputs.mask is not None:
         write_volume(outputs.mask, result.mask, compress=True)
     if outputs.preview is not None:
         write_preview(outputs.preview, result.intensity, result.overlay)
-    record = _record(path, digest, volume, request, result, outputs)
+    record = {
+        **input_record(volume, digest, request, result.enhancer, result.model),
+        **result.report.as_dict(),
+        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
+        "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},
+    }
     if outputs.report is not None:
-        with atomic_output(outputs.report) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_record(outputs.report, record)
     return Done(tree, record)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:
@@ -216,15 +243,13 @@ def _settings(volume: Volume, request: Request) -> dict[str, Any]:
     return settings
 
 
-def _comments(
-    path: Path, digest: str, volume: Volume, request: Request, result: Result
-) -> tuple[str, ...]:
+def _comments(digest: str, volume: Volume, request: Request, result: Result) -> tuple[str, ...]:
     """What made the tree. No date and no seconds: the same input gives the same bytes."""
     settings = _settings(volume, request)
     spacing = settings["spacing_um_xyz"]
     lines = [
         f"DINeuro {version('dineuro')}",
-        f"image {path.name}",
+        f"image {Path(volume.source).name}",
         f"image_sha256 {digest}",
         f"coordinates x y z, {request.units}, 0-based, of the full volume",
         f"row_order {volume.row_order}",
@@ -245,28 +270,22 @@ def _comments(
     return (*lines, *(f"warning {text}" for text in report.warnings))
 
 
-def _record(
-    path: Path,
-    digest: str,
+def input_record(
     volume: Volume,
+    digest: str,
     request: Request,
-    result: Result,
-    outputs: Outputs,
+    enhancer: str,
+    model: tuple[str, str] | None,
 ) -> dict[str, Any]:
-    """The report's JSON: input, settings, figures, where the results are."""
+    """How a report's JSON begins: the input, the settings, and by what it was enhanced."""
     return {
-        "input": str(path),
+        "input": volume.source,
         "sha256": digest,
         "dineuro": version("dineuro"),
         "shape_zyx": volume.shape,
         "channels": volume.n_channels,
         "dtype": str(volume.voxels.dtype),
         "settings": _settings(volume, request),
-        "enhancer": result.enhancer,
-        "model": None
-        if result.model is None
-        else {"name": result.model[0], "sha256": result.model[1]},
-        **result.report.as_dict(),
-        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
-        "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},
+        "enhancer": enhancer,
+        "model": None if model is None else {"name": model[0], "sha256": model[1]},
     }

@@ -58,6 +58,21 @@ class Enhanced:
     warning: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """A probability that was made before.
+
+    Attributes:
+        probability: (Z, Y, X) uint8 of the region.
+        enhancer: which made it: "dineuro", "classical" or "none"; "mask" for one that came so.
+        model: name and SHA-256 of the network, if one made it.
+    """
+
+    probability: NDArray[np.uint8]
+    enhancer: str
+    model: tuple[str, str] | None = None
+
+
 def enhanced(
     intensity: NDArray[Any],
     enhancer: Enhancer,
@@ -83,14 +98,14 @@ def enhanced(
         progress(Progress("enhance", 0, 1))
         make = enhance(intensity, scale) if enhancer == "classical" else as_probability(intensity)
         progress(Progress("enhance", 1, 1))
-        return _judged(intensity, make, threshold, enhancer)
+        return judged(intensity, make, threshold, enhancer)
     probability = _segmented(intensity, model, device, scale, progress)
-    by_network = _judged(intensity, probability, threshold, "dineuro", model)
+    by_network = judged(intensity, probability, threshold, "dineuro", model)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return by_network
     besides = enhance(intensity, scale)
     if _is_doubtful(by_network.agreement):
-        other = _judged(intensity, besides, threshold, "classical")
+        other = judged(intensity, besides, threshold, "classical")
         if _found(other) >= _found(by_network) + _BETTER:
             return replace(other, warning=_instead(by_network, other))
     return replace(by_network, probability=_together(probability, besides, threshold, scale))
@@ -124,13 +139,14 @@ def _instead(by_network: Enhanced, other: Enhanced) -> str:
     )
 
 
-def _judged(
+def judged(
     intensity: NDArray[Any],
     probability: NDArray[np.uint8],
     threshold: int,
     enhancer: str,
     model: Model | None = None,
 ) -> Enhanced:
+    """A probability (Z, Y, X) with how its mask agrees with the image; `model` made it, if any."""
     agreed = agreement(intensity, probability >= threshold)
     return Enhanced(probability, enhancer, model, agreed)
 

@@ -13,7 +13,7 @@ from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
-from dineuro_server.enhancement import Enhancer, enhanced
+from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
 from dineuro_server.report import Report, make_report
 from dineuro_tracing.trace import TraceParameters, trace
 
@@ -62,6 +62,7 @@ class Result:
         tree: in the units asked for, coordinates of the full volume.
         mask: (1, Z, Y, X) uint8, 255 where the probability reaches the threshold; of the full
             volume's size, 0 outside the region.
+        probability: (Z, Y, X) uint8 of the region, what the tree was traced in.
         overlay: the tree in voxels of the region, for a picture of it.
         intensity: (Z, Y, X) of the region, as it was read.
         report: figures and warnings.
@@ -72,6 +73,7 @@ class Result:
 
     tree: Tree
     mask: Volume
+    probability: NDArray[np.uint8]
     overlay: Tree
     intensity: NDArray[Any]
     report: Report
@@ -80,10 +82,38 @@ class Result:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EnhancedVolume:
+    """The enhanced volume without a tree.
+
+    Attributes:
+        mask, probability, intensity, enhancer, model, seconds: as of a `Result`.
+        figures: the mask's part of a report, by the same names.
+    """
+
+    mask: Volume
+    probability: NDArray[np.uint8]
+    intensity: NDArray[Any]
+    figures: dict[str, Any]
+    enhancer: str
+    model: tuple[str, str] | None
+    seconds: dict[str, float]
+
+
 def reconstruct(
-    volume: Volume, request: Request = Request(), progress: ProgressCallback = silent
+    volume: Volume,
+    request: Request = Request(),
+    progress: ProgressCallback = silent,
+    *,
+    given: Given | None = None,
 ) -> Result:
     """Enhance and trace one volume.
+
+    Args:
+        volume: what the microscope saw.
+        request: what is asked of it.
+        progress: called between units of work; it may raise `Cancelled`.
+        given: the region's probability as it was made before: nothing is enhanced again.
 
     Raises:
         BadVolume: a 2D image, NaN or infinite voxels.
@@ -93,28 +123,12 @@ def reconstruct(
     """
     if request.spacing is None and volume.spacing is None and request.units == "um":
         raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
-    if volume.shape[0] == 1:
-        raise BadVolume(
-            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
-            "two slices or more is needed"
-        )
-    clock, seconds = time.perf_counter, {}
-    region = volume if request.roi is None else volume.cropped(request.roi)
-    if region.shape[0] == 1:
-        raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
-    intensity = region.channel(1 if request.channel is None else request.channel)
-    _check_finite(volume.source, intensity)
+    clock = time.perf_counter
+    region, intensity = _chosen(volume, request)
     spacing = request.spacing or volume.spacing
     scale = scale_of(spacing)
-    start = clock()
-    model = _load(request)
-    seconds["load"] = clock() - start
-    start = clock()
-    made = enhanced(
-        intensity, request.enhancer, model, device=request.device, scale=scale,
-        threshold=request.parameters.threshold, progress=progress,
-    )  # fmt: skip
-    seconds["enhance"] = clock() - start
+    seconds: dict[str, float] = {}
+    made = _enhanced(intensity, request, scale, progress, given, seconds)
     start = clock()
     origin = np.array(region.origin[::-1])
     root = None if request.root is None else _in_region(request.root, region, volume.source)
@@ -136,13 +150,91 @@ def reconstruct(
     return Result(
         tree=tree,
         mask=_full_mask(mask, region, volume, spacing),
+        probability=made.probability,
         overlay=traced.tree,
         intensity=intensity,
         report=report,
         enhancer=made.enhancer,
-        model=None if made.model is None else (made.model.name, made.model.sha256),
+        model=_model_of(made, given),
         seconds=seconds,
     )
+
+
+def enhance_only(
+    volume: Volume, request: Request = Request(), progress: ProgressCallback = silent
+) -> EnhancedVolume:
+    """The first half of `reconstruct`: the mask without a tree; errors as there."""
+    region, intensity = _chosen(volume, request)
+    spacing = request.spacing or volume.spacing
+    seconds: dict[str, float] = {}
+    made = _enhanced(intensity, request, scale_of(spacing), progress, None, seconds)
+    mask = made.probability >= request.parameters.threshold
+    warnings = _input_warnings(volume, request, intensity)
+    return EnhancedVolume(
+        mask=_full_mask(mask, region, volume, spacing),
+        probability=made.probability,
+        intensity=intensity,
+        figures={
+            "mask_voxels": int(np.count_nonzero(mask)),
+            "mask_share": round(float(mask.mean()), 4),
+            "brighter": _rounded(made.agreement.brighter),
+            "found": _rounded(made.agreement.found),
+            "warnings": warnings if made.warning is None else (*warnings, made.warning),
+        },
+        enhancer=made.enhancer,
+        model=_model_of(made, None),
+        seconds=seconds,
+    )
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+def _model_of(made: Enhanced, given: Given | None) -> tuple[str, str] | None:
+    """Name and SHA-256 of the network behind a probability."""
+    if given is not None:
+        return given.model
+    return None if made.model is None else (made.model.name, made.model.sha256)
+
+
+def _chosen(volume: Volume, request: Request) -> tuple[Volume, NDArray[Any]]:
+    """The region, and its intensity (Z, Y, X), if they can be traced."""
+    if volume.shape[0] == 1:
+        raise BadVolume(
+            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
+            "two slices or more is needed"
+        )
+    region = volume if request.roi is None else volume.cropped(request.roi)
+    if region.shape[0] == 1:
+        raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
+    intensity = region.channel(1 if request.channel is None else request.channel)
+    _check_finite(volume.source, intensity)
+    return region, intensity
+
+
+def _enhanced(
+    intensity: NDArray[Any],
+    request: Request,
+    scale: Spacing,
+    progress: ProgressCallback,
+    given: Given | None,
+    seconds: dict[str, float],
+) -> Enhanced:
+    """The probability, made or given; how long it took is put into `seconds`."""
+    if given is not None:
+        return judged(intensity, given.probability, request.parameters.threshold, given.enhancer)
+    clock = time.perf_counter
+    start = clock()
+    model = _load(request)
+    seconds["load"] = clock() - start
+    start = clock()
+    made = enhanced(
+        intensity, request.enhancer, model, device=request.device, scale=scale,
+        threshold=request.parameters.threshold, progress=progress,
+    )  # fmt: skip
+    seconds["enhance"] = clock() - start
+    return made
 
 
 def _load(request: Request) -> Model | None:

@@ -111,20 +111,43 @@ def _access(path: Path | str) -> Iterator[None]:
         raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
 
+def content_suffix(path: Path | str) -> str:
+    """The suffix that fits a file's content, whatever its name is: .tif, .v3draw or .v3dpbd.
+
+    Raises:
+        UnsupportedFormat: it begins as none of them does.
+        FileAccess, BadFile: it cannot be read, or is empty.
+    """
+    known = {"tiff": ".tif", "v3draw": ".v3draw", "v3dpbd": ".v3dpbd"}
+    with _access(path):
+        start = read_start(path, 24)
+    found = _content(start)
+    if found is None:
+        raise UnsupportedFormat(
+            f"{path}: is no TIFF, .v3draw or .v3dpbd volume by its first bytes (damaged?)"
+        )
+    return known[found]
+
+
+def _content(start: bytes) -> str | None:
+    """The format of a file that begins with these 24 bytes."""
+    if tiff.is_tiff(start):
+        return "tiff"
+    if v3dpbd.is_v3dpbd(start):
+        return "v3dpbd"
+    return "v3draw" if v3draw.is_v3draw(start) else None
+
+
 def _format(path: Path | str) -> str:
     """The format by content, if it agrees with the suffix."""
     suffix = volume_suffix(path)
     start = read_start(path, 24)
-    if tiff.is_tiff(start):
-        found, fits = "tiff", suffix in TIFF_SUFFIXES
-    elif v3dpbd.is_v3dpbd(start):
-        found, fits = "v3dpbd", suffix in PACKED_SUFFIXES
-    elif v3draw.is_v3draw(start):
-        found, fits = "v3draw", suffix in RAW_SUFFIXES
-    else:
+    found = _content(start)
+    if found is None:
         raise BadFile(
             f"{path}: is no {suffix} file: it begins with {start[:8]!r} (damaged, or truncated)"
         )
-    if not fits:
+    fitting = {"tiff": TIFF_SUFFIXES, "v3dpbd": PACKED_SUFFIXES, "v3draw": RAW_SUFFIXES}
+    if suffix not in fitting[found]:
         raise BadFile(f"{path}: is a {found} file under the suffix {suffix}; rename it")
     return found

@@ -10,6 +10,7 @@ import typer
 from dineuro_server.cli.files import convert_command, info_command, score_command
 from dineuro_server.cli.network import evaluate_command, models_command, train_command
 from dineuro_server.cli.options import EPILOG
+from dineuro_server.cli.serve import keys_app, serve_command
 from dineuro_server.cli.trace import demo_command, trace_command
 
 app = typer.Typer(
@@ -42,5 +43,7 @@ for name, command in (
     ("models", models_command),
     ("train", train_command),
     ("demo", demo_command),
+    ("serve", serve_command),
 ):
     app.command(name, epilog=EPILOG)(command)
+app.add_typer(keys_app, name="keys")

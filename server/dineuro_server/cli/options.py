@@ -12,7 +12,7 @@ from dineuro_bridge.errors import MissingDependency
 EPILOG = (
     "Exit codes: 0 well; 1 some of several inputs failed; 2 wrong command line; 3 bad input; "
     "4 unsupported format; 5 too large; 6 path not readable or writable; 7 library missing; "
-    "130 interrupted."
+    "8 a server refused; 130 interrupted."
 )
 GIB = 2**30
 
@@ -69,10 +69,11 @@ def check_model(model: str | None, enhancer: str) -> None:
         raise typer.BadParameter(f"--model names a network, --enhancer {enhancer} uses none")
 
 
-def needs_server(what: str, *, network: bool = False) -> None:
+def needs_server(what: str, *, network: bool = False, service: bool = False) -> None:
     """Say so on the thin install, before any work."""
     names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage"]
     names += ["safetensors", "timm", "torch"] if network else []
+    names += ["fastapi", "psutil", "pydantic_settings", "uvicorn"] if service else []
     missing = [name for name in names if not find_spec(name)]
     if missing:
         raise MissingDependency(
