@@ -1,6 +1,6 @@
 """Tracers side by side, each run in a process of its own so that its time and memory are its own.
 
-    DINeuro    our tracer, on the probability
+    DINeuro    our tracer, on the probability: the root's tree, as by default, and all its pieces
     kimimaro   TEASAR (Sato et al. 2000) on the mask, if the package is installed; it is no part of
                DINeuro and is imported here alone
     others     any program, as a command line with places to fill in
@@ -10,7 +10,8 @@ are finest voxels, as ours are. `scale` 1.5, `pdrf_scale`, `pdrf_exponent`, the 
 and its thresholds (750 and 3500 nm are 47 and 219 voxels) are the defaults of its README. Two were
 chosen for its sake, since its defaults give less here: of a `const` of 1.5 to 19 and a dust of 10
 to 1000 voxels those with which its trees of classical masks of tuning stacks are best.
-It makes a skeleton of every piece and joins none; all its pieces are judged.
+It makes a skeleton of every piece and joins none; all its pieces are judged, which brings it recall
+where a neuron is broken and costs it precision where there is clutter.
 """
 
 from __future__ import annotations
@@ -129,6 +130,11 @@ def dineuro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     return trace(probability, TraceParameters(threshold=THRESHOLD), scale=scale).tree
 
 
+def dineuro_all(probability: NDArray[np.uint8], scale: Scale) -> Tree:
+    """Our tracer with every piece that is long enough, as kimimaro gives them."""
+    return trace(probability, TraceParameters(threshold=THRESHOLD, trees="all"), scale=scale).tree
+
+
 def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     """All skeletons of the mask as a tree, or a forest, in voxels; radii in finest voxels."""
     import kimimaro as library
@@ -164,7 +170,11 @@ def as_tree(xyz: NDArray[Any], radii: NDArray[Any], edges: NDArray[Any]) -> Tree
     return Tree.from_links(xyz, radii, np.where(before == n, -1, before), np.full(n, 3))
 
 
-TRACERS: dict[str, Tracer] = {"DINeuro": dineuro, "kimimaro": kimimaro}
+TRACERS: dict[str, Tracer] = {
+    "DINeuro": dineuro,
+    "DINeuro (all pieces)": dineuro_all,
+    "kimimaro": kimimaro,
+}
 
 
 def run_tracer(

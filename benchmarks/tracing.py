@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import find_cases
-from benchmarks.peers import THRESHOLD, Command, Run, has_kimimaro, run_command, run_tracer
+from benchmarks.peers import THRESHOLD, TRACERS, Command, Run, has_kimimaro, run_command, run_tracer
 from dineuro_bridge.errors import FileAccess, MissingDependency
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.formats import SUFFIXES, read_volume, write_volume
@@ -120,7 +120,7 @@ def run_case(
             np.save(saved, probability)
             write_volume(mask, Volume(foreground[None].view(np.uint8) * 255, volume.spacing))
             box = box_size(foreground)
-            for tracer in ("DINeuro", *(["kimimaro"] if has_kimimaro() else [])):
+            for tracer in (t for t in TRACERS if t != "kimimaro" or has_kimimaro()):
                 run = run_tracer(tracer, saved, scale, folder)
                 yield judged(case, f"{tracer}, {enhancer}", run, box)
             for command in (c for c in commands if c.wants_mask):

@@ -53,7 +53,7 @@ def test_stacks_without_a_tree_beside_them_are_no_cases(case: Case, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["DINeuro", "kimimaro"])
+@pytest.mark.parametrize("name", ["DINeuro", "DINeuro (all pieces)", "kimimaro"])
 def test_a_tracer_is_measured_in_a_process_of_its_own(
     name: str, case: Case, tmp_path: Path
 ) -> None:
