@@ -92,7 +92,7 @@ class Server:
                 return Answer(error.code, _lower(error.headers), error.read())
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, None, **headers)
 
     def post(self, path: str, body: bytes = b"", **headers: str) -> Answer:
         return self.ask("POST", path, body, **headers)
