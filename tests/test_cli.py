@@ -18,7 +18,8 @@ import tifffile
 from PIL import Image
 
 from dineuro_bridge.formats import read_volume, write_volume
-from dineuro_bridge.swc import read_swc, swc_text, write_swc
+from dineuro_bridge.marker import read_markers
+from dineuro_bridge.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.volume import Volume
 from dineuro_model.network import Network
 from dineuro_model.weights import ModelInfo, list_models, load_network, save_weights
@@ -96,6 +97,37 @@ def test_every_result_lands_where_it_was_asked_for(
         colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     assert (np.ptp(colors, axis=1) > 100).any()  # the tree is drawn in colour
     assert not hidden(out)
+
+
+def test_grades_and_doubts_stand_where_they_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [line((8, 25, 15), (40, 25, 15)), line((52, 25, 15), (82, 25, 15))]
+    stack = tmp_path / "cell.tif"
+    write_volume(stack, Volume(paint(parts, SHAPE)[None]))
+    code = run(
+        monkeypatch, "trace", stack, "-o", tmp_path / "t.eswc", "--enhancer", "none",
+        "--doubts", tmp_path / "d.marker", "--report", tmp_path / "r.json",
+    )  # fmt: skip
+    assert code == 0
+    eswc = read_eswc(tmp_path / "t.eswc")
+    names = (tmp_path / "t.eswc").read_text().split("# n type ")[1].split("\n")[0].split()
+    assert names[5:] == [
+        "seg_id", "level", "mode", "timestamp", "teraflyindex",
+        "confidence", "probability", "contrast", "gap_share", "tortuosity",
+    ]  # fmt: skip
+    report = json.loads((tmp_path / "r.json").read_text())
+    (segment,) = report["segments"]
+    assert segment["end"] == report["nodes"] == len(eswc.tree)
+    assert eswc.columns["seg_id"].tolist() == [-1] + [0] * (len(eswc.tree) - 1)
+    assert eswc.columns["feature_1"][1] == pytest.approx(segment["confidence"], abs=1e-3)
+    assert 0 < segment["gap_share"] < 0.3
+    assert report["certain"] in (0, 1)
+    (marker, *_) = read_markers(tmp_path / "d.marker")
+    assert (marker.x, marker.y, marker.z) == pytest.approx((46, 25, 15), abs=3)
+    assert marker.name == "1 join"
+    assert marker.comment == report["doubts"][0]["says"]
+    assert report["doubts"][0]["place"] == pytest.approx((marker.x, marker.y, marker.z), abs=0.1)
 
 
 def test_without_o_the_tree_stands_beside_the_image(
@@ -378,7 +410,7 @@ def test_the_demo_makes_all_that_it_promises(
     names = {p.name for p in (tmp_path / "demo").iterdir()}
     assert names == {
         "neuron.tif", "neuron_truth.swc", "neuron_dineuro.swc", "neuron_mask.v3draw",
-        "neuron_report.json", "neuron_preview.png",
+        "neuron_report.json", "neuron_preview.png", "neuron_doubts.marker",
     }  # fmt: skip
     shown = capsys.readouterr().out
     f1 = float(next(row for row in shown.splitlines() if "within 2 voxels" in row).split()[-1])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dineuro_bridge.errors import BadFile, BadInput, BadTree, FileAccess
-from dineuro_bridge.swc import read_eswc, read_swc, swc_text, write_swc
+from dineuro_bridge.swc import Eswc, read_eswc, read_swc, swc_text, write_eswc, write_swc
 from dineuro_bridge.tree import Tree
 
 SOMA = "1 1 0 0 0 1 -1\n"
@@ -283,6 +283,31 @@ def test_eswc_columns_follow_their_nodes(place: Path) -> None:
     assert list(eswc.columns) == list(expected)
     for name, column in expected.items():
         np.testing.assert_array_equal(eswc.columns[name], column)
+
+
+def test_the_bytes_of_a_small_eswc(place: Path) -> None:
+    tree = Tree([[0, 0, 0], [1, 2, 3]], [1, 0.5], [-1, 0], [1, 3], ("made up",))  # type: ignore[arg-type]
+    columns = {"seg_id": np.array([-1.0, 0]), "confidence": np.array([1, 0.123456])}
+    write_eswc(place, Eswc(tree, columns))
+    assert place.read_text() == (
+        "# made up\n"
+        "# n type x y z radius parent seg_id confidence\n"
+        "1 1 0 0 0 1 -1 -1 1\n"
+        "2 3 1 2 3 0.5 1 0 0.1235\n"
+    )
+    again = read_eswc(place)
+    assert again.tree.comments == ("made up",)
+    assert again.columns["level"].tolist() == [1, 0.1235]  # columns count, not names
+
+
+@pytest.mark.parametrize("column", [np.zeros(3), np.array([0, np.nan])])
+def test_a_column_that_does_not_fit_is_refused_and_nothing_written(
+    place: Path, column: np.ndarray
+) -> None:
+    tree = Tree([[0, 0, 0], [1, 2, 3]], [1, 0.5], [-1, 0], [1, 3])  # type: ignore[arg-type]
+    with pytest.raises(BadTree, match="confidence must be 2 finite numbers"):
+        write_eswc(place, Eswc(tree, {"confidence": column}))
+    assert not place.exists()
 
 
 def test_a_plain_swc_has_no_further_columns(place: Path) -> None:

@@ -14,12 +14,15 @@ from typing import Any
 from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.files import atomic_output, reason
 from dineuro_bridge.formats import SUFFIXES, WRITTEN_SUFFIXES, read_volume, write_volume
+from dineuro_bridge.marker import write_markers
 from dineuro_bridge.progress import ProgressCallback
-from dineuro_bridge.swc import write_swc
+from dineuro_bridge.swc import write_eswc, write_swc
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import RowOrder, Volume
 from dineuro_server.pipeline import Request, Result, reconstruct
 from dineuro_server.preview import write_preview
+from dineuro_server.proofreading import as_markers, doubt_records, graded, segment_records
+from dineuro_tracing.confidence import Segments
 
 _GLOB = set("*?[")
 #: What an option's folder is filled with, after the image's name.
@@ -28,18 +31,32 @@ _ENDINGS = {
     "mask": "_mask.v3draw",
     "report": "_report.json",
     "preview": "_preview.png",
+    "doubts": "_doubts.marker",
 }
-_SUFFIXES = {"swc": (".swc",), "mask": WRITTEN_SUFFIXES, "report": (".json",), "preview": (".png",)}
+_SUFFIXES = {
+    "swc": (".swc", ".eswc"),
+    "mask": WRITTEN_SUFFIXES,
+    "report": (".json",),
+    "preview": (".png",),
+    "doubts": (".marker",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the results of one volume go; None is not asked for."""
+    """Where the results of one volume go; None is not asked for.
+
+    Attributes:
+        swc: the tree; with the suffix .eswc its segments' grades too.
+        mask, report, preview: what they say.
+        doubts: the places to look at first, as Vaa3D's markers.
+    """
 
     swc: Path | None = None
     mask: Path | None = None
     report: Path | None = None
     preview: Path | None = None
+    doubts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,26 +205,45 @@ def write_results(
             make_folder(place.parent)
     tree = result.tree.with_comments(_comments(digest, volume, request, result))
     if outputs.swc is not None:
-        write_swc(outputs.swc, tree)
+        _write_tree(outputs.swc, tree, result.segments)
     if outputs.mask is not None:
         write_volume(outputs.mask, result.mask, compress=True)
     if outputs.preview is not None:
         write_preview(outputs.preview, result.intensity, result.overlay)
+    if outputs.doubts is not None:
+        write_markers(outputs.doubts, as_markers(result.doubts))
     record = {
         **input_record(volume, digest, request, result.enhancer, result.model),
         **result.report.as_dict(),
+        "doubts": doubt_records(result.doubts),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
         "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},
     }
     if outputs.report is not None:
-        write_record(outputs.report, record)
+        graded_too = {"segments": segment_records(result.segments)}
+        write_record(outputs.report, record | graded_too)
     return Done(tree, record)
 
 
+def _write_tree(path: Path, tree: Tree, segments: Segments) -> None:
+    """As the suffix says."""
+    if path.suffix.lower() == ".eswc":
+        write_eswc(path, graded(tree, segments))
+    else:
+        write_swc(path, tree)
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all."""
+    """Write a report as JSON, whole or not at all: a line an entry, and a line a list's item."""
+    entries = [f"  {json.dumps(name)}: {_item_lines(value)}" for name, value in record.items()]
     with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+
+
+def _item_lines(value: Any) -> str:
+    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
 
 
 def sha256_of(path: Path) -> str:

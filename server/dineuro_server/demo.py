@@ -24,7 +24,7 @@ _LOOK = RenderSettings(contrast=8.0, unevenness=0.3, beading=0.3, gaps=0.2, punc
 def run_demo(
     folder: Path, seed: int, progress: ProgressCallback
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Write stack, truth, tree, mask, report and picture into a folder.
+    """Write stack, truth, tree, mask, report, picture and doubts into a folder.
 
     Returns the report, and the scores against the truth for a person to read.
     """
@@ -40,6 +40,7 @@ def run_demo(
         mask=folder / "neuron_mask.v3draw",
         report=folder / "neuron_report.json",
         preview=folder / "neuron_preview.png",
+        doubts=folder / "neuron_doubts.marker",
     )
     done = run_one(stack, outputs, Request(), Reading(), progress)
     scores = score_trees(grown, done.tree)

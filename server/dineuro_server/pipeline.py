@@ -15,6 +15,8 @@ from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
 from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
 from dineuro_server.report import Report, make_report
+from dineuro_tracing.confidence import Segments, assess
+from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
 from dineuro_tracing.trace import TraceParameters, trace
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Result:
         overlay: the tree in voxels of the region, for a picture of it.
         intensity: (Z, Y, X) of the region, as it was read.
         report: figures and warnings.
+        segments: how far each is to be trusted; its nodes are the tree's.
+        doubts: the places to look at first, in voxels of the full volume.
         enhancer: which was used: "dineuro", "classical" or "none".
         model: name and SHA-256 of the network, if one was used.
         seconds: by stage.
@@ -77,6 +81,8 @@ class Result:
     overlay: Tree
     intensity: NDArray[Any]
     report: Report
+    segments: Segments
+    doubts: tuple[Doubt, ...]
     enhancer: str
     model: tuple[str, str] | None
     seconds: dict[str, float]
@@ -142,7 +148,9 @@ def reconstruct(
     start = clock()
     mask = made.probability >= request.parameters.threshold
     known = _input_warnings(volume, request, intensity)
-    report = make_report(traced, mask, made, scale, known)
+    segments = assess(traced.tree, traced.joined, made.probability, intensity, scale)
+    report = make_report(traced, segments, mask, made, scale, known)
+    doubts = worst((*traced.doubts, *doubts_of_segments(traced.tree, segments)))
     seconds["report"] = clock() - start
     tree = traced.tree.moved(origin)
     if request.units == "um" and spacing is not None:
@@ -154,6 +162,8 @@ def reconstruct(
         overlay=traced.tree,
         intensity=intensity,
         report=report,
+        segments=segments,
+        doubts=tuple(doubt.moved(origin) for doubt in doubts),
         enhancer=made.enhancer,
         model=_model_of(made, given),
         seconds=seconds,

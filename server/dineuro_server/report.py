@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from dineuro_bridge.tree import Tree
 from dineuro_server.enhancement import LEAST_BRIGHTER, Enhanced
+from dineuro_tracing.confidence import Segments
 from dineuro_tracing.scores import length_samples
 from dineuro_tracing.trace import Trace
 
@@ -36,6 +37,7 @@ class Report:
         mask_voxels, mask_share: the enhanced volume's foreground.
         explained: share of the mask's voxels that lie in or beside the tree.
         supported: share of the tree's length that runs through the mask.
+        certain: share of the tree's length in segments with a confidence of 0.9 or more.
         joined_gaps: stretches of the tree that cross a gap of the mask; joined_length their length.
         left_out: length of the pieces that were traced and are not part of the result.
         root_moved: from the root given to the foreground, where the tree starts.
@@ -56,6 +58,7 @@ class Report:
     mask_share: float
     explained: float
     supported: float
+    certain: float
     joined_gaps: int
     joined_length: float
     left_out: float
@@ -72,6 +75,7 @@ class Report:
 
 def make_report(
     trace: Trace,
+    segments: Segments,
     mask: NDArray[np.bool_],
     made: Enhanced,
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
@@ -81,6 +85,7 @@ def make_report(
 
     Args:
         trace: in voxels of the mask.
+        segments: of the trace's tree.
         mask: the foreground.
         made: by what, and how it agrees with the image.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
@@ -104,6 +109,7 @@ def make_report(
         mask_share=voxels / mask.size,
         explained=_explained(tree, mask, scale) if voxels and len(tree) else 0.0,
         supported=_supported(tree, mask, scale) if len(tree) else 0.0,
+        certain=segments.certain_share(),
         joined_gaps=int(begins.sum()),
         joined_length=float(lengths[joined].sum()),
         left_out=trace.left_out,

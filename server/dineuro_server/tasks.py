@@ -1,8 +1,8 @@
 """What a worker does for one job: files in, a folder of results out. No web, no process.
 
-    trace     tree.swc  mask.v3draw  report.json  preview.png  probability.v3dpbd
-    enhance             mask.v3draw  report.json  preview.png  probability.v3dpbd
-    retrace   tree.swc  mask.v3draw  report.json  preview.png  probability.v3dpbd
+    enhance   mask.v3draw  report.json  preview.png  probability.v3dpbd
+    trace     the same, and tree.swc  doubts.marker
+    retrace   as trace
 
 The probability is kept for a retrace with other parameters of the tracer; it is the region's alone,
 and packed.
@@ -35,6 +35,7 @@ from dineuro_server.preview import write_preview
 from dineuro_server.spool import renamed
 
 _MASK, _REPORT, _PREVIEW = Path("mask.v3draw"), Path("report.json"), Path("preview.png")
+_DOUBTS = Path("doubts.marker")
 _PROBABILITY = Path("probability.v3dpbd")
 
 
@@ -107,7 +108,7 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
             given = _given(task, volume, request)
             made = reconstruct(volume, request, progress, given=given)
             progress(Progress("write", 0, 1))
-            outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW)
+            outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW, _DOUBTS)
             write_results(volume, task.sha256, request, made, outputs)
         write_volume(_PROBABILITY, Volume(made.probability[None]))
     progress(Progress("write", 1, 1))

@@ -42,6 +42,8 @@ _LOOK_BACK = 6.0
 _TOUCHING = 3.0
 #: What is no more likely right than wrong is not made.
 _LEAST_PROBABLE = 0.5
+#: What is less likely than this is not told either.
+_LEAST_TOLD = 0.2
 #: The sharpest turn of a link at a tip (cosine).
 _SHARPEST = 0.3
 #: How much a turn adds to the price: at 60 degrees a gap counts double.
@@ -78,13 +80,29 @@ class Links:
         return np.asarray(1 / (1 + np.exp(-odds)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Joins:
+    """What became of the likely links between the pieces.
+
+    Attributes:
+        tip, point: (J,) int64, the ends of a link.
+        chance: (J,) float64, how probable it is that both belong to one neuron.
+        made: (J,) bool; what was not made connects trees that are apart still.
+    """
+
+    tip: NDArray[np.int64]
+    point: NDArray[np.int64]
+    chance: NDArray[np.float64]
+    made: NDArray[np.bool_]
+
+
 def join_gaps(
     skeleton: Skeleton,
     probability: NDArray[np.uint8],
     *,
     gap: float,
     scale: tuple[float, float, float],
-) -> Skeleton:
+) -> tuple[Skeleton, Joins]:
     """Connect pieces over gaps of up to `gap` finest voxels where that is likely to be right.
 
     Args:
@@ -94,12 +112,14 @@ def join_gaps(
         scale: (z, y, x), a voxel's edges in units of the shortest one.
 
     Returns:
-        The same points with more links; which point is the root of a joined tree is not said.
+        The same points with more links, and what is known of these; which point is the root of a
+        joined tree is not said.
     """
     links = candidate_links(skeleton, probability, gap, scale)
     chance = links.probability()
     number = skeleton.tree_numbers()
     group = np.arange(int(number.max(initial=0)) + 1)
+    made = np.zeros(len(chance), dtype=np.bool_)
     for at in np.argsort(-chance, kind="stable"):
         if chance[at] <= _LEAST_PROBABLE:
             break
@@ -109,7 +129,10 @@ def join_gaps(
             continue
         skeleton = skeleton.rerooted(tip).linked(tip, point)
         group[group == ours] = theirs
-    return skeleton
+        made[at] = True
+    apart = group[number[links.tip]] != group[number[links.point]]
+    told = made | (apart & (chance >= _LEAST_TOLD))
+    return skeleton, Joins(links.tip[told], links.point[told], chance[told], made[told])
 
 
 def candidate_links(

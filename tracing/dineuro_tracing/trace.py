@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree, depth_first_order
+from dineuro_tracing.doubts import Doubt, doubts_of_joins
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
 from dineuro_tracing.paths import find_paths
@@ -73,6 +74,7 @@ class Trace:
     Attributes:
         tree: x, y, z in voxels of the volume traced; radii in finest voxels.
         joined: (N,) bool, the link to the parent crosses a gap.
+        doubts: the joins over gaps, and the ends that may go on over one.
         left_out: length (finest voxels) of the pieces found that are not part of the tree.
         root_kind: what the first root stands on.
         soma_radius: finest voxels, where the tree starts in a soma.
@@ -81,6 +83,7 @@ class Trace:
 
     tree: Tree
     joined: NDArray[np.bool_]
+    doubts: tuple[Doubt, ...]
     left_out: float
     root_kind: RootKind
     soma_radius: float | None
@@ -127,7 +130,7 @@ def trace(
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
-    skeleton = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
+    skeleton, joins = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
     by_itself = soma is not None and root is None
     if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
         skeleton, soma = skeleton.without_soma(), None
@@ -137,19 +140,24 @@ def trace(
     if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
         return _nothing()
     found = float(skeleton.tree_lengths(scale).sum())
-    skeleton, start = _chosen(skeleton.rerooted(start), start, parameters, scale)
-    left_out = found - float(skeleton.tree_lengths(scale).sum())
+    skeleton = skeleton.rerooted(start)
+    kept = _chosen(skeleton, start, parameters, scale)
+    doubts = doubts_of_joins(skeleton, joins, kept, scale)
+    skeleton, start = skeleton.keep(kept), int(kept[:start].sum())
+    left_out = max(0.0, found - float(skeleton.tree_lengths(scale).sum()))
     if soma is not None:
         skeleton = gather_soma(skeleton, start, scale)
     skeleton = smoothed(centred(skeleton, foreground), foreground)
     skeleton = resampled(skeleton, parameters.step, scale)
     kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
-    return _as_trace(skeleton, left_out, kind, soma, moved)
+    tree, joined = _as_tree(skeleton)
+    radius = None if soma is None else soma.radius
+    return Trace(tree, joined, doubts, left_out, kind, radius, moved)
 
 
 def _nothing() -> Trace:
     """The answer where there is nothing to trace."""
-    return Trace(Tree.empty(), np.zeros(0, dtype=np.bool_), 0.0, "none", None)
+    return Trace(Tree.empty(), np.zeros(0, dtype=np.bool_), (), 0.0, "none", None)
 
 
 def _nearest_voxel(foreground: Foreground, root: tuple[float, float, float]) -> tuple[int, float]:
@@ -195,19 +203,17 @@ def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
 
 def _chosen(
     skeleton: Skeleton, start: int, parameters: TraceParameters, scale: tuple[float, float, float]
-) -> tuple[Skeleton, int]:
-    """The tree of the start alone, or all that are long enough; and where the start is now."""
+) -> NDArray[np.bool_]:
+    """(N,) what stays: the tree of the start alone, or all that are long enough."""
     number = skeleton.tree_numbers()
     kept = number == number[start]
     if parameters.trees == "all":
         kept |= skeleton.tree_lengths(scale)[number] >= parameters.min_length
-    return skeleton.keep(kept), int(kept[:start].sum())
+    return np.asarray(kept)
 
 
-def _as_trace(
-    skeleton: Skeleton, left_out: float, kind: RootKind, soma: Soma | None, moved: float
-) -> Trace:
-    """Sorted parents first, the first root's tree first."""
+def _as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:
+    """Sorted parents first, the first root's tree first; and which links are joined."""
     order = depth_first_order(skeleton.parents)
     place = np.empty(len(order) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
@@ -217,11 +223,4 @@ def _as_trace(
         parents=place[skeleton.parents[order]],
         types=np.where(skeleton.soma[order], SOMA_TYPE, NEURITE_TYPE),
     )
-    return Trace(
-        tree,
-        skeleton.joined[order],
-        left_out,
-        kind,
-        None if soma is None else soma.radius,
-        moved,
-    )
+    return tree, skeleton.joined[order]

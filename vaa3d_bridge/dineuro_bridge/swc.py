@@ -17,6 +17,7 @@ from dineuro_bridge.errors import BadTree
 from dineuro_bridge.files import atomic_output, read_bytes
 from dineuro_bridge.tree import Tree
 
+_HEADER = "n type x y z radius parent"
 _COLUMNS = ("id", "type", "x", "y", "z", "radius", "parent")
 _ESWC_COLUMNS = ("seg_id", "level", "mode", "timestamp", "teraflyindex")
 _COMMENT_WIDTH = 900  # bytes, for Vaa3D counts those
@@ -29,7 +30,7 @@ class Eswc:
     Attributes:
         tree: the nodes.
         columns: (N,) float64 each, by name: seg_id, level, mode, timestamp, teraflyindex, then
-            feature_1 … for whatever follows; NaN where a line is shorter than others.
+            whatever follows, read as feature_1 …; NaN where a line is shorter than others.
     """
 
     tree: Tree
@@ -71,17 +72,49 @@ def swc_text(tree: Tree) -> str:
 
     Comments first, then ids 1..N in the tree's order; at most 3 decimals.
     """
-    lines = [f"# {line}".rstrip() for comment in tree.comments for line in _wrapped(comment)]
-    lines.append("# n type x y z radius parent")
+    return "\n".join([*_comment_lines(tree), f"# {_HEADER}", *_node_lines(tree)]) + "\n"
+
+
+def eswc_text(graded: Eswc) -> str:
+    """The tree as ESWC: the columns by their names behind SWC's, at most 4 decimals.
+
+    Raises:
+        BadTree: a column that is not of the tree's length, or not of finite numbers.
+    """
+    n = len(graded.tree)
+    for name, column in graded.columns.items():
+        if column.shape != (n,) or not np.isfinite(column).all():
+            raise BadTree(f"tree: the column {name} must be {n} finite numbers")
+    more = np.column_stack([*graded.columns.values(), np.zeros(n)])[:, :-1]
+    tails = [" ".join(_decimal(value, 4) for value in row) for row in more.tolist()]
+    header = " ".join([_HEADER, *graded.columns])
+    lines = [
+        f"{node} {tail}".rstrip()
+        for node, tail in zip(_node_lines(graded.tree), tails, strict=True)
+    ]
+    return "\n".join([*_comment_lines(graded.tree), f"# {header}", *lines]) + "\n"
+
+
+def _comment_lines(tree: Tree) -> list[str]:
+    return [f"# {line}".rstrip() for comment in tree.comments for line in _wrapped(comment)]
+
+
+def _node_lines(tree: Tree) -> list[str]:
+    """A node's seven columns."""
+    lines = []
     numbers = np.column_stack([tree.xyz, tree.radii])
     rounded = np.round(numbers, 3) + 0.0  # + 0.0 turns -0.0 into 0.0
     for i, (kind, parent, row) in enumerate(
         zip(tree.types.tolist(), tree.parents.tolist(), rounded.tolist(), strict=True)
     ):
-        x, y, z, radius = (f"{value:.3f}".rstrip("0").rstrip(".") for value in row)
+        x, y, z, radius = (_decimal(value, 3) for value in row)
         above = parent + 1 if parent >= 0 else -1
         lines.append(f"{i + 1} {kind} {x} {y} {z} {radius} {above}")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _decimal(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def write_swc(path: Path | str, tree: Tree) -> None:
@@ -90,7 +123,19 @@ def write_swc(path: Path | str, tree: Tree) -> None:
     Raises:
         FileAccess: the path cannot be written.
     """
-    text = swc_text(tree)
+    _write(path, swc_text(tree))
+
+
+def write_eswc(path: Path | str, graded: Eswc) -> None:
+    """Write a tree with further columns as ESWC, whole or not at all; errors as `eswc_text`.
+
+    Raises:
+        FileAccess: the path cannot be written.
+    """
+    _write(path, eswc_text(graded))
+
+
+def _write(path: Path | str, text: str) -> None:
     with atomic_output(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -139,8 +184,8 @@ def _rows(path: Path | str) -> tuple[tuple[str, ...], list[int], list[list[str]]
                 )
             lines.append(number)
             rows.append(words)
-    header = "n type x y z radius parent"
-    return tuple(c for c in comments if c != header), lines, rows
+    # The line of the columns' names is written anew.
+    return tuple(c for c in comments if not f"{c} ".startswith(f"{_HEADER} ")), lines, rows
 
 
 def _words(line: str) -> list[str]:

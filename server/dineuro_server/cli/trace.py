@@ -32,8 +32,9 @@ def trace_command(
             "-o",
             "--output",
             metavar="OUT.swc",
-            help="The tree; '-' is standard output; a folder for several inputs. Without it, "
-            "IMAGE_dineuro.swc beside each image.",
+            help="The tree; '-' is standard output; a folder for several inputs; with the suffix "
+            ".eswc each node has its segment's confidence. Without it, IMAGE_dineuro.swc beside "
+            "each image.",
         ),
     ] = None,
     mask: Annotated[
@@ -45,6 +46,13 @@ def trace_command(
     ] = None,
     preview: Annotated[
         Path | None, typer.Option(metavar="P.png", help="Projections with the tree; or a folder.")
+    ] = None,
+    doubts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="D.marker",
+            help="The places to proofread first, at most 20, the worst first; or a folder.",
+        ),
     ] = None,
     channel: Annotated[int | None, typer.Option(help="Channel, counted from 1.")] = None,
     roi: Annotated[
@@ -112,7 +120,7 @@ def trace_command(
     to_stdout = output == Path("-")
     if to_stdout and (len(paths) > 1 or as_json):
         raise typer.BadParameter("-o - prints one tree: one input, and no --json")
-    asked = {"mask": mask, "report": report, "preview": preview}
+    asked = {"mask": mask, "report": report, "preview": preview, "doubts": doubts}
     wanted = {kind: place for kind, place in asked.items() if place is not None}
     try:
         plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
@@ -213,6 +221,8 @@ def print_report(record: dict[str, Any]) -> None:
             "root": soma,
             "mask explained by the tree": f"{record['explained']:.1%}",
             "tree that runs through the mask": f"{record['supported']:.1%}",
+            "tree that is certain": f"{record['certain']:.1%} of its length; "
+            f"{len(record['doubts'])} places to look at",
             "pieces left out": f"{record['left_out']:.0f} voxels",
             "joined gaps": f"{record['joined_gaps']} ({record['joined_length']:.0f} voxels)",
             "seconds": ", ".join(f"{k} {v:.2f}" for k, v in record["seconds"].items()),

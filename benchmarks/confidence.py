@@ -1,0 +1,197 @@
+"""The self-check's coefficients, and how far its confidences can be believed.
+
+    python -m benchmarks.confidence ../shared/data
+
+Every lifted stack, as it is and with noise added (see `benchmarks.masks`), is traced with the
+enhancers `auto` and `classical`. A segment is right where at least half of it lies within 3 voxels
+of the reference tree. The model is fitted to the tuning stacks, every stack with the same weight;
+the held-out ones, and the real ones, only say how well it does. AUC is the chance that of a right
+and a wrong segment the right one has the higher confidence. In the table of reliability the share
+of right ones should be what the confidences say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import rankdata
+
+from benchmarks.accuracy import find_cases
+from benchmarks.masks import noisy
+from dineuro_bridge.formats import read_volume
+from dineuro_bridge.progress import silent
+from dineuro_bridge.swc import read_swc
+from dineuro_model.weights import cached_model
+from dineuro_server.enhancement import Enhancer, enhanced
+from dineuro_server.evaluation import as_table
+from dineuro_server.pipeline import scale_of
+from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
+from dineuro_tracing.scores import distances
+from dineuro_tracing.trace import TraceParameters, trace
+
+#: A segment is right within so many voxels of the reference, for so much of its length.
+_NEAR, _SHARE = 3.0, 0.5
+_ENHANCERS: tuple[Enhancer, ...] = ("auto", "classical")
+#: How much the fit holds back from large coefficients.
+_HOLD = 1e-3
+_BINS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Segments of traced stacks: what the model sees of them (S, 6), and whether they are right.
+
+    Attributes:
+        features, right: by segment.
+        length: in voxels.
+        weight: 1 a stack.
+        kind: (S,) of stack, for the tables.
+    """
+
+    features: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    length: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    kind: NDArray[np.str_]
+
+
+def examples(data: Path, part: str) -> Examples:
+    """All segments of a part's stacks."""
+    found = list(_examples(data, part))
+    return Examples(*(np.concatenate([astuple(e)[i] for e in found]) for i in range(5)))
+
+
+def _examples(data: Path, part: str) -> Iterator[Examples]:
+    model = cached_model(None)
+    for case in find_cases(data, part):
+        volume = read_volume(case.volume)
+        scale = scale_of(volume.spacing)
+        if case.gold is None:
+            continue
+        gold = read_swc(case.gold)
+        looks = {"": volume.channel(1)}
+        if case.group.startswith("lifted"):
+            looks[", noisy"] = noisy(volume.channel(1))
+        for look, intensity in looks.items():
+            for enhancer in _ENHANCERS:
+                made = enhanced(
+                    intensity, enhancer, model if enhancer == "auto" else None,
+                    device="auto", scale=scale, threshold=128, progress=silent,
+                )  # fmt: skip
+                traced = trace(made.probability, TraceParameters(), scale=scale)
+                if len(traced.tree) < 2:
+                    continue
+                segments = assess(traced.tree, traced.joined, made.probability, intensity, scale)
+                samples = sample_links(traced.tree)
+                near = distances(samples.places, gold) <= _NEAR
+                of_sample = segments.of_node[samples.node]
+                share = np.bincount(of_sample, samples.weight * near) / np.bincount(
+                    of_sample, samples.weight
+                )
+                kind = f"{case.group}{look}; {enhancer}"
+                n = len(segments)
+                print(
+                    f"{case.name}, {kind}: {np.mean(share >= _SHARE):.3f} of {n}", file=sys.stderr
+                )
+                yield Examples(
+                    segments.features(), share >= _SHARE, segments.length,
+                    np.full(n, 1 / n), np.full(n, kind),
+                )  # fmt: skip
+
+
+def fit(seen: Examples) -> Model:
+    """The coefficients with the highest likelihood, rounded to three digits."""
+    x = np.column_stack([np.ones(len(seen.right)), seen.features])
+    sign = np.where(seen.right, 1.0, -1.0)
+    weight = seen.weight / seen.weight.sum()
+
+    def cost(c: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = sign * (x @ c)
+        loss = float(weight @ np.logaddexp(0, -margin) + _HOLD / 2 * c[1:] @ c[1:])
+        pull = -x.T @ (weight * sign / (1 + np.exp(np.minimum(margin, 500))))
+        return loss, pull + _HOLD * np.concatenate([[0], c[1:]])
+
+    best = minimize(cost, np.zeros(x.shape[1]), jac=True).x
+    return Model(*(round(float(c), 3) for c in best))
+
+
+def confidences(seen: Examples, model: Model) -> NDArray[np.float64]:
+    """The model's chances."""
+    return np.asarray(1 / (1 + np.exp(-model.constant - seen.features @ model.weights())))
+
+
+def auc(score: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The area under the curve of right against wrong; NaN where one kind is missing."""
+    yes, no = int(right.sum()), int((~right).sum())
+    if not (yes and no):
+        return float("nan")
+    return float((rankdata(score)[right].sum() - yes * (yes + 1) / 2) / (yes * no))
+
+
+def reliability(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
+    """By confidence: how many segments, what was said of them, how many are right."""
+    lines = []
+    for low, high in pairwise(_BINS):
+        inside = (score >= low) & ((score < high) | (high == _BINS[-1]))
+        if inside.any():
+            by_length = seen.length[inside & seen.right].sum() / seen.length[inside].sum()
+            lines.append(
+                {
+                    "confidence": f"{low:.2f} to {high:.2f}",
+                    "segments": str(inside.sum()),
+                    "mean confidence": f"{score[inside].mean():.2f}",
+                    "right": f"{seen.right[inside].mean():.2f}",
+                    "of the length": f"{seen.length[inside].sum() / seen.length.sum():.1%}",
+                    "right of it": f"{by_length:.2f}",
+                }
+            )
+    return lines
+
+
+def by_kind(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
+    """For every kind of stack: AUC, and what the certain segments are worth."""
+    lines = []
+    for kind in dict.fromkeys(seen.kind.tolist()):
+        mine = seen.kind == kind
+        length, right, sure = seen.length[mine], seen.right[mine], score[mine] >= CERTAIN
+        lines.append(
+            {
+                "stacks; enhancer": kind,
+                "segments": str(mine.sum()),
+                "AUC": f"{auc(score[mine], right):.2f}",
+                "right, of the length": f"{length[right].sum() / length.sum():.2f}",
+                "certain, of the length": f"{length[sure].sum() / length.sum():.2f}",
+                "right of that": f"{length[sure & right].sum() / max(length[sure].sum(), 1):.2f}",
+            }
+        )
+    return lines
+
+
+def main() -> None:
+    """Fit to the tuning stacks, look at the held-out ones."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
+    words = parser.parse_args()
+    tune = examples(words.data, "tune")
+    model = fit(tune)
+    print(f"fitted: {model}\nin use: {MODEL}")
+    for part, seen in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
+        score = confidences(seen, MODEL)
+        print(
+            f"\n{part}: AUC {auc(score, seen.right):.3f}\n",
+            as_table(reliability(score, seen)),
+            sep="\n",
+        )
+        print("", as_table(by_kind(score, seen)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
