@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -62,11 +62,16 @@ class Examples:
     weight: NDArray[np.float64]
     kind: NDArray[np.str_]
 
+    def of(self, chosen: NDArray[np.bool_]) -> Examples:
+        """Those that are marked."""
+        return Examples(*(getattr(self, part.name)[chosen] for part in fields(self)))
+
 
 def examples(data: Path, part: str) -> Examples:
     """All segments of a part's stacks."""
     found = list(_examples(data, part))
-    return Examples(*(np.concatenate([astuple(e)[i] for e in found]) for i in range(5)))
+    names = [part.name for part in fields(Examples)]
+    return Examples(*(np.concatenate([getattr(e, name) for e in found]) for name in names))
 
 
 def _examples(data: Path, part: str) -> Iterator[Examples]:
@@ -185,12 +190,11 @@ def main() -> None:
     print(f"fitted: {model}\nin use: {MODEL}")
     for part, seen in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
         score = confidences(seen, MODEL)
-        print(
-            f"\n{part}: AUC {auc(score, seen.right):.3f}\n",
-            as_table(reliability(score, seen)),
-            sep="\n",
-        )
-        print("", as_table(by_kind(score, seen)), sep="\n")
+        # The real stacks' references are automatic or partial: what they lack is not wrong.
+        lifted = seen.of(np.char.startswith(seen.kind.astype(str), "lifted"))
+        of_lifted = confidences(lifted, MODEL)
+        print(f"\n{part}, lifted: AUC {auc(of_lifted, lifted.right):.3f}\n")
+        print(as_table(reliability(of_lifted, lifted)), as_table(by_kind(score, seen)), sep="\n\n")
 
 
 if __name__ == "__main__":
