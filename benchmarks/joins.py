@@ -37,7 +37,7 @@ from dineuro_tracing.gaps import FEATURES, candidate_links
 from dineuro_tracing.paths import find_paths
 from dineuro_tracing.scores import distances
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.soma import find_soma
+from dineuro_tracing.soma import find_somata
 from dineuro_tracing.trace import TraceParameters
 
 _CUBES = (1.0, 1.0, 1.0)
@@ -104,7 +104,8 @@ def pieces(probability: NDArray[np.uint8]) -> Skeleton:
         min_voxels=max(2, int(asked.min_length)),
         scale=_CUBES,
     )
-    soma = find_soma(foreground)
+    somata = find_somata(foreground)
+    soma = somata[0] if somata else None
     paths = find_paths(
         foreground,
         None if soma is None else soma.voxel,

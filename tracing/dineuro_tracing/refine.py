@@ -21,15 +21,17 @@ _MAX_MOVE = 1.0
 _CENTRE_RADIUS = 2.2
 
 
-def gather_soma(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> Skeleton:
-    """One point for the soma: what lies inside its ball goes, and branches start at its centre.
+def gather_somata(skeleton: Skeleton, scale: tuple[float, float, float]) -> Skeleton:
+    """One point a soma: what lies inside its ball goes, and branches start at its centre.
 
-    `root` is the point at the soma's centre and stays a root.
+    The points at the somata's centres are roots, and stay.
     """
-    away = np.linalg.norm((skeleton.points - skeleton.points[root]) * np.array(scale), axis=1)
     of_tree = skeleton.tree_numbers()
-    kept = (away > skeleton.radii[root]) | (of_tree != of_tree[root])
-    kept[root] = True
+    kept = np.ones(len(skeleton), dtype=np.bool_)
+    for root in np.flatnonzero(skeleton.soma):
+        away = np.linalg.norm((skeleton.points - skeleton.points[root]) * np.array(scale), axis=1)
+        kept &= (away > skeleton.radii[root]) | (of_tree != of_tree[root])
+    kept |= skeleton.soma
     return skeleton.keep(kept)
 
 

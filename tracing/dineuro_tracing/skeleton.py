@@ -55,9 +55,11 @@ class Skeleton:
         radii[point], soma[point] = radius, True
         return replace(self, radii=radii, soma=soma)
 
-    def without_soma(self) -> Skeleton:
-        """No point is the centre of a soma."""
-        return replace(self, soma=np.zeros_like(self.soma))
+    def without_soma(self, point: int) -> Skeleton:
+        """The point is the centre of no soma."""
+        soma = self.soma.copy()
+        soma[point] = False
+        return replace(self, soma=soma)
 
     def keep(self, kept: NDArray[np.bool_]) -> Skeleton:
         """Only the points marked; one whose parent goes hangs on its nearest kept ancestor."""
@@ -75,6 +77,19 @@ class Skeleton:
             self.radii[kept],
             self.joined[kept] & (parents >= 0),
             self.soma[kept],
+        )
+
+    def with_first(self, root: int) -> Skeleton:
+        """The same trees with this root as point 0: its tree is the first one."""
+        order = np.concatenate([[root], np.delete(np.arange(len(self)), root)])
+        number = np.empty(len(self) + 1, dtype=np.int64)
+        number[order], number[-1] = np.arange(len(self)), -1
+        return Skeleton(
+            self.points[order],
+            number[self.parents[order]],
+            self.radii[order],
+            self.joined[order],
+            self.soma[order],
         )
 
     def rerooted(self, root: int) -> Skeleton:

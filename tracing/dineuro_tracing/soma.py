@@ -1,4 +1,4 @@
-"""Where the neuron's body is: the one place that is much thicker than its neurites, and round."""
+"""Where the neurons' bodies are: the places that are much thicker than neurites, and round."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from dineuro_tracing.foreground import Foreground, find_foreground
 _THICKER = 2.5
 #: … and at least this many finest voxels.
 _MIN_RADIUS = 3.5
+#: A further soma has at least this share of the first one's radius: bodies are alike, …
+_ALIKE = 0.8
+#: … lies so many times the mean of both radii from it: a lobed body is one, …
+_APART = 3.0
+#: … and stands more by itself than the first has to: share of the ball of 2.5 radii that is
+#: foreground. The wide places of a thick dendrite have 0.19 and more.
+_MAX_WIDE_FILL = 0.17
+#: So many places are looked at, the thickest first.
+_MOST = 40
 #: Share of the ball of 1.6 radii that is foreground: 0.24 for a lone ball, 0.6 for a long tube.
 _MAX_FILL = 0.55
 
@@ -31,8 +40,8 @@ class Soma:
     radius: float
 
 
-def find_soma(foreground: Foreground, min_voxels: int = 100) -> Soma | None:
-    """The thickest round place of the largest components, or None where nothing stands out.
+def find_somata(foreground: Foreground, min_voxels: int = 100) -> tuple[Soma, ...]:
+    """The thickest round places, the thickest first; none where nothing stands out.
 
     A ball fits into a soma and not into a neurite: the radius that fits (`depth`) has to be
     several times the usual one, and the ball's surroundings mostly empty, as they are not where
@@ -40,16 +49,30 @@ def find_soma(foreground: Foreground, min_voxels: int = 100) -> Soma | None:
     """
     strong = np.flatnonzero(foreground.strong)
     if len(strong) < min_voxels:
-        return None
-    typical = _typical_radius(foreground)
-    by_depth = strong[np.argsort(foreground.depth[strong], kind="stable")[::-1]]
-    for voxel in _separate(foreground, by_depth, at_most=5):
-        radius = float(foreground.depth[voxel])
-        if radius < max(_MIN_RADIUS, _THICKER * typical):
-            return None
-        if _fill(foreground, voxel, 1.6 * radius) <= _MAX_FILL:
-            return Soma(int(voxel), radius)
-    return None
+        return ()
+    least = max(_MIN_RADIUS, _THICKER * _typical_radius(foreground))
+    thick = strong[foreground.depth[strong] >= least]
+    by_depth = thick[np.argsort(-foreground.depth[thick], kind="stable")]
+    found: list[Soma] = []
+    for voxel in _separate(foreground, by_depth, at_most=_MOST):
+        soma = Soma(int(voxel), float(foreground.depth[voxel]))
+        if found and soma.radius < _ALIKE * found[0].radius:
+            break
+        round_place = _fill(foreground, voxel, 1.6 * soma.radius) <= _MAX_FILL
+        if round_place and (not found or _is_another(foreground, soma, found)):
+            found.append(soma)
+    return tuple(found)
+
+
+def _is_another(foreground: Foreground, soma: Soma, found: list[Soma]) -> bool:
+    """Whether a place is the soma of one more neuron, and not a lobe or a wide dendrite."""
+    if _fill(foreground, np.int64(soma.voxel), 2.5 * soma.radius) > _MAX_WIDE_FILL:
+        return False
+    others = np.array([other.voxel for other in found])
+    radii = np.array([other.radius for other in found])
+    steps = (foreground.coords[others] - foreground.coords[soma.voxel]) * np.array(foreground.scale)
+    away = np.linalg.norm(steps, axis=1)
+    return bool((away > _APART * (soma.radius + radii) / 2).all())
 
 
 def soma_cores(
@@ -73,7 +96,7 @@ def shows_soma(
 ) -> bool:
     """Whether the tracer would find a soma in a volume (Z, Y, X) of probabilities."""
     strong = find_foreground(probability, threshold=threshold, gap=0, min_voxels=2, scale=scale)
-    return find_soma(strong) is not None
+    return bool(find_somata(strong))
 
 
 def _typical_radius(foreground: Foreground) -> float:

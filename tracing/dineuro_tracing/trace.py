@@ -4,13 +4,14 @@
 2. soma         the root: where the user says, else the soma, else the thickest end
 3. paths        centre lines by geodesic paths from the furthest unexplained voxels
 4. gaps         pieces that are likely one neurite are joined, and the joins remembered
-5. choice       the tree of the root alone, or all of them
-6. refinement   soma drawn together, lines centred and smoothed, resampled
+5. neurons      trees of several somata are parted
+6. choice       the tree of the root alone, or all of them
+7. refinement   somata drawn together, lines centred and smoothed, resampled
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,10 +23,11 @@ from dineuro_bridge.tree import Tree, depth_first_order
 from dineuro_tracing.doubts import Doubt, doubts_of_joins
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
+from dineuro_tracing.neurons import parted
 from dineuro_tracing.paths import find_paths
-from dineuro_tracing.refine import centred, gather_soma, resampled, smoothed
+from dineuro_tracing.refine import centred, gather_somata, resampled, smoothed
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.soma import Soma, find_soma
+from dineuro_tracing.soma import Soma, find_somata
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
 
@@ -120,39 +122,72 @@ def trace(
     )
     if foreground.n_components == 0:
         return _nothing()
-    soma = find_soma(foreground)
+    lines = _find_lines(foreground, root, parameters, progress)
+    skeleton, joins = join_gaps(lines.skeleton, probability, gap=parameters.gap, scale=scale)
+    skeleton, start = _neurons(skeleton, lines.root, given=root is not None, scale=scale)
+    lengths = skeleton.tree_lengths(scale)
+    is_soma = bool(skeleton.soma[start])
+    if not is_soma and root is None and lengths.max() < parameters.min_length:
+        return _nothing()
+    kept = _chosen(skeleton, start, parameters, scale)
+    doubts = doubts_of_joins(skeleton, joins, kept, scale)
+    skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
+    left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
+    radius = float(skeleton.radii[0]) if is_soma else None
+    skeleton = gather_somata(skeleton, scale)
+    skeleton = smoothed(centred(skeleton, foreground), foreground)
+    skeleton = resampled(skeleton, parameters.step, scale)
+    kind: RootKind = "marker" if root is not None else "soma" if is_soma else "end"
+    tree, joined = _as_tree(skeleton)
+    return Trace(tree, joined, doubts, left_out, kind, radius, lines.moved)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """The centre lines with the somata marked on them.
+
+    Attributes:
+        skeleton: the pieces.
+        root: the point where the tree was asked to start, or the thickest soma's; None for neither.
+        moved: finest voxels from the place asked for to that point.
+    """
+
+    skeleton: Skeleton
+    root: int | None
+    moved: float
+
+
+def _find_lines(
+    foreground: Foreground,
+    root: tuple[float, float, float] | None,
+    parameters: TraceParameters,
+    progress: ProgressCallback,
+) -> _Lines:
+    """The somata, and the centre lines from the root on."""
+    somata = find_somata(foreground)
+    soma = somata[0] if somata else None
     voxel, moved = None if soma is None else soma.voxel, 0.0
     if root is not None:
-        nearest, moved = _nearest_voxel(foreground, root)
-        if soma is None or not _in_soma(foreground, soma, nearest):
-            soma, voxel = None, nearest
+        voxel, moved = _nearest_voxel(foreground, root)
+        soma = next((s for s in somata if _in_soma(foreground, s, voxel)), None)
+        voxel = voxel if soma is None else soma.voxel
     paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
-    skeleton, joins = join_gaps(skeleton, probability, gap=parameters.gap, scale=scale)
-    by_itself = soma is not None and root is None
-    if by_itself and paths.root is not None and _is_apart(skeleton, paths.root, scale):
-        skeleton, soma = skeleton.without_soma(), None
-        start = _best_end(skeleton, scale)
-    else:
-        start = paths.root if paths.root is not None else _best_end(skeleton, scale)
-    if soma is None and root is None and skeleton.tree_lengths(scale).max() < parameters.min_length:
-        return _nothing()
-    found = float(skeleton.tree_lengths(scale).sum())
+    others = [s for s in somata if s is not soma]
+    return _Lines(_with_somata(skeleton, others, foreground), paths.root, moved)
+
+
+def _neurons(
+    skeleton: Skeleton, root: int | None, *, given: bool, scale: tuple[float, float, float]
+) -> tuple[Skeleton, int]:
+    """Each soma's tree by itself, and the root of the one to show: that given, or the largest's."""
+    skeleton = parted(skeleton, scale)
+    start = root if root is not None and given else _main_root(skeleton, scale)
     skeleton = skeleton.rerooted(start)
-    kept = _chosen(skeleton, start, parameters, scale)
-    doubts = doubts_of_joins(skeleton, joins, kept, scale)
-    skeleton, start = skeleton.keep(kept), int(kept[:start].sum())
-    left_out = max(0.0, found - float(skeleton.tree_lengths(scale).sum()))
-    if soma is not None:
-        skeleton = gather_soma(skeleton, start, scale)
-    skeleton = smoothed(centred(skeleton, foreground), foreground)
-    skeleton = resampled(skeleton, parameters.step, scale)
-    kind: RootKind = "marker" if root is not None else "end" if soma is None else "soma"
-    tree, joined = _as_tree(skeleton)
-    radius = None if soma is None else soma.radius
-    return Trace(tree, joined, doubts, left_out, kind, radius, moved)
+    # A soma stands at a root; in a tree that starts elsewhere it is a thick part of it.
+    return replace(skeleton, soma=skeleton.soma & (skeleton.parents < 0)), start
 
 
 def _nothing() -> Trace:
@@ -179,17 +214,34 @@ def _in_soma(foreground: Foreground, soma: Soma, voxel: int) -> bool:
     return bool(_distances(foreground, centre)[voxel] <= _SOMA_REACH * soma.radius)
 
 
+def _with_somata(skeleton: Skeleton, somata: list[Soma], foreground: Foreground) -> Skeleton:
+    """Each soma at the point of a line next to its centre, if one runs through it."""
+    for soma in somata:
+        centre = foreground.coords[soma.voxel] + foreground.origin
+        steps = (skeleton.points - centre) * np.array(foreground.scale)
+        away = np.linalg.norm(steps, axis=1)
+        nearest = int(away.argmin())
+        if away[nearest] < soma.radius and not skeleton.soma[nearest]:
+            skeleton = skeleton.with_soma(nearest, soma.radius)
+    return skeleton
+
+
 def _distances(foreground: Foreground, place: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) finest voxels from a place (z, y, x in the box) to each foreground voxel."""
     away = (foreground.coords - place) * np.array(foreground.scale)
     return np.asarray(np.linalg.norm(away, axis=1))
 
 
-def _is_apart(skeleton: Skeleton, root: int, scale: tuple[float, float, float]) -> bool:
-    """Whether the soma found belongs to another neuron, or to one that the region cuts off."""
-    lengths = skeleton.tree_lengths(scale)
-    own = lengths[skeleton.tree_numbers()[root]]
-    return bool(own < _OWN_SHARE * lengths.max())
+def _main_root(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
+    """The soma of the longest tree that has one, or the best end if all those are short.
+
+    A soma with a short tree belongs to another neuron, or to one that the region cuts off.
+    """
+    bodies = np.flatnonzero(skeleton.soma)
+    lengths, number = skeleton.tree_lengths(scale), skeleton.tree_numbers()
+    if len(bodies) == 0 or lengths[number[bodies]].max() < _OWN_SHARE * lengths.max():
+        return _best_end(skeleton, scale)
+    return int(bodies[lengths[number[bodies]].argmax()])
 
 
 def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
