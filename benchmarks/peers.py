@@ -244,9 +244,11 @@ def _last_line(text: str) -> str:
 def _measure(name: str, probability: Path, out: Path, scale: Scale) -> dict[str, float]:
     """Seconds, and the peak of resident memory over what was resident before."""
     tracer = TRACERS[name]
-    small = np.zeros((24, 24, 64), dtype=np.uint8)
-    small[10:14, 10:14, 4:60] = 255
-    tracer(small, (1.0, 1.0, 1.0))  # compiled loops are loaded, or made, before the clock counts
+    # Compiled loops are loaded, or made, before the clock counts: a hollow body, forks and a gap.
+    small = np.zeros((24, 48, 64), dtype=np.uint8)
+    small[10:14, 10:14, 4:60] = small[10:14, 4:44, 30:33] = small[6:18, 18:30, 26:38] = 255
+    small[11:13, 23:25, 31:33] = small[:, :, 46:50] = 0
+    tracer(small, (1.0, 1.0, 1.0))
     volume = np.load(probability)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten
     before = _resident("VmRSS")

@@ -4,25 +4,40 @@ A voxel is STRONG when its probability reaches the threshold, or when such voxel
 tree has to explain it. A voxel is WEAK when it is dimmer, at least a quarter of the threshold, and
 close to a strong one: a path may run through it, at a price, but no path is made for its sake. So a
 dim stretch of a neurite is crossed by evidence, and haze far from any neurite costs nothing. After
-this stage all work is in proportion to these voxels and not to the volume.
+this stage all work is in proportion to these voxels and not to the volume; the stage itself holds
+at most seven bytes a voxel of the bounding box at a time, of which the index (four) stays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import cc3d
-import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_tracing.kernels import gather
+from dineuro_tracing.voxels import (
+    NOTHING,
+    STRONG,
+    bounds,
+    classify,
+    count_strong,
+    depths,
+    drop_far,
+    fill,
+    gather,
+    numbered,
+)
 
 #: A weak voxel has at least this share of the threshold.
 WEAK_SHARE = 0.25
 #: Furthest that a weak voxel may lie from a strong one (finest voxels).
 _WEAK_REACH = 10.0
+
+Box = tuple[slice, slice, slice]
+Labels = NDArray[np.uint32]
+Scale = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +65,7 @@ class Foreground:
     depth: NDArray[np.float32]
     component: NDArray[np.int32]
     n_components: int
-    scale: tuple[float, float, float]
+    scale: Scale
 
     def __len__(self) -> int:
         return len(self.coords)
@@ -69,7 +84,7 @@ def find_foreground(
     threshold: int,
     gap: float,
     min_voxels: int,
-    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    scale: Scale = (1.0, 1.0, 1.0),
 ) -> Foreground:
     """Choose the voxels to trace in a volume (Z, Y, X) of probabilities 0..255.
 
@@ -79,90 +94,99 @@ def find_foreground(
     nothing is left.
     """
     weak_reach = min(gap / 2, _WEAK_REACH)
-    box = _bounding_box(probability >= threshold, margin=int(weak_reach) + 1)
-    if box is None:
-        return _nothing(scale)
-    strong = _without_cavities(probability[box] >= threshold)
-    inside = np.where(strong, np.maximum(probability[box], np.uint8(threshold)), probability[box])
-    depth = _distance(strong, scale)
-    wanted = inside >= max(1, int(threshold * WEAK_SHARE))
-    wanted &= _distance(~strong, scale) <= weak_reach
-    wanted |= strong
-    labels: NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(wanted, connectivity=26)
-    kept = _large_components(labels, strong, min_voxels)
-    wanted &= kept[labels] >= 0
-    index, coords = gather(wanted)
+    box = _bounding_box(probability, threshold, margin=int(weak_reach) + 1)
+    inside = probability[box]
+    kinds = classify(inside, threshold, max(1, int(threshold * WEAK_SHARE)))
+    _fill_cavities(kinds)
+    drop_far(kinds, *_rows_within(weak_reach, scale, kinds.shape))
+    labels = _components(kinds != NOTHING, connectivity=26)
+    counts = count_strong(kinds, labels, int(labels.max(initial=0)) + 1)
+    coords, component = gather(labels, _new_numbers(counts >= min_voxels))
+    del labels  # four bytes a voxel, as many as the index
     at = tuple(coords.T)
-    component = kept[labels[at]]
+    strong = kinds[at] == STRONG
+    del kinds
+    index = numbered(coords, inside.shape)
+    seen = inside[at]
     return Foreground(
         origin=np.array([s.start for s in box], dtype=np.int64),
         index=index,
         coords=coords,
-        probability=inside[at],
-        strong=strong[at],
-        depth=depth[at],
+        probability=np.where(strong, np.maximum(seen, np.uint8(threshold)), seen),
+        strong=strong,
+        depth=_depth(index, coords, strong, scale),
         component=component,
-        n_components=int(kept.max(initial=-1)) + 1,
+        n_components=int(component.max(initial=-1)) + 1,
         scale=scale,
     )
 
 
-def _without_cavities(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask with what it encloses: an enhancer may leave a soma hollow, a neuron is not."""
-    outside: NDArray[np.unsignedinteger[Any]] = cc3d.connected_components(~mask, connectivity=6)
-    open_to = np.zeros(int(outside.max(initial=0)) + 1, dtype=np.bool_)
+def _bounding_box(probability: NDArray[np.uint8], threshold: int, margin: int) -> Box:
+    """The smallest box around the strong voxels, widened within the volume; empty around none."""
+    z, y, x = (
+        slice(max(0, first - margin), min(length, last + 1 + margin)) if last >= 0 else slice(0, 0)
+        for (first, last), length in zip(
+            bounds(probability, threshold).tolist(), probability.shape, strict=True
+        )
+    )
+    return z, y, x
+
+
+def _components(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> Labels:
+    """The connected components of a box, from 1 on; of an empty one too.
+
+    Always of one type, so that the loops over labels are compiled, and loaded, once.
+    """
+    if mask.size == 0:
+        return np.zeros(mask.shape, dtype=np.uint32)
+    return np.asarray(
+        cc3d.connected_components(mask, connectivity=connectivity, out_dtype=np.uint32),
+        dtype=np.uint32,
+    )
+
+
+def _fill_cavities(kinds: NDArray[np.uint8]) -> None:
+    """Make strong what strong voxels enclose: a soma may be left hollow, a neuron is not."""
+    labels = _components(kinds != STRONG, connectivity=6)
+    enclosed = np.ones(int(labels.max(initial=0)) + 1, dtype=np.bool_)
     for axis in range(3):
         for face in (0, -1):
-            open_to[outside.take(face, axis=axis)] = True
-    open_to[0] = False  # the label of the mask itself
-    return np.asarray(~open_to[outside])
+            if labels.size:
+                enclosed[labels.take(face, axis=axis)] = False
+    enclosed[0] = False  # the label of the mask itself
+    if enclosed.any():
+        fill(kinds, labels, enclosed)
 
 
-def _nothing(scale: tuple[float, float, float]) -> Foreground:
-    """The foreground of an empty volume."""
-    index, coords = gather(np.zeros((0, 0, 0), dtype=np.bool_))
-    return Foreground(
-        origin=np.zeros(3, dtype=np.int64),
-        index=index,
-        coords=coords,
-        probability=np.zeros(0, dtype=np.uint8),
-        strong=np.zeros(0, dtype=np.bool_),
-        depth=np.zeros(0, dtype=np.float32),
-        component=np.zeros(0, dtype=np.int32),
-        n_components=0,
-        scale=scale,
-    )
+def _rows_within(
+    reach: float, scale: Scale, shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """The rows along x that a ball cuts, the nearest first, and how far it reaches along each.
 
-
-def _bounding_box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice] | None:
-    """The smallest box around the true voxels, widened within the volume; None around none."""
-    spans = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        if len(hit) == 0:
-            return None
-        spans.append(slice(max(0, hit[0] - margin), min(mask.shape[axis], hit[-1] + 1 + margin)))
-    return (spans[0], spans[1], spans[2])
-
-
-def _distance(mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Distance of every true voxel to the nearest false one; the volume's border is no end.
-
-    Where nothing is false, the distance is that across the volume.
+    Returns (R, 2) steps in z and y, and (R,) steps along x.
     """
-    distance: NDArray[np.float32] = edt.edt(mask, anisotropy=scale, black_border=False)
-    across = max(n * step for n, step in zip(mask.shape, scale, strict=True))
-    return np.minimum(distance, np.float32(across), out=distance)
+    most = np.array([min(int(reach / s), n) for s, n in zip(scale, shape, strict=True)])
+    z, y = (a.ravel() for a in np.mgrid[-most[0] : most[0] + 1, -most[1] : most[1] + 1])
+    square = (z * scale[0]) ** 2 + (y * scale[1]) ** 2
+    order = np.argsort(square, kind="stable")
+    order = order[square[order] <= reach**2]
+    along = np.sqrt(reach**2 - square[order]) / scale[2]
+    return np.column_stack([z, y])[order], np.minimum(along, most[2]).astype(np.int16)
 
 
-def _large_components(
-    labels: NDArray[np.unsignedinteger[Any]], strong: NDArray[np.bool_], min_voxels: int
-) -> NDArray[np.int32]:
-    """A new number 0.. for each label with enough strong voxels, -1 for all others and for 0."""
-    sizes = np.bincount(labels[strong], minlength=int(labels.max(initial=0)) + 1)
-    sizes[0] = 0
-    large = sizes >= min_voxels
-    renumbered = np.full(len(sizes), -1, dtype=np.int32)
-    renumbered[large] = np.arange(int(large.sum()), dtype=np.int32)
-    return renumbered
+def _new_numbers(kept: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """A new number 0.. for each label that is kept, -1 for all others and for 0."""
+    kept[0] = False
+    return np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+
+
+def _depth(
+    index: NDArray[np.int32], coords: NDArray[np.int32], strong: NDArray[np.bool_], scale: Scale
+) -> NDArray[np.float32]:
+    """Distance of every strong voxel to the nearest other one; the volume's border is no end.
+
+    Where nothing is outside the mask, the distance is that across the volume.
+    """
+    depth = depths(index, coords, strong, np.array(scale, dtype=np.float32))
+    across = max((n * step for n, step in zip(index.shape, scale, strict=True)))
+    return np.minimum(depth, np.float32(across), out=depth)

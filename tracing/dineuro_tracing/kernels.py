@@ -21,31 +21,6 @@ _LONGEST_STEP = np.float32(3**0.5)
 
 
 @njit(cache=True)
-def gather(
-    mask: NDArray[np.bool_],
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Number the true voxels of (Z, Y, X) in raster order: their index volume and (N, 3) places."""
-    index = np.full(mask.shape, _NO_VOXEL, dtype=np.int32)
-    count = 0
-    for z in range(mask.shape[0]):
-        for y in range(mask.shape[1]):
-            for x in range(mask.shape[2]):
-                if mask[z, y, x]:
-                    index[z, y, x] = count
-                    count += 1
-    coords = np.empty((count, 3), dtype=np.int32)
-    for z in range(mask.shape[0]):
-        for y in range(mask.shape[1]):
-            for x in range(mask.shape[2]):
-                i = index[z, y, x]
-                if i >= 0:
-                    coords[i, 0] = z
-                    coords[i, 1] = y
-                    coords[i, 2] = x
-    return index, coords
-
-
-@njit(cache=True)
 def _push(
     heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size: int, key: float, node: int
 ) -> int:

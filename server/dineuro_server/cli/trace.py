@@ -98,7 +98,8 @@ def trace_command(
         float, typer.Option(min=0, help="Widest gap that is joined where that is likely (voxels).")
     ] = 40.0,
     trees: Annotated[
-        Literal["one", "all"], typer.Option(help="The tree of the root alone, or every neuron and piece.")
+        Literal["one", "all"],
+        typer.Option(help="The tree of the root alone, or every neuron and piece."),
     ] = "one",
     units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
     row_order: Annotated[
