@@ -58,7 +58,8 @@ class Server:
         command = "import sys; from dineuro_server.cli import main; sys.exit(main())"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "serve", "--http", f"127.0.0.1:{self.port}",
-             "--state", str(self.state), "--cold", "--wait-s", "200", *self.words],
+             "--zmq", "off", "--state", str(self.state), "--cold", "--wait-s", "200",
+             *self.words],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "DINEURO_MIN_FREE_GIB": "0"},
         )  # fmt: skip

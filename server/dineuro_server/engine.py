@@ -71,12 +71,14 @@ class Results:
         mask: (1, Z, Y, X) uint8, 0 and 255, as .v3draw.
         report: JSON.
         preview: PNG, three projections.
+        doubts: the places to look at first, as .marker.
     """
 
     swc: Path | None
     mask: Path
     report: Path
     preview: Path
+    doubts: Path | None
 
 
 class Engine:
@@ -330,6 +332,7 @@ class Engine:
             mask=folder / "mask.v3draw",
             report=folder / "report.json",
             preview=folder / "preview.png",
+            doubts=None if job.kind == "enhance" else folder / "doubts.marker",
         )
 
     def wait(self, identity: str, timeout: float) -> Job:

@@ -54,10 +54,11 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
-        for line in self._process.stdout:
-            # A worker that is killed in the middle of a line leaves half of one.
-            with contextlib.suppress(ValueError):
-                self._messages.put(json.loads(line))
+        with self._process.stdout as lines:
+            for line in lines:
+                # A worker that is killed in the middle of a line leaves half of one.
+                with contextlib.suppress(ValueError):
+                    self._messages.put(json.loads(line))
         self._messages.put(None)
 
     def send(self, message: dict[str, Any]) -> None:

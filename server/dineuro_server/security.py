@@ -200,8 +200,18 @@ def check_doors(settings: Settings) -> None:
     """Refuse to open a door to others without asking who comes in.
 
     Raises:
-        BadParameter: tokens are missing, and `insecure` was not said; or an address that is none.
+        BadParameter: tokens or keys are missing, and `insecure` was not said; or an address that is
+            none.
     """
+    if settings.zmq != "off":
+        if not settings.zmq.startswith("tcp://"):
+            raise BadParameter(f"{settings.zmq}: must be tcp://HOST:PORT, or off")
+        host, _ = host_and_port(settings.zmq)
+        if settings.keys is None and not settings.insecure and not is_loopback(host):
+            raise BadParameter(
+                f"{settings.zmq}: can be reached from elsewhere and needs CURVE keys (dineuro keys "
+                "curve; --keys FOLDER); --insecure lets anyone in"
+            )
     host, _ = host_and_port(settings.http)
     if settings.tokens is None and not settings.insecure and not is_loopback(host):
         raise BadParameter(

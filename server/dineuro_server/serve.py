@@ -1,4 +1,4 @@
-"""One server from start to end: engine, HTTP door, signals."""
+"""One server from start to end: engine, both doors, signals."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dineuro_server.http.app import make_app
 from dineuro_server.http.service import Service
 from dineuro_server.security import TokenFile, check_doors, host_and_port
 from dineuro_server.settings import Settings
+from dineuro_server.zeromq.door import Door
 
 #: Connections that are left when all jobs have been drained get so long (seconds).
 _FAREWELL_S = 5
@@ -39,12 +40,30 @@ def serve(settings: Settings) -> None:
     listening = _listening(settings.http)
     engine = Engine(settings, None if tokens is None else tokens.quota)
     stopped = _Stopped(engine)
+    door = _zmq_door(engine, settings)
     engine.start()
     try:
+        if door is not None:
+            door.start()
         _serve_http(Service(engine, settings, tokens), listening, stopped)
     finally:
+        if door is not None:
+            door.close()
         engine.stop()
         log.info("stopped")
+
+
+def _zmq_door(engine: Engine, settings: Settings) -> Door | None:
+    """The ZeroMQ door, bound; None where it is off."""
+    if settings.zmq == "off":
+        return None
+    try:
+        door = Door(engine, settings.zmq, settings.keys)
+    except BaseException:
+        engine.stop(drain=False)
+        raise
+    log.info("ZeroMQ at %s%s", door.address, "" if settings.keys is None else ", CURVE")
+    return door
 
 
 class _Stopped:

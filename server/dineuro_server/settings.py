@@ -26,6 +26,8 @@ class Settings(BaseSettings):
 
     Attributes:
         http: HOST:PORT that is listened at.
+        zmq: tcp://HOST:PORT of the ZeroMQ door, or "off".
+        keys: folder of CURVE keys, made by `dineuro keys curve`; None asks nobody.
         state: folder of the jobs, their inputs and results; one server alone may use it.
         tokens: file of hashed bearer tokens, made by `dineuro keys`; None asks nobody.
         insecure: let anyone in from anywhere.
@@ -50,6 +52,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DINEURO_", frozen=True, extra="forbid")
 
     http: str = "127.0.0.1:8000"
+    zmq: str = "tcp://127.0.0.1:5599"
+    keys: Path | None = None
     state: Path = Field(default_factory=default_state)
     tokens: Path | None = None
     insecure: bool = False

@@ -86,16 +86,23 @@ def header_bytes(magic: bytes, volume: Volume, path: Path | str) -> bytes:
     Raises:
         UnsupportedFormat: a sample type or a dimension that the format cannot hold.
     """
-    dtype = volume.voxels.dtype.newbyteorder("=")
+    return start_of(magic, volume.voxels.shape, volume.voxels.dtype, path)
+
+
+def start_of(
+    magic: bytes, shape: tuple[int, ...], samples: np.dtype[Any], path: Path | str
+) -> bytes:
+    """The same 43 bytes by shape (C, Z, Y, X) and sample type; raises as `header_bytes`."""
+    dtype = samples.newbyteorder("=")
     codes = [code for code, known in SAMPLES.items() if known == dtype]
     if not codes:
         raise UnsupportedFormat(
             f"{path}: {dtype} samples cannot be stored in this format, only uint8, uint16 and "
             "float32; write a .tif instead"
         )
-    if max(volume.voxels.shape) >= 2**31:
+    if max(shape) >= 2**31:
         raise UnsupportedFormat(f"{path}: a dimension of 2^31 or more cannot be stored")
-    dims = np.array(volume.voxels.shape[::-1], dtype="<i4").tobytes()
+    dims = np.array(shape[::-1], dtype="<i4").tobytes()
     return magic + b"L" + codes[0].to_bytes(2, "little") + dims
 
 

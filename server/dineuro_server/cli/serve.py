@@ -19,6 +19,12 @@ def serve_command(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to listen. [127.0.0.1:8000]"),
     ] = None,
+    zmq: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT", help="Where Vaa3D finds it; 'off'. [tcp://127.0.0.1:5599]"
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -30,9 +36,13 @@ def serve_command(
         Path | None,
         typer.Option(metavar="FILE", help="Bearer tokens, made by dineuro keys token. [none]"),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="CURVE keys, made by dineuro keys curve. [none]"),
+    ] = None,
     insecure: Annotated[
         bool | None,
-        typer.Option("--insecure", help="Let anyone in, also from elsewhere: no tokens."),
+        typer.Option("--insecure", help="Let anyone in, also from elsewhere: no tokens, no keys."),
     ] = None,
     devices: Annotated[
         str | None,
@@ -87,7 +97,7 @@ def serve_command(
         typer.Option(help="What is worth a line. [info]"),
     ] = None,
 ) -> None:
-    """Serve the lab: volumes in over HTTP, trees, masks and reports out.
+    """Serve the lab: volumes in over HTTP and ZeroMQ, trees, masks and reports out.
 
     Every option can be set by a variable too: --max-queue by DINEURO_MAX_QUEUE, and so on; an
     option goes before it. Defaults stand in brackets. See docs/operating.md.
@@ -177,6 +187,50 @@ def revoke_command(
     if not count:
         raise BadParameter(f"{path}: has no token of {name}")
     complain(f"{path}: {count} of {name} taken out")
+
+
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FOLDER",
+        envvar="DINEURO_KEYS",
+        help="The folder that the server is given. [keys in the state folder's default place]",
+    ),
+]
+
+
+@keys_app.command("curve", epilog=EPILOG)
+def curve_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: the jobs' owner.")],
+    keys: KeysFolder = None,
+) -> None:
+    """Make a CURVE key for the ZeroMQ door, and the server's own if it is missing."""
+    from dineuro_server.curve import make_client_keys
+
+    folder = _keys_folder(keys)
+    secret, server = make_client_keys(folder, name)
+    typer.echo(f"{secret}\n{server}")
+    complain(f"hand both files to {name}; start the server with --keys {folder}")
+
+
+@keys_app.command("revoke-curve", epilog=EPILOG)
+def revoke_curve_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key.")],
+    keys: KeysFolder = None,
+) -> None:
+    """Let a client's CURVE key in no more; a running server heeds it at the next HELLO."""
+    from dineuro_server.curve import revoke_client
+
+    folder = _keys_folder(keys)
+    revoke_client(folder, name)
+    complain(f"{folder}: {name} taken out")
+
+
+def _keys_folder(given: Path | None) -> Path:
+    from dineuro_server.settings import default_state
+
+    return given or default_state() / "keys"
 
 
 def _tokens_file(given: Path | None) -> Path:

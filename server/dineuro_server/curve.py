@@ -1,0 +1,131 @@
+"""CURVE keys: who may come in through the ZeroMQ door from elsewhere, and under which name.
+
+    KEYS/server.key_secret     the server's secret key, which only its owner may read
+    KEYS/server.key            its public key, which every client needs
+    KEYS/clients/NAME.key      the public keys of those who may come in; NAME owns their jobs
+    KEYS/NAME.key_secret       a client's own pair, to be handed over to it and deleted here
+
+The files are those of pyzmq (`zmq.auth`). A key that is put into `clients/` or taken out counts at
+once, for connections that are made from then on.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import zmq.auth
+
+from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.files import reason
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SERVER = "server"
+
+
+def make_server_keys(folder: Path) -> Path:
+    """The server's pair, made if it is missing; returns the public key's file.
+
+    Raises:
+        FileAccess: the folder cannot be written.
+    """
+    public = folder / f"{_SERVER}.key"
+    if not (folder / f"{_SERVER}.key_secret").exists():
+        _make(folder, _SERVER)
+    return public
+
+
+def make_client_keys(folder: Path, name: str) -> tuple[Path, Path]:
+    """A client's pair; its public key goes to those who may come in.
+
+    Returns:
+        The file with the client's secret key, and the server's public one: both are what it needs.
+
+    Raises:
+        BadParameter: a name with other signs than letters, digits, dot, dash and underscore, or one
+            that has a key.
+        FileAccess: the folder cannot be written.
+    """
+    if not _NAME.fullmatch(name) or name == _SERVER:
+        raise BadParameter(f"{name!r}: a name has letters, digits, '.', '-' and '_', 64 at most")
+    allowed = folder / "clients" / f"{name}.key"
+    if allowed.exists():
+        raise BadParameter(f"{allowed}: {name} has a key already: revoke it first")
+    server = make_server_keys(folder)
+    public, secret = _make(folder, name)
+    try:
+        allowed.parent.mkdir(mode=0o700, exist_ok=True)
+        public.replace(allowed)
+    except OSError as error:
+        raise FileAccess(f"{allowed}: cannot be written: {reason(error)}") from error
+    return secret, server
+
+
+def revoke_client(folder: Path, name: str) -> None:
+    """Take a client's key out of those who may come in.
+
+    Raises:
+        BadParameter: it has none.
+    """
+    allowed = folder / "clients" / f"{name}.key"
+    if not _NAME.fullmatch(name) or not allowed.exists():
+        raise BadParameter(f"{folder}: has no key of {name}")
+    allowed.unlink()
+
+
+def server_keys(folder: Path) -> tuple[bytes, bytes]:
+    """The server's public and secret key.
+
+    Raises:
+        FileAccess: there are none, or they cannot be read.
+    """
+    public, secret = _load(folder / f"{_SERVER}.key_secret")
+    if secret is None:
+        raise FileAccess(f"{folder}: server.key_secret holds no secret key: dineuro keys curve")
+    return public, secret
+
+
+class AllowedKeys:
+    """Who may come in, by public key; a change of the folder counts at once.
+
+    The authenticator calls `callback` from its own thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "clients"
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._names: dict[bytes, str] = {}
+
+    def callback(self, _domain: str, key: bytes) -> bool:
+        """Whether the key may come in."""
+        return self.name(key) is not None
+
+    def name(self, key: bytes) -> str | None:
+        """Whose key it is; None if nobody's."""
+        with self._lock:
+            files = sorted(self._folder.glob("*.key")) if self._folder.is_dir() else []
+            stamp = (len(files), max((f.stat().st_mtime_ns for f in files), default=0))
+            if stamp != self._stamp:
+                self._names = {_load(file)[0]: file.stem for file in files}
+                self._stamp = stamp
+            return self._names.get(key)
+
+
+def _make(folder: Path, name: str) -> tuple[Path, Path]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        public, secret = map(Path, zmq.auth.create_certificates(folder, name))
+        secret.chmod(0o600)
+    except OSError as error:
+        raise FileAccess(f"{folder}: keys cannot be written: {reason(error)}") from error
+    return public, secret
+
+
+def _load(path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        return zmq.auth.load_certificate(path)
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it holds no key"
+        raise FileAccess(f"{path}: cannot be read: {why}") from error
