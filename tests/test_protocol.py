@@ -54,7 +54,7 @@ def test_noise_is_no_message_and_no_crash(frames: list[bytes]) -> None:
         decode(frames)
 
 
-_values = (
+_values: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just({})
 )
 
@@ -99,4 +99,4 @@ def test_volumes_that_cannot_be(said: dict[str, Any]) -> None:
 
 
 def test_parts_are_the_field_s_words() -> None:
-    assert PARTS == ("swc", "mask", "report", "doubts")
+    assert PARTS == ("swc", "mask", "report", "doubts", "preview")

@@ -235,7 +235,7 @@ def test_a_finished_job_is_traced_again_with_other_parameters(peer: Peer) -> Non
 
 def test_enhance_has_no_tree(peer: Peer) -> None:
     result = peer.result(other(), kind="enhance")
-    assert set(result.header["parts"]) == {"mask", "report"}
+    assert set(result.header["parts"]) == {"mask", "report", "preview"}
     peer.say("FETCH", job=result.header["job"], part="swc", offset=0, nbytes=10)
     assert peer.hear("ERROR").header["code"] == "not_found"
 

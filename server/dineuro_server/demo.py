@@ -13,8 +13,9 @@ from dineuro_bridge.swc import write_swc
 from dineuro_bridge.volume import Volume
 from dineuro_model.growth import grow_tree
 from dineuro_model.rendering import RenderSettings, render
-from dineuro_server.batch import Outputs, Reading, make_folder, run_one
+from dineuro_server.batch import Reading, run_one
 from dineuro_server.pipeline import Request
+from dineuro_server.places import Outputs, make_folder
 from dineuro_tracing.scores import score_trees
 
 _SHAPE = (96, 224, 224)

@@ -22,15 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadVolume, DineuroError
+from dineuro_bridge.files import write_record
 from dineuro_bridge.formats import read_volume, write_volume
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Volume
-from dineuro_server.batch import Outputs, input_record, write_record, write_results
+from dineuro_server.batch import input_record, write_results
 from dineuro_server.enhancement import Given
 from dineuro_server.jobs import Kind
 from dineuro_server.parameters import Parameters
 from dineuro_server.pipeline import EnhancedVolume, Request, Result, enhance_only, reconstruct
+from dineuro_server.places import Outputs
 from dineuro_server.preview import write_preview
 from dineuro_server.spool import renamed
 

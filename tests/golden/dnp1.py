@@ -70,6 +70,7 @@ GOOD: dict[str, Message] = {
             "job": _JOB, "reused": False,
             "parts": {
                 "swc": {"nbytes": 400}, "report": {"nbytes": 900}, "doubts": {"nbytes": 80},
+                "preview": {"nbytes": 5000},
                 "mask": {"nbytes": 6, "shape": [1, 1, 2, 3], "dtype": "uint8"},
             },
         },

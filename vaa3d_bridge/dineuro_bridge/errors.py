@@ -23,6 +23,7 @@
     │   │   ├── QueueFull               8  503  queue_full          too many jobs of all wait
     │   │   ├── QuotaExceeded           8  429  quota               too much of one owner's
     │   │   └── ServerStopping          8  503  stopping            it is shutting down
+    │   ├── ServerGone              8  503  server_gone         no answer, or a lost connection
     │   ├── DiskFull                    8  507  disk_full           no room left
     │   └── WorkerLost                  8  500  worker_lost         the process died, twice
     └── Cancelled                       130  409  cancelled           the user stopped it
@@ -206,6 +207,13 @@ class ServerStopping(TryLater):
     """The server is shutting down; what is queued stays queued for its next start."""
 
     code = "stopping"
+
+
+class ServerGone(ServiceError):
+    """The server does not answer, or the connection was lost and did not come back in time."""
+
+    status = 503
+    code = "server_gone"
 
 
 class DiskFull(ServiceError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dineuro_bridge.errors import BadFile, FileAccess
 
@@ -89,3 +91,16 @@ def read_start(path: Path | str, count: int) -> bytes:
 def reason(error: OSError) -> str:
     """What the system says of an error, without the path, which the message has already."""
     return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all: a line an entry, and a line a list's item."""
+    entries = [f"  {json.dumps(name)}: {_item_lines(value)}" for name, value in record.items()]
+    with atomic_output(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+
+
+def _item_lines(value: Any) -> str:
+    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"

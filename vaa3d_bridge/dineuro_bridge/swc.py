@@ -48,13 +48,19 @@ def read_swc(path: Path | str) -> Tree:
             that is missing, a cycle.
         BadFile: an empty file.
     """
-    comments, lines, rows = _rows(path)
+    comments, lines, rows = _rows(path, read_bytes(path))
     return _tree(path, comments, lines, rows)[0]
+
+
+def parse_swc(text: str, source: str = "text") -> Tree:
+    """The tree in SWC text; errors as `read_swc`, about the source."""
+    comments, lines, rows = _rows(source, text.encode())
+    return _tree(source, comments, lines, rows)[0]
 
 
 def read_eswc(path: Path | str) -> Eswc:
     """The tree and the further columns of an ESWC file; errors as `read_swc`."""
-    comments, lines, rows = _rows(path)
+    comments, lines, rows = _rows(path, read_bytes(path))
     tree, order = _tree(path, comments, lines, rows)
     width = max((len(row) for row in rows), default=len(_COLUMNS))
     more = np.full((len(rows), width - len(_COLUMNS)), np.nan)
@@ -159,9 +165,8 @@ def _cut(line: str) -> list[str]:
     return pieces
 
 
-def _rows(path: Path | str) -> tuple[tuple[str, ...], list[int], list[list[str]]]:
+def _rows(path: Path | str, raw: bytes) -> tuple[tuple[str, ...], list[int], list[list[str]]]:
     """The comments, and the line numbers and words of the lines that describe nodes."""
-    raw = read_bytes(path)
     if b"\0" in raw:
         raise BadTree(f"{path}: is a binary file, not SWC")
     comments: list[str] = []

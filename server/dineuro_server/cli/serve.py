@@ -234,7 +234,7 @@ def _keys_folder(given: Path | None) -> Path:
 
 
 def _tokens_file(given: Path | None) -> Path:
-    from dineuro_server.batch import make_folder
+    from dineuro_server.places import make_folder
     from dineuro_server.settings import default_state
 
     path = given or default_state() / _DEFAULT_FILE

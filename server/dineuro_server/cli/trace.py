@@ -17,8 +17,8 @@ from dineuro_server.cli.options import GIB, JsonFlag, MaxGib, check_model, needs
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
-    from dineuro_server.batch import Done, Outputs, Reading
-    from dineuro_server.pipeline import Request
+    from dineuro_server.cli.remote import Work
+    from dineuro_server.places import Done, Outputs
 
 
 def trace_command(
@@ -108,14 +108,34 @@ def trace_command(
     ] = "file",
     max_gib: MaxGib = 16.0,
     as_json: JsonFlag = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            envvar="DINEURO_SERVER",
+            help="Let a server do it: tcp://HOST:PORT or http://HOST:PORT.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With the token for an HTTP server; or set DINEURO_TOKEN."
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One's CURVE keys (NAME.key_secret), for tcp://."),
+    ] = None,
+    server_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The server's public CURVE key (server.key)."),
+    ] = None,
 ) -> None:
     """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
     if marker is not None and root is not None:
         raise typer.BadParameter("--marker and --root both name the root: give one")
     check_model(model, enhancer)
-    from dineuro_server.batch import Reading, find_inputs, plan_outputs
-    from dineuro_server.pipeline import Request
-    from dineuro_tracing.trace import TraceParameters
+    from dineuro_server.places import find_inputs, plan_outputs
 
     paths = find_inputs(inputs)
     to_stdout = output == Path("-")
@@ -127,24 +147,48 @@ def trace_command(
         plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
-    needs_server("tracing", network=enhancer in ("auto", "dineuro"))
-    request = Request(
-        enhancer=enhancer,
-        parameters=TraceParameters(threshold, min_length, gap, trees),
-        model=model,
-        device=device,
-        channel=channel,
-        roi=roi,
-        root=_first_marker(marker) if marker is not None else root,
-        spacing=spacing[::-1] if spacing else None,
-        units=units,
-    )
-    reading = Reading(row_order, int(max_gib * GIB))
+    params: dict[str, Any] = {
+        "enhancer": enhancer, "model": model, "channel": channel, "roi": roi,
+        "root": _first_marker(marker) if marker is not None else root,
+        "spacing": spacing, "units": units, "row_order": row_order,
+        "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
+    }  # fmt: skip
+    if server is None:
+        needs_server("tracing", network=enhancer in ("auto", "dineuro"))
+        work = _local_work(params, device, int(max_gib * GIB))
+    else:
+        from dineuro_server.cli.remote import check_outputs, remote_work
+
+        check_outputs(plans)
+        work = remote_work(server, params, token_file=token_file, key=key, server_key=server_key)
     if len(paths) == 1:
-        done = _traced(paths[0], plans[0], request, reading)
+        done = _traced(paths[0], plans[0], work)
         _tell(done, to_stdout=to_stdout, as_json=as_json)
     else:
-        _trace_many(paths, plans, request, reading, as_json=as_json)
+        _trace_many(paths, plans, work, as_json=as_json)
+
+
+def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
+    """What traces one file on this machine."""
+    from dineuro_server.batch import Reading, run_one
+    from dineuro_server.pipeline import Request
+    from dineuro_tracing.trace import TraceParameters
+
+    request = Request(
+        enhancer=params["enhancer"],
+        parameters=TraceParameters(
+            *(params[name] for name in ("threshold", "min_length", "gap", "trees"))
+        ),
+        model=params["model"],
+        device=device,
+        channel=params["channel"],
+        roi=params["roi"],
+        root=params["root"],
+        spacing=params["spacing"][::-1] if params["spacing"] else None,
+        units=params["units"],
+    )
+    reading = Reading(params["row_order"], max_bytes)
+    return lambda path, outputs, progress: run_one(path, outputs, request, reading, progress)
 
 
 def _first_marker(path: Path) -> tuple[float, float, float]:
@@ -157,25 +201,21 @@ def _first_marker(path: Path) -> tuple[float, float, float]:
     return markers[0].x, markers[0].y, markers[0].z
 
 
-def _traced(path: Path, outputs: Outputs, request: Request, reading: Reading) -> Done:
+def _traced(path: Path, outputs: Outputs, work: Work) -> Done:
     """One volume traced, with a bar where somebody is looking."""
-    from dineuro_server.batch import run_one
-
     with ProgressBar(path.name) as bar:
         try:
-            return run_one(path, outputs, request, reading, bar)
+            return work(path, outputs, bar)
         except MemoryError as error:
             raise LimitExceeded(f"{path}: this machine's memory does not hold it") from error
 
 
-def _trace_many(
-    paths: list[Path], plans: list[Outputs], request: Request, reading: Reading, *, as_json: bool
-) -> None:
+def _trace_many(paths: list[Path], plans: list[Outputs], work: Work, *, as_json: bool) -> None:
     """All volumes one after the other; a bad one is reported, and again at the end."""
     failures: list[tuple[Path, str]] = []
     for path, outputs in zip(paths, plans, strict=True):
         try:
-            _tell(_traced(path, outputs, request, reading), to_stdout=False, as_json=as_json)
+            _tell(_traced(path, outputs, work), to_stdout=False, as_json=as_json)
             continue
         except DineuroError as error:
             failures.append((path, str(error)))

@@ -15,7 +15,7 @@ from dineuro_bridge.errors import NotFound
 from dineuro_bridge.formats import read_volume, write_volume
 from dineuro_bridge.volume import Volume
 from dineuro_server.engine import Results
-from dineuro_server.http.negotiation import JSON, MASKS, PNG, SWC, ZIP
+from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, ZIP
 from dineuro_server.http.service import Service
 from dineuro_server.jobs import Job
 
@@ -49,6 +49,7 @@ def result_answer(service: Service, job: Job, kind: str) -> Response:
         SWC: (results.swc, f"{stem}_dineuro.swc"),
         JSON: (results.report, f"{stem}_report.json"),
         PNG: (results.preview, f"{stem}_preview.png"),
+        MARKER: (results.doubts, f"{stem}_doubts.marker"),
     }[kind]
     if path is None:
         raise NotFound(f"job {job.id}: a job of the kind {job.kind} has no tree")
@@ -81,6 +82,7 @@ def _zip(target: Path, results: Results, stem: str) -> None:
         f"{stem}_mask.v3draw": results.mask,
         f"{stem}_report.json": results.report,
         f"{stem}_preview.png": results.preview,
+        f"{stem}_doubts.marker": results.doubts,
     }
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, path in named.items():

@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from dineuro_bridge.errors import BadRequest
 from dineuro_server.http.answers import result_answer
-from dineuro_server.http.negotiation import JSON, MASKS, PNG, SWC, ZIP, choose
+from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, ZIP, choose
 from dineuro_server.http.openapi import problems
 from dineuro_server.http.records import JobList, JobRecord, record_of
 from dineuro_server.http.service import JobOf, OwnerOf, ServiceOf
@@ -118,6 +118,16 @@ def mask_as(
 def report(job: JobOf, service: ServiceOf) -> Response:
     """The report of a done job: figures, settings, warnings."""
     return result_answer(service, job, JSON)
+
+
+@router.get(
+    "/{job_id}/doubts",
+    response_class=Response,
+    responses={200: {"content": {MARKER: {"schema": {"type": "string"}}}}, **problems(404, 409)},
+)
+def doubts(job: JobOf, service: ServiceOf) -> Response:
+    """The places in the tree to look at first, the worst first, as Vaa3D's markers."""
+    return result_answer(service, job, MARKER)
 
 
 @router.get(

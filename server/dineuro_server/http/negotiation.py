@@ -10,6 +10,7 @@ SWC = "text/plain"
 ZIP = "application/zip"
 JSON = "application/json"
 PNG = "image/png"
+MARKER = "text/x-vaa3d-marker"
 #: Formats of a mask by their media types, the default one first, with the suffix of each.
 MASKS = {
     "application/x-v3draw": ".v3draw",

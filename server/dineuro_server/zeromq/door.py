@@ -43,6 +43,7 @@ from dineuro_bridge.protocol import (
     HEARTBEAT_S,
     IDLE_S,
     LOST_AFTER,
+    PARTS,
     VERSION,
     Message,
     decode,
@@ -414,6 +415,7 @@ class Door(threading.Thread):
             "mask": results.mask,
             "report": results.report,
             "doubts": results.doubts,
+            "preview": results.preview,
         }.get(name)
         if path is None:
             raise NotFound(f"job {job.id}: has no {name[:40]}")
@@ -468,9 +470,10 @@ class Door(threading.Thread):
                 told |= {"stage": job.stage, "done": job.done, "total": job.total}
             return Message("PROGRESS", told)
         results = self._engine.results(job)
-        names = ["mask", "report"] if results.swc is None else ["swc", "mask", "report", "doubts"]
         parts: dict[str, dict[str, Any]] = {}
-        for name in names:
+        for name in PARTS:
+            if name in ("swc", "doubts") and results.swc is None:
+                continue
             path, start = self._part(job, name)
             parts[name] = {"nbytes": path.stat().st_size - start}
         parts["mask"] |= {"shape": _shape(results.mask), "dtype": "uint8"}

@@ -1,0 +1,259 @@
+"""The HTTP door from outside, by the standard library alone: the thin client stays thin.
+
+A job is sent with an idempotency key and followed by its events, so that a lost connection costs a
+repetition and never a second job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from dineuro_bridge.client.transport import Deadline, Job, TraceResult, result_of
+from dineuro_bridge.errors import (
+    BadParameter,
+    DineuroError,
+    ServerGone,
+    ServiceError,
+    TryLater,
+    error_for,
+)
+from dineuro_bridge.progress import Progress, ProgressCallback
+
+#: Without a byte for so long a connection is taken for lost (seconds); the server sends a sign of
+#: life on a stream of events every 15.
+_SILENT_S = 60.0
+#: After a lost connection it is tried so often again, each time after twice as long.
+_TRIES, _FIRST_PAUSE_S = 6, 0.25
+_PARTS = {"swc": "swc", "mask": "mask.v3draw", "report": "report", "doubts": "doubts",
+          "preview": "preview.png"}  # fmt: skip
+
+
+class HttpTransport:
+    """Jobs over HTTP.
+
+    Args:
+        url: http://HOST:PORT or https://HOST[:PORT], with a path where the server stands behind
+            a proxy.
+        token: for a server that asks for one.
+        patience_s: how long a full server is asked again.
+    """
+
+    def __init__(self, url: str, token: str | None, patience_s: float) -> None:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise BadParameter(f"{url}: must be http://HOST:PORT")
+        self._url, self._token, self._patience_s = url.rstrip("/"), token, patience_s
+        self._parts = parts
+
+    def run(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> TraceResult:
+        """See `Transport`."""
+        identity = self._submit(job, progress, deadline)
+        try:
+            self._follow(identity, progress, deadline)
+            record = self._json("GET", f"/v1/jobs/{identity}", deadline)
+            parts = [name for name in _PARTS if name in record["links"]]
+            return result_of(
+                identity,
+                lambda part: self._ask("GET", f"/v1/jobs/{identity}/{_PARTS[part]}", deadline)[2],
+                parts,
+                None,
+                record["reused"],
+            )
+        except (DineuroError, Exception, KeyboardInterrupt) as error:
+            if not isinstance(error, ServiceError):
+                with contextlib.suppress(DineuroError):
+                    self.cancel(identity)
+            raise
+
+    def models(self) -> list[str]:
+        """See `Transport`."""
+        found = self._json("GET", "/v1/models", Deadline(_SILENT_S))
+        models = found["models"] if isinstance(found, dict) else found
+        return [model["name"] for model in models]
+
+    def cancel(self, job: str) -> None:
+        """See `Transport`."""
+        record = self._json("GET", f"/v1/jobs/{job}", Deadline(_SILENT_S))
+        if record["state"] in ("queued", "running"):
+            self._ask("DELETE", f"/v1/jobs/{job}", Deadline(_SILENT_S))
+
+    def close(self) -> None:
+        """Every request has a connection of its own: nothing is left."""
+
+    def _submit(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> str:
+        """The job's id on the server."""
+        words = {name: _word(value) for name, value in job.params.items() if value is not None}
+        words["reuse"] = _word(job.reuse)
+        if job.source is not None:
+            words["job"] = job.source
+        headers = {"Prefer": "respond-async", "Idempotency-Key": job.request}
+        headers["Content-Type"] = "application/octet-stream"
+        path = f"/v1/{job.kind}?{urlencode(words, quote_via=quote)}"
+        until = time.monotonic() + self._patience_s
+        while True:
+            try:
+                _, answered, _ = self._ask("POST", path, deadline, headers, job, progress)
+                return answered["location"].rsplit("/", 1)[-1]
+            except TryLater as error:
+                if time.monotonic() + error.retry_after > until:
+                    raise
+                progress(Progress("wait", 0, 0))
+                time.sleep(deadline.left(error.retry_after))
+
+    def _follow(self, job: str, progress: ProgressCallback, deadline: Deadline) -> None:
+        """Until the job is done; tells its progress.
+
+        Raises:
+            DineuroError: the job's own.
+        """
+        after = "0"
+        for attempt in _attempts():
+            try:
+                for event, data, number in self._events(job, after, deadline):
+                    after, told = number, json.loads(data)
+                    if event == "progress":
+                        progress(Progress(told["stage"], told["done"], told["total"]))
+                    elif told.get("code") is not None:
+                        raise error_for(told["code"], told.get("detail", ""))
+                    elif told["state"] == "done":
+                        return
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, DineuroError):
+                    raise
+                attempt(error, deadline, self._url)
+
+    def _events(self, job: str, after: str, deadline: Deadline) -> Iterator[tuple[str, str, str]]:
+        """Kind, data and number of each server-sent event after one."""
+        connection = self._connection(deadline)
+        try:
+            headers = self._headers({"Last-Event-ID": after})
+            connection.request("GET", f"{self._parts.path}/v1/jobs/{job}/events", headers=headers)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise _problem(answer.status, answer.read())
+            fields: dict[str, str] = {}
+            for raw in answer:
+                deadline.left(1)
+                line = raw.decode().rstrip("\r\n")
+                if line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                elif "data" in fields:
+                    yield fields.get("event", ""), fields["data"], fields.get("id", after)
+                    fields = {}
+            raise http.client.IncompleteRead(b"")
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, deadline: Deadline) -> Any:
+        return json.loads(self._ask(method, path, deadline)[2])
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        headers: dict[str, str] | None = None,
+        job: Job | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body; again after a lost connection, for all that is asked bears it.
+
+        Raises:
+            DineuroError: what the server said.
+            ServerGone: it does not answer.
+        """
+        for attempt in _attempts():
+            connection = self._connection(deadline)
+            try:
+                self._send(connection, method, path, self._headers(headers or {}), job, progress)
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status >= 400:
+                    raise _problem(answer.status, body)
+                named = {name.lower(): value for name, value in answer.getheaders()}
+                return answer.status, named, body
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, DineuroError):
+                    raise
+                attempt(error, deadline, self._url)
+            finally:
+                connection.close()
+        raise ServerGone(f"{self._url}: does not answer")
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        job: Job | None,
+        progress: ProgressCallback | None,
+    ) -> None:
+        upload = None if job is None else job.upload
+        connection.putrequest(method, self._parts.path + path)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        if upload is None:
+            connection.putheader("Content-Length", "0")
+            connection.endheaders()
+            return
+        start, sent = upload.v3draw_start(), 0
+        connection.putheader("Content-Length", str(len(start) + upload.nbytes))
+        connection.endheaders()
+        # A server that refuses answers before all has come, and may close then: it is heard.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(start)
+            for piece in upload.pieces():
+                connection.send(piece)
+                sent += len(piece)
+                if progress is not None:
+                    progress(Progress("upload", sent, upload.nbytes))
+
+    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+        own = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        return {**own, **more}
+
+    def _connection(self, deadline: Deadline) -> http.client.HTTPConnection:
+        secure = self._parts.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        timeout = deadline.left(_SILENT_S)
+        return kind(self._parts.hostname or "", self._parts.port, timeout=timeout)
+
+
+def _attempts() -> Iterator[Any]:
+    """Once, and again after losses: each gives a call that waits, or raises after the last."""
+    for number in range(_TRIES):
+
+        def wait(error: Exception, deadline: Deadline, url: str, number: int = number) -> None:
+            if number == _TRIES - 1:
+                raise ServerGone(f"{url}: does not answer: {error}") from error
+            time.sleep(deadline.left(_FIRST_PAUSE_S * 2**number))
+
+        yield wait
+
+
+def _problem(status: int, body: bytes) -> DineuroError:
+    """The error that a problem+json stands for."""
+    try:
+        told = json.loads(body)
+        code, detail, identity = told["code"], told["detail"], told.get("id")
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(f"the server answered with status {status} and no word of why")
+    own = status >= 500 and code in ("internal", "file_access")
+    return error_for(code, f"{detail} [{identity}]" if own else detail, told.get("retry_after"))
+
+
+def _word(value: Any) -> str:
+    """A parameter as a word of the query."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in value)
+    return str(value)
