@@ -50,6 +50,7 @@ class Server:
     state: Path
     words: list[str] = field(default_factory=list)
     token: str | None = None
+    zmq: str = "off"
 
     def start(self) -> None:
         with socket.socket() as free:
@@ -58,7 +59,7 @@ class Server:
         command = "import sys; from dineuro_server.cli import main; sys.exit(main())"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "serve", "--http", f"127.0.0.1:{self.port}",
-             "--zmq", "off", "--state", str(self.state), "--cold", "--wait-s", "200",
+             "--zmq", self.zmq, "--state", str(self.state), "--cold", "--wait-s", "200",
              *self.words],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "DINEURO_MIN_FREE_GIB": "0"},
