@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 import zmq
@@ -35,9 +36,9 @@ from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volume import Volume
 from dineuro_server.pipeline import Request, reconstruct
 
+from .server import Server
 from .shapes import line, paint
 from .test_cli import run, shell
-from .test_serve import Server
 
 SHAPE = (30, 50, 90)
 VOXELS = paint([line((8, 25, 15), (82, 25, 15))], SHAPE)
@@ -46,18 +47,15 @@ FAST: dict[str, Any] = {"enhancer": "none"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = Server(tmp_path_factory.mktemp("state"), zmq=f"tcp://127.0.0.1:{port}")
-    made.start()
+    made = Server(tmp_path_factory.mktemp("client") / "state", zmq="tcp://127.0.0.1:0")
     yield made
-    made.stop()
+    made.close()
+    assert "an error of DINeuro's own" not in made.log
 
 
 @pytest.fixture(params=["http", "tcp"])
 def address(server: Server, request: pytest.FixtureRequest) -> str:
-    return f"http://127.0.0.1:{server.port}" if request.param == "http" else server.zmq
+    return server.url if request.param == "http" else server.zmq
 
 
 @pytest.fixture
@@ -90,7 +88,7 @@ def test_a_file_comes_back_as_tree_mask_and_report(address: str, stack: Path) ->
 
 def test_both_doors_give_the_same_for_the_same_bytes(server: Server, stack: Path) -> None:
     results = []
-    for place in (f"http://127.0.0.1:{server.port}", server.zmq):
+    for place in (server.url, server.zmq):
         with Client(place) as client:
             results.append(client.trace(stack, reuse=False, **FAST))
     one, two = results
@@ -107,7 +105,7 @@ def test_an_array_goes_without_a_file_and_is_the_same_input_at_both_doors(
 ) -> None:
     voxels = VOXELS.astype(dtype) * 2
     sums = set()
-    for place in (f"http://127.0.0.1:{server.port}", server.zmq):
+    for place in (server.url, server.zmq):
         with Client(place) as client:
             result = client.trace(voxels, name="cell", **FAST)
         sums.add(result.report["sha256"])
@@ -169,7 +167,7 @@ def test_what_the_callback_raises_cancels_the_job(address: str, server: Server) 
     with Client(address) as client, pytest.raises(Cancelled, match="enough"):
         client.trace(noise, progress=stop, reuse=False, enhancer="classical", trees="all")
     until = time.monotonic() + 20
-    while server.get("/v1/jobs?limit=1").json()["jobs"][0]["state"] != "cancelled":
+    while httpx.get(f"{server.url}/v1/jobs?limit=1").json()["jobs"][0]["state"] != "cancelled":
         assert time.monotonic() < until
         time.sleep(0.1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -53,28 +53,28 @@ def delete_job(job: JobOf, service: ServiceOf, response: Response) -> JobRecord:
     return record_of(after)
 
 
+def _after(last_event_id: Annotated[str | None, Header()] = None) -> int:
+    """The number after which events are wanted; looked at before the stream has begun."""
+    if last_event_id is None:
+        return 0
+    if not last_event_id.isdecimal() or len(last_event_id) > 15:
+        raise BadRequest(f"Last-Event-ID {last_event_id[:40]}: must be the number of an event")
+    return int(last_event_id)
+
+
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=problems(400, 404))
 async def events(
     job: JobOf,
     service: ServiceOf,
-    last_event_id: Annotated[str | None, Header()] = None,
+    after: Annotated[int, Depends(_after)],
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens to a job, as server-sent events, until it has ended.
 
     `state` events carry the state, and code and detail of an error; `progress` events carry stage,
     done and total. Who comes again with Last-Event-ID gets what was missed.
     """
-    after = _number(last_event_id)
     async for event in service.engine.events(job.id, job.owner, after):
         yield ServerSentEvent(data=event.data, event=event.kind, id=str(event.number))
-
-
-def _number(last_event_id: str | None) -> int:
-    if last_event_id is None:
-        return 0
-    if not last_event_id.isdecimal() or len(last_event_id) > 15:
-        raise BadRequest(f"Last-Event-ID {last_event_id[:40]}: must be the number of an event")
-    return int(last_event_id)
 
 
 @router.get(
