@@ -469,6 +469,29 @@ def test_an_upload_is_cancelled_and_nothing_stays(peer: Peer, engine: Engine) ->
     assert spooled(engine) == 0
 
 
+def test_an_upload_that_is_cancelled_while_it_is_checked_becomes_no_job_that_runs_on(
+    peer: Peer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dineuro_server.zeromq.transfers import Transfer
+
+    finish = Transfer.finish
+
+    def slowly(self: Transfer, engine: Engine) -> Any:
+        time.sleep(0.3)
+        return finish(self, engine)
+
+    monkeypatch.setattr(Transfer, "finish", slowly)
+    data = other()
+    before = {job.id for job in engine.jobs(LOCAL)}
+    transfer = peer.submit(data).header["transfer"]
+    peer.upload(transfer, data)
+    peer.say("CANCEL", transfer=transfer)
+    peer.hear("CANCELLED")
+    until(lambda: {job.id for job in engine.jobs(LOCAL)} - before)
+    (job,) = {job.id for job in engine.jobs(LOCAL)} - before
+    until(lambda: engine.get(job, LOCAL).ended)
+
+
 def test_a_running_and_a_queued_job_are_cancelled(peer: Peer) -> None:
     rng = np.random.default_rng(5)
     noise = (rng.random((100, 100, 100)) < 0.3).astype(np.uint8).tobytes()

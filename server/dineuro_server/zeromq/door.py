@@ -353,6 +353,10 @@ class Door(threading.Thread):
         self._later(functools.partial(self._taken, transfer, job))
 
     def _taken(self, transfer: Transfer, job: Job) -> None:
+        owner = transfer.spec.owner
+        if self._transfers.get(transfer.token, owner) is None:  # cancelled while it was checked
+            self._engine.cancel(job.id, owner)
+            return
         transfer.heard = time.monotonic()
         transfer.outcome = _queued(transfer.request, job)
         self._queued(transfer.client, transfer.request, job)
