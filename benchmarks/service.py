@@ -47,7 +47,7 @@ from dineuro_server.settings import Settings
 
 CLIENTS, EACH = 32, 10
 SHAPE = (24, 48, 64)
-ROUNDS = 5
+ROUNDS = 3
 _PIECE = 2**21
 
 
@@ -172,7 +172,7 @@ def nodes_of(voxels: np.ndarray) -> list[str]:
 def overhead() -> list[dict[str, str]]:
     """64 MiB: the pipeline in this process, and each door, one after the other in every round."""
     rng = np.random.default_rng(1)
-    voxels = rng.integers(0, 12, (256, 512, 512)).astype(np.uint8)
+    voxels = np.zeros((256, 512, 512), dtype=np.uint8)
     for n in range(40):
         y, z = rng.integers(10, 500), rng.integers(10, 246)
         voxels[z - 1 : z + 2, y - 1 : y + 2, 20:490] = 180 + n
