@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import morphio
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,19 @@ def holds_always(result: Trace, shape: tuple[int, int, int]) -> None:
         assert (tree.xyz >= 0).all()
         assert (tree.xyz <= np.array(shape[::-1]) - 1).all()
         assert (tree.radii > 0).all()
+        assert tree.types[0] == 1
+    if tree.n_trees == 1:
+        reads_without_a_warning(tree)
+
+
+def reads_without_a_warning(tree: Tree) -> None:
+    """MorphIO is strict about what a neuron is."""
+    morphio.set_raise_warnings(True)
+    try:
+        neuron = morphio.Morphology(swc_text(tree), "swc")
+    finally:
+        morphio.set_raise_warnings(False)
+    assert len(neuron.soma.points) == 1
 
 
 def test_a_straight_line_comes_back_centred_and_whole() -> None:
@@ -353,7 +367,7 @@ def test_a_root_in_the_soma_is_the_soma() -> None:
     assert marked.tree.types[0] == 1
     beside = trace(stack, root=(20, 30, 33))
     assert beside.soma_radius is None
-    assert beside.tree.types[0] == 3
+    assert (beside.root_kind, beside.soma_radius) == ("marker", None)
     assert beside.root_moved == pytest.approx(1, abs=1.1)
 
 

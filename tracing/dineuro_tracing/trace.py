@@ -74,7 +74,8 @@ class Trace:
     """A tree with what the tracer knows of it.
 
     Attributes:
-        tree: x, y, z in voxels of the volume traced; radii in finest voxels.
+        tree: x, y, z in voxels of the volume traced; radii in finest voxels; somata and the first
+            root are of SWC's type 1, all else of type 3.
         joined: (N,) bool, the link to the parent crosses a gap.
         doubts: the joins over gaps, and the ends that may go on over one.
         left_out: length (finest voxels) of the pieces found that are not part of the tree.
@@ -265,14 +266,20 @@ def _chosen(
 
 
 def _as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:
-    """Sorted parents first, the first root's tree first; and which links are joined."""
+    """Sorted parents first, point 0's tree first; and which links are joined.
+
+    The first root has the soma's type also where no soma was found: readers such as MorphIO take
+    a tree without one for broken.
+    """
     order = depth_first_order(skeleton.parents)
     place = np.empty(len(order) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
+    is_soma = skeleton.soma[order]
+    is_soma[0] = True
     tree = Tree(
         xyz=skeleton.points[order, ::-1],
         radii=skeleton.radii[order],
         parents=place[skeleton.parents[order]],
-        types=np.where(skeleton.soma[order], SOMA_TYPE, NEURITE_TYPE),
+        types=np.where(is_soma, SOMA_TYPE, NEURITE_TYPE),
     )
     return tree, skeleton.joined[order]
