@@ -13,6 +13,8 @@ from dineuro_bridge.errors import BadParameter, Cancelled
 from dineuro_bridge.progress import Progress, silent
 from dineuro_bridge.swc import swc_text
 from dineuro_bridge.tree import Tree
+from dineuro_model.growth import grow_tree
+from dineuro_model.rendering import neurite_mask
 from dineuro_tracing.foreground import find_foreground
 from dineuro_tracing.gaps import FEATURES, candidate_links
 from dineuro_tracing.paths import find_paths
@@ -336,6 +338,32 @@ def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
     painted = sum(len(arm) for arm in arms)
     reached = sum(score_trees(chain(arm), result.tree).at4.recall * len(arm) for arm in arms)
     assert reached / painted > 0.85
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31))
+def test_a_random_tree_painted_as_a_mask_is_traced_back(seed: int) -> None:
+    shape = (64, 128, 128)
+    grown = grow_tree(shape, np.random.default_rng(seed))
+    result = trace(neurite_mask(grown, shape).astype(np.uint8) * 255)
+    holds_always(result, shape)
+    scores = score_trees(grown, result.tree)
+    assert result.tree.n_trees == 1
+    assert scores.at2.f1 > 0.95
+    assert scores.at4.f1 > 0.98
+    assert result.root_kind == "soma"
+    assert np.linalg.norm(result.tree.xyz[0] - grown.xyz[0]) < 3
+
+
+def test_a_loop_with_two_tails_is_opened_once_and_covered() -> None:
+    t = np.linspace(0, 2 * np.pi, 500)
+    loop = np.column_stack([50 + 15 * np.cos(t), 30 + 15 * np.sin(t), np.full(500, 20.0)])
+    tails = [line((8, 30, 20), (35, 30, 20)), line((65, 30, 20), (92, 30, 20))]
+    result = trace(paint([loop, *tails], SHAPE, 1.5))
+    holds_always(result, SHAPE)
+    assert result.tree.n_trees == 1
+    for path in (loop, *tails):
+        assert score_trees(chain(path), result.tree).at2.recall > 0.93
 
 
 def test_an_empty_tree_is_a_tree() -> None:
