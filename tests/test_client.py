@@ -28,6 +28,7 @@ from dineuro_bridge.errors import (
     QueueFull,
     ServerGone,
     ServiceError,
+    TimeLimit,
     Unauthorized,
     UnsupportedFormat,
 )
@@ -36,7 +37,7 @@ from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volume import Volume
 from dineuro_server.pipeline import Request, reconstruct
 
-from .server import Server
+from .server import Server, slow
 from .shapes import line, paint
 from .test_cli import run, shell
 
@@ -172,13 +173,18 @@ def test_what_the_callback_raises_cancels_the_job(address: str, server: Server) 
         time.sleep(0.1)
 
 
-def test_a_deadline_is_kept(address: str) -> None:
-    rng = np.random.default_rng(4)
-    noise = (rng.random((160, 200, 200)) < 0.3).astype(np.uint8) * 200
+def test_a_deadline_is_kept_and_the_job_cancelled(
+    address: str, server: Server, tmp_path: Path
+) -> None:
+    slow(tmp_path / "grid.tif")
     begun = time.monotonic()
-    with Client(address) as client, pytest.raises(ServerGone, match="within the time"):
-        client.trace(noise, deadline_s=0.7, reuse=False, enhancer="classical", trees="all")
+    with Client(address) as client, pytest.raises(TimeLimit, match="within the time"):
+        client.trace(tmp_path / "grid.tif", deadline_s=2, reuse=False, enhancer="none", trees="all")
     assert time.monotonic() - begun < 30
+    until = time.monotonic() + 20
+    while httpx.get(f"{server.url}/v1/jobs?limit=1").json()["jobs"][0]["state"] != "cancelled":
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_several_at_once_with_asyncio_and_a_cancelled_task(address: str, stack: Path) -> None:

@@ -1,19 +1,15 @@
-"""The door itself: one thread, one ROUTER socket, and what is known of who is behind it.
+"""Protocol DNP1 in front of the engine: what a client may say, and what it is told.
 
 Nothing here waits for a client or a job. What may take long (checking a volume, queueing it) is
-done by two helpers, and what they and the engine have to say is put into an inbox that wakes the
-loop. An error of any kind goes to `_refuse`, which tells the client and the log: the door must
-outlive whatever a client sends.
+done by two helpers, who tell the loop `later`. An error of any kind goes to `_refuse`, which tells
+the client and the log: the door must outlive whatever a client sends.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import queue
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from dineuro_bridge.errors import (
     BadRequest,
@@ -39,7 +34,6 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.protocol import (
     CHUNK_BYTES,
     CREDIT,
-    HEADER_BYTES,
     HEARTBEAT_S,
     IDLE_S,
     LOST_AFTER,
@@ -47,22 +41,17 @@ from dineuro_bridge.protocol import (
     VERSION,
     Message,
     decode,
-    encode,
 )
 from dineuro_bridge.v3draw import HEADER_BYTES as MASK_OFFSET
 from dineuro_bridge.v3draw import read_header
-from dineuro_server.curve import AllowedKeys, server_keys
 from dineuro_server.engine import Engine
 from dineuro_server.jobs import Job
 from dineuro_server.security import LOCAL
+from dineuro_server.zeromq.loop import RouterLoop
 from dineuro_server.zeromq.transfers import Transfer, Transfers, spec_of
 
 #: Connections at a time.
 _MAX_CLIENTS = 1024
-#: Messages that may wait for a client that does not read; more, and it is taken for gone.
-_WAITING = 256
-#: The loop looks at its clocks so often.
-_TICK_S = 0.5
 _OWN = "an error of the server's own: its log has it under this id"
 
 log = logging.getLogger(__name__)
@@ -94,8 +83,8 @@ class _Client:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-class Door(threading.Thread):
-    """Listens from its making on, answers from `start` on, until `close`.
+class Door(RouterLoop):
+    """Protocol DNP1 in front of an engine.
 
     Args:
         engine: that does the work.
@@ -110,124 +99,13 @@ class Door(threading.Thread):
     def __init__(
         self, engine: Engine, address: str, keys: Path | None = None, limits: Limits = Limits()
     ) -> None:
-        super().__init__(name="zeromq", daemon=True)
+        super().__init__(address, keys, limits.chunk_bytes)
         self._engine, self._limits = engine, limits
-        self._allowed = None if keys is None else AllowedKeys(keys)
-        self._context = zmq.Context()
-        self._authenticator: ThreadAuthenticator | None = None
-        self._socket = self._context.socket(zmq.ROUTER)
         self._clients: dict[bytes, _Client] = {}
         self._transfers = Transfers(engine)
         self._helpers = ThreadPoolExecutor(2, "zeromq-helper")
-        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self._closing = threading.Event()
-        try:
-            self._open(address, keys)
-        except BaseException:
-            self._release()
-            raise
 
-    def _open(self, address: str, keys: Path | None) -> None:
-        door = self._socket
-        door.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        door.setsockopt(zmq.LINGER, 0)
-        door.setsockopt(zmq.SNDHWM, _WAITING)
-        door.setsockopt(zmq.RCVHWM, 4 * CREDIT)
-        door.setsockopt(zmq.MAXMSGSIZE, max(self._limits.chunk_bytes, HEADER_BYTES) + 1024)
-        door.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
-        if keys is not None and self._allowed is not None:
-            public, secret = server_keys(keys)
-            self._authenticator = ThreadAuthenticator(self._context)
-            self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", credentials_provider=self._allowed)
-            door.curve_publickey, door.curve_secretkey, door.curve_server = public, secret, True
-        try:
-            door.bind(address)
-        except zmq.ZMQError as error:
-            raise FileAccess(
-                f"{address}: cannot be listened at: {error.strerror}: choose another with --zmq"
-            ) from error
-        self.address: str = door.getsockopt_string(zmq.LAST_ENDPOINT)
-
-    def close(self) -> None:
-        """End; uploads that are not done are forgotten. Waits."""
-        self._closing.set()
-        self._ring()
-        if self.is_alive():
-            self.join()
-        else:
-            self._release()
-
-    def _release(self) -> None:
-        self._helpers.shutdown(cancel_futures=True)
-        self._transfers.close()
-        for client in self._clients.values():
-            for leave in client.watched.values():
-                leave()
-        self._socket.close(0)
-        if self._authenticator is not None:
-            self._authenticator.stop()
-        self._context.term()
-        self._bell.close()
-        self._ringer.close()
-
-    # The loop
-
-    def run(self) -> None:
-        """Until `close`."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._bell, zmq.POLLIN)
-        looked = time.monotonic()
-        try:
-            while not self._closing.is_set():
-                poller.poll(int(_TICK_S * 1000))
-                self._empty_inbox()
-                self._receive()
-                if time.monotonic() - looked > _TICK_S:
-                    looked = time.monotonic()
-                    self._forget_silent()
-        except Exception:
-            log.exception("the ZeroMQ door has ended: an error of DINeuro's own")
-        finally:
-            self._release()
-
-    def _ring(self) -> None:
-        try:
-            self._ringer.send(b"!")
-        except OSError:  # it rings already, or the door is closed
-            return
-
-    def _later(self, call: Callable[[], object]) -> None:
-        """To be done by the loop; from any thread."""
-        self._inbox.put(call)
-        self._ring()
-
-    def _empty_inbox(self) -> None:
-        try:
-            self._bell.recv(4096)
-        except BlockingIOError:
-            return
-        while True:
-            try:
-                call = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            call()
-
-    def _receive(self) -> None:
-        """What lies there, but not for ever: the clocks go on."""
-        for _ in range(8 * CREDIT):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            self._answer(frames[0].bytes, frames[1:])
-
-    def _answer(self, identity: bytes, frames: list[zmq.Frame]) -> None:
+    def heard(self, identity: bytes, frames: list[zmq.Frame]) -> None:
         """One message; whatever is wrong with it is told to its sender and to no one else."""
         about: dict[str, Any] = {}
         try:
@@ -282,20 +160,20 @@ class Door(threading.Thread):
             "idle_s": self._limits.idle_s,
             "models": [model.name for model in self._engine.models()],
         }
-        self._send(identity, Message("WELCOME", welcome))
+        self.send(identity, Message("WELCOME", welcome))
 
     def _owner(self, frames: list[zmq.Frame]) -> str:
         """Who is behind a connection: the name of its key."""
-        if self._allowed is None:
+        if self.allowed is None:
             return LOCAL
         key = str(frames[-1].get("User-Id"))
-        name = self._allowed.name(key.encode())
+        name = self.allowed.name(key.encode())
         if name is None:
             raise Unauthorized("the key is not known here any more: ask who runs the server")
         return name
 
     def _ping(self, identity: bytes, _client: _Client, _message: Message) -> None:
-        self._send(identity, Message("PONG"))
+        self.send(identity, Message("PONG"))
 
     def _submit(self, identity: bytes, client: _Client, message: Message) -> None:
         header = message.header
@@ -309,9 +187,9 @@ class Door(threading.Thread):
             more = {"retry_after": error.retry_after} if isinstance(error, TryLater) else {}
             told = {"request": header["request"], "code": error.code, "detail": _detail(error)}
             log.info("refused: %s", error, extra={"owner": client.owner})
-            self._send(identity, Message("REJECT", told | more))
+            self.send(identity, Message("REJECT", told | more))
             return
-        self._send(identity, transfer.outcome or transfer.accept())
+        self.send(identity, transfer.outcome or transfer.accept())
 
     def _queue(self, identity: bytes, request: str, spec: Any) -> None:
         """A retrace, by a helper: it needs the store."""
@@ -319,9 +197,9 @@ class Door(threading.Thread):
         try:
             job = self._engine.submit(spec)
         except Exception as error:  # noqa: BLE001
-            self._later(functools.partial(self._refuse, identity, error, about))
+            self.later(functools.partial(self._refuse, identity, error, about))
             return
-        self._later(functools.partial(self._queued, identity, request, job))
+        self.later(functools.partial(self._queued, identity, request, job))
 
     def _chunk(self, identity: bytes, client: _Client, message: Message) -> None:
         header = message.header
@@ -341,16 +219,16 @@ class Door(threading.Thread):
             # In two halves: a message for every chunk would be half of all messages.
             n = CREDIT - transfer.credit
             transfer.credit += n
-            self._send(identity, Message("CREDIT", {"transfer": transfer.token, "n": n}))
+            self.send(identity, Message("CREDIT", {"transfer": transfer.token, "n": n}))
 
     def _finish(self, transfer: Transfer) -> None:
         """A whole upload, by a helper."""
         try:
             job = transfer.finish(self._engine)
         except Exception as error:  # noqa: BLE001
-            self._later(functools.partial(self._spoilt, transfer, error))
+            self.later(functools.partial(self._spoilt, transfer, error))
             return
-        self._later(functools.partial(self._taken, transfer, job))
+        self.later(functools.partial(self._taken, transfer, job))
 
     def _taken(self, transfer: Transfer, job: Job) -> None:
         owner = transfer.spec.owner
@@ -367,7 +245,7 @@ class Door(threading.Thread):
         transfer.outcome = self._refuse(transfer.client, error, about)
 
     def _queued(self, identity: bytes, request: str, job: Job) -> None:
-        self._send(identity, _queued(request, job))
+        self.send(identity, _queued(request, job))
         client = self._clients.get(identity)
         if client is not None:
             self._watch(identity, client, job)
@@ -380,15 +258,15 @@ class Door(threading.Thread):
         transfer = self._transfer(message.header["transfer"], client)
         transfer.client, transfer.heard = identity, time.monotonic()
         if transfer.outcome is not None:
-            self._send(identity, transfer.outcome)
+            self.send(identity, transfer.outcome)
         else:
-            self._send(identity, transfer.accept())
+            self.send(identity, transfer.accept())
 
     def _cancel(self, identity: bytes, client: _Client, message: Message) -> None:
         if "transfer" in message.header:
             transfer = self._transfer(message.header["transfer"], client)
             self._transfers.drop(transfer)
-            self._send(identity, Message("CANCELLED", {"transfer": transfer.token}))
+            self.send(identity, Message("CANCELLED", {"transfer": transfer.token}))
             return
         job = self._engine.cancel(message.header["job"], client.owner)
         client.told.pop(job.id, None)
@@ -409,7 +287,7 @@ class Door(threading.Thread):
         except FileNotFoundError as error:
             raise NotFound(f"job {job.id}: its results have been swept") from error
         told = {"job": job.id, "part": header["part"], "offset": offset}
-        self._send(identity, Message("CHUNK", told, payload))
+        self.send(identity, Message("CHUNK", told, payload))
 
     def _part(self, job: Job, name: str) -> tuple[Path, int]:
         """The file of a part, and where in it the part begins."""
@@ -438,7 +316,7 @@ class Door(threading.Thread):
         if job.id not in client.watched:
             news = functools.partial(self._news, identity, job.id)
             client.watched[job.id] = self._engine.subscribe(
-                job.id, functools.partial(self._later, news)
+                job.id, functools.partial(self.later, news)
             )
         self._news(identity, job.id)
 
@@ -460,7 +338,7 @@ class Door(threading.Thread):
             return
         else:
             client.told[job_id] = message
-        self._send(identity, message)
+        self.send(identity, message)
 
     def _told_of(self, job: Job) -> Message:
         """A job as it stands."""
@@ -501,33 +379,32 @@ class Door(threading.Thread):
             message = Message("CANCELLED", {"job": about["job"]})
         else:
             message = Message("ERROR", told)
-        self._send(identity, message)
+        self.send(identity, message)
         return message
-
-    def _send(self, identity: bytes, message: Message) -> None:
-        """Without waiting: who does not read is taken for gone."""
-        try:
-            self._socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK, copy=False)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
-            self._forget(identity)
 
     # Who is gone
 
-    def _forget(self, identity: bytes) -> None:
+    def release(self) -> None:
+        """What is not done is forgotten."""
+        self._helpers.shutdown(cancel_futures=True)
+        self._transfers.close()
+        for identity in list(self._clients):
+            self.gone(identity)
+
+    def gone(self, identity: bytes) -> None:
         """Its uploads stay for a while, its jobs go on: it may come again and ATTACH."""
         client = self._clients.pop(identity, None)
         if client is not None:
             for leave in client.watched.values():
                 leave()
 
-    def _forget_silent(self) -> None:
+    def ticked(self) -> None:
+        """Who has been silent for too long is gone."""
         now = time.monotonic()
         silent = LOST_AFTER * self._limits.heartbeat_s
         for identity, client in list(self._clients.items()):
             if now - client.heard > silent:
-                self._forget(identity)
+                self.gone(identity)
         self._transfers.sweep(self._limits.idle_s)
 
 

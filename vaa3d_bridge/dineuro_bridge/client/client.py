@@ -91,7 +91,8 @@ class Client:
 
         Raises:
             DineuroError: what the server said: of the volume, a parameter, its queue.
-            ServerGone: it does not answer, or not in time.
+            ServerGone: it does not answer.
+            TimeLimit: the deadline is over; the job is cancelled.
         """
         return self._run("trace", volume, name, progress, deadline_s, reuse, params)
 

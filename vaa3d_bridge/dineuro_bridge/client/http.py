@@ -112,11 +112,13 @@ class HttpTransport:
         Raises:
             DineuroError: the job's own.
         """
-        after = "0"
-        for attempt in _attempts():
+        after, attempts = "0", _attempts()
+        while True:
+            attempt = next(attempts)
             try:
                 for event, data, number in self._events(job, after, deadline):
-                    after, told = number, json.loads(data)
+                    # What was heard of proves that the server is there.
+                    after, told, attempts = number, json.loads(data), _attempts()
                     if event == "progress":
                         progress(Progress(told["stage"], told["done"], told["total"]))
                     elif told.get("code") is not None:

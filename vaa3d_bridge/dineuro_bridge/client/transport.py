@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dineuro_bridge import v3draw
-from dineuro_bridge.errors import ServerGone
+from dineuro_bridge.errors import TimeLimit
 from dineuro_bridge.files import size_of_file
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.swc import parse_swc
@@ -148,13 +148,13 @@ class Deadline:
         """Seconds to wait, at most so many.
 
         Raises:
-            ServerGone: none are left.
+            TimeLimit: none are left.
         """
         if self._until is None:
             return most
         left = self._until - time.monotonic()
         if left <= 0:
-            raise ServerGone("the server did not finish within the time allowed")
+            raise TimeLimit("the server did not finish within the time allowed")
         return min(left, most)
 
 

@@ -20,6 +20,7 @@ from dineuro_bridge.errors import (
     FileAccess,
     NotFound,
     ServerGone,
+    TimeLimit,
     TryLater,
     Unauthorized,
     error_for,
@@ -142,7 +143,7 @@ class ZmqTransport:
         while True:
             try:
                 message = self.hear(wait)
-            except (_Lost, ServerGone) as error:
+            except (_Lost, TimeLimit) as error:
                 self.close()
                 raise ServerGone(
                     f"{self._address}: does not answer"
@@ -165,7 +166,7 @@ class ZmqTransport:
 
         Raises:
             _Lost: nothing came for as long as makes a server gone.
-            ServerGone: the time allowed is over.
+            TimeLimit: the time allowed is over.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
         beat = float(self._limits["heartbeat_s"])
