@@ -411,3 +411,28 @@ def test_a_token_that_is_wrong_is_told(tmp_path: Path, stack: Path) -> None:
     assert "cell.tif: the token is not known" in done.stderr
     assert seen[1] == "Bearer from a file"
     played.close()
+
+
+def test_a_curve_key_made_by_the_command_lets_in_and_a_missing_one_does_not(
+    tmp_path: Path, stack: Path
+) -> None:
+    keys = tmp_path / "keys"
+    made = shell("keys", "curve", "anna", "--keys", keys)
+    assert made.returncode == 0
+    secret, public = made.stdout.split()
+    server = Server(tmp_path / "state", zmq="tcp://127.0.0.1:0", keys=keys)
+    try:
+        words = ["trace", stack, "--server", server.zmq, "--enhancer", "none"]
+        assert shell(*words, "--key", secret, "--server-key", public).returncode == 0
+        assert len(read_swc(stack.with_name("cell_dineuro.swc"))) > 10
+        half = shell(*words, "--key", secret)
+        assert half.returncode == 3
+        assert "give both" in half.stderr
+        wrong = shell(*words, "--key", secret, "--server-key", stack)
+        assert wrong.returncode == 6
+        assert "holds no" in wrong.stderr
+        without = shell(*words)
+        assert without.returncode == 8
+        assert "does not answer" in without.stderr
+    finally:
+        server.close()

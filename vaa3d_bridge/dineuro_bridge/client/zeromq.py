@@ -32,6 +32,8 @@ from dineuro_bridge.protocol import LOST_AFTER, VERSION, Message, decode, encode
 _WELCOME_S = 10.0
 #: Connections that are made anew before the server is given up.
 _TRIES = 5
+#: How often a waiting client looks whether the server has shut the door (seconds).
+_LOOK_S = 0.5
 
 
 class _Lost(Exception):
@@ -145,10 +147,8 @@ class ZmqTransport:
                 message = self.hear(wait)
             except (_Lost, TimeLimit) as error:
                 self.close()
-                raise ServerGone(
-                    f"{self._address}: does not answer"
-                    + ("" if self._keys is None else ", or does not know the key")
-                ) from error
+                why = "asks for a key" if self._keys is None else "does not know the key"
+                raise ServerGone(f"{self._address}: does not answer, or {why}") from error
             if message.type == "WELCOME":
                 self._limits = message.header
                 return
@@ -156,10 +156,18 @@ class ZmqTransport:
                 raise _error(message)
 
     def say(self, message: Message) -> None:
-        """Send; memory of a payload must stay as it is until the answer."""
+        """Send; memory of a payload must stay as it is until the answer.
+
+        Raises:
+            _Lost: the server has shut the door: a blocking send would then wait for ever.
+        """
         assert self._socket is not None  # noqa: S101 - connect comes first
         self._said = time.monotonic()
-        self._socket.send_multipart(encode(message), copy=len(message.payload) < 2**16)
+        copy = len(message.payload) < 2**16
+        try:
+            self._socket.send_multipart(encode(message), zmq.DONTWAIT, copy=copy)
+        except zmq.Again as error:
+            raise _Lost from error
 
     def hear(self, deadline: Deadline) -> Message:
         """The next message but for PONG; says PING while it waits.
@@ -172,13 +180,15 @@ class ZmqTransport:
         beat = float(self._limits["heartbeat_s"])
         since = time.monotonic()
         while True:
-            wait = deadline.left(beat / 2)
+            wait = deadline.left(min(beat / 2, _LOOK_S))
             if self._socket.poll(math.ceil(1000 * wait)):
                 message = decode(self._socket.recv_multipart())
                 if message.type != "PONG":
                     return message
                 since = time.monotonic()
-            if time.monotonic() - since > LOST_AFTER * beat:
+            # A handshake that was refused leaves the socket without a way out.
+            shut = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT
+            if shut or time.monotonic() - since > LOST_AFTER * beat:
                 raise _Lost
             if time.monotonic() - self._said > beat:
                 self.say(Message("PING"))
