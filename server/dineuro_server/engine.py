@@ -168,6 +168,11 @@ class Engine:
         """Who does the jobs, one a device."""
         return tuple(self._runners)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return self.store.count("queued")
+
     # In
 
     def admit(self, owner: str, nbytes: int = 0) -> None:
@@ -509,7 +514,7 @@ class Engine:
         """What is measured when somebody asks."""
         store, runners = self.store, self._runners
         return {
-            "queue": ("Jobs that wait", lambda: store.count("queued")),
+            "queue": ("Jobs that wait", lambda: self.waiting),
             "running": ("Jobs that run", lambda: store.count("running")),
             "uploads": ("Uploads under way", lambda: self._intake.uploads),
             "ready": ("1 when every worker is warm", lambda: self.ready),

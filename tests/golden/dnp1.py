@@ -26,6 +26,7 @@ GOOD: dict[str, Message] = {
         {
             "protocol": 1, "server": "0.1.0", "max_bytes": 17179869184, "chunk_bytes": 2097152,
             "credit": 8, "heartbeat_s": 5.0, "idle_s": 60.0, "models": ["dineuro-s1"],
+            "devices": ["cpu"], "waiting": 2,
         },
     ),
     "submit plain memory": Message(

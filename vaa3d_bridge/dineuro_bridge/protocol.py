@@ -43,7 +43,7 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
             "protocol": _WHOLE, "server": _TEXT, "max_bytes": _WHOLE, "chunk_bytes": _WHOLE,
             "credit": _WHOLE, "heartbeat_s": _NUMBER, "idle_s": _NUMBER, "models": _LIST,
         },
-        {},
+        {"devices": _LIST, "waiting": _WHOLE},
     ),
     "SUBMIT": (
         {"request": _TEXT, "kind": _TEXT},

@@ -159,6 +159,8 @@ class Door(RouterLoop):
             "heartbeat_s": self._limits.heartbeat_s,
             "idle_s": self._limits.idle_s,
             "models": [model.name for model in self._engine.models()],
+            "devices": [runner.device for runner in self._engine.runners],
+            "waiting": self._engine.waiting,
         }
         self.send(identity, Message("WELCOME", welcome))
 

@@ -1,0 +1,53 @@
+#include "swc.h"
+
+#include <cmath>
+#include <locale>
+#include <sstream>
+#include <string>
+#include <unordered_set>
+
+#include "errors.h"
+
+namespace dineuro {
+namespace {
+
+[[noreturn]] void refuse(std::size_t line, const std::string& why) {
+    throw Error("bad_tree", "the tree's line " + std::to_string(line) + ": " + why);
+}
+
+Node nodeOf(const std::string& line, std::size_t number) {
+    std::istringstream words(line);
+    // The decimal sign is a point, whatever the user's language is.
+    words.imbue(std::locale::classic());
+    Node node{};
+    words >> node.id >> node.type >> node.x >> node.y >> node.z >> node.radius >> node.parent;
+    if (!words) refuse(number, "is no node: id, type, x, y, z, radius, parent");
+    if (!std::isfinite(node.x + node.y + node.z + node.radius))
+        refuse(number, "has a number that is not finite");
+    return node;
+}
+
+}  // namespace
+
+std::vector<Node> parseSwc(std::string_view text) {
+    std::vector<Node> nodes;
+    std::unordered_set<long> ids;
+    std::size_t number = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        const std::string line(text.substr(at, end - at));
+        at = end + 1;
+        ++number;
+        const auto first = line.find_first_not_of(" \t\r");
+        if (first == std::string::npos || line[first] == '#') continue;
+        nodes.push_back(nodeOf(line, number));
+        if (!ids.insert(nodes.back().id).second) refuse(number, "gives an id for the second time");
+    }
+    for (const Node& node : nodes)
+        if (node.parent != -1 && !ids.count(node.parent))
+            throw Error("bad_tree", "the tree's node " + std::to_string(node.id) +
+                                        " has a parent that does not exist");
+    return nodes;
+}
+
+}  // namespace dineuro
