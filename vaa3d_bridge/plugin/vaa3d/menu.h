@@ -1,0 +1,8 @@
+// The menu's actions.
+#pragma once
+
+#include <v3d_interface.h>
+
+void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance);
+void serverSettings(QWidget* parent);
+void about(QWidget* parent);

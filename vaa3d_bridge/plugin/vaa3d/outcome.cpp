@@ -1,0 +1,78 @@
+#include "outcome.h"
+
+#include <QDir>
+#include <QFile>
+#include <QFileInfo>
+#include <QSaveFile>
+
+#include "client/errors.h"
+#include "images.h"
+
+namespace {
+
+[[noreturn]] void fail(const QString& file, const QString& why) {
+    throw dineuro::Error("file_access", (file + ": cannot be written: " + why).toStdString());
+}
+
+}  // namespace
+
+void showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
+    const v3dhandle window = callback.newImageWindow(name);
+    callback.setImage(window, &mask);
+    callback.setImageName(window, name);
+    callback.updateImageWindow(window);
+}
+
+void drawTree(V3DPluginCallback2& callback, v3dhandle window, const std::string& swc,
+              const QString& name) {
+    NeuronTree tree = neuronTreeOf(dineuro::parseSwc(swc), name);
+    callback.setSWC(window, tree);
+    callback.open3DWindow(window);
+    callback.pushObjectIn3DWindow(window);
+}
+
+void saveText(const QString& file, const std::string& text) {
+    QSaveFile out(file);
+    if (!out.open(QIODevice::WriteOnly) ||
+        out.write(text.data(), static_cast<qint64>(text.size())) !=
+            static_cast<qint64>(text.size()) ||
+        !out.commit())
+        fail(file, out.errorString());
+}
+
+void saveImage(V3DPluginCallback2& callback, Image4DSimple& image, const QString& file) {
+    // Vaa3D chooses the format by the suffix: it stays at the end of the temporary name.
+    const QFileInfo place(file);
+    const QString part = place.dir().filePath(".part_" + place.fileName());
+    QByteArray name = QFile::encodeName(part);
+    const bool made = callback.saveImage(&image, name.data());
+    if (made && QFileInfo::exists(part)) {
+        QFile::remove(file);
+        if (QFile::rename(part, file)) return;
+    }
+    QFile::remove(part);
+    fail(file, place.dir().exists() ? "Vaa3D could not save it" : "there is no such folder");
+}
+
+QString doubtsFileOf(const QString& swcFile) {
+    const QFileInfo place(swcFile);
+    return place.dir().filePath(place.completeBaseName() + "_doubts.marker");
+}
+
+QString summary(const dineuro::Result& result) {
+    const auto& report = result.report;
+    const auto number = [&](const char* name) {
+        const auto found = report.find(name);
+        return found != report.end() && found->is_number() ? found->get<double>() : 0.0;
+    };
+    QString text = QString("%1 nodes, %2 tips, length %3 voxels; %4 % of the length is certain.")
+                       .arg(number("nodes"))
+                       .arg(number("tips"))
+                       .arg(number("length"), 0, 'f', 0)
+                       .arg(100 * number("certain"), 0, 'f', 0);
+    if (report.contains("warnings") && report["warnings"].is_array())
+        for (const auto& warning : report["warnings"])
+            if (warning.is_string())
+                text += "\nWarning: " + QString::fromStdString(warning.get<std::string>()) + ".";
+    return text;
+}

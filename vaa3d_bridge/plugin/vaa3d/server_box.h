@@ -1,0 +1,38 @@
+// Where the server is, and whether it answers.
+#pragma once
+
+#include <memory>
+
+#include <QGroupBox>
+
+#include "choices.h"
+#include "task.h"
+
+class QLabel;
+class QLineEdit;
+class QPushButton;
+
+class ServerBox : public QGroupBox {
+    Q_OBJECT
+
+public:
+    explicit ServerBox(const Choices& choices, QWidget* parent = nullptr);
+
+    // Into the choices: address and keys.
+    void store(Choices& choices) const;
+
+protected:
+    void timerEvent(QTimerEvent* event) override;
+
+private:
+    void test();
+    QWidget* fileRow(QLineEdit* line, const QString& title);
+
+    QLineEdit* address_;
+    QLineEdit* key_;
+    QLineEdit* serverKey_;
+    QPushButton* button_;
+    QLabel* answer_;
+    int timer_ = 0;
+    std::unique_ptr<Task<dineuro::ServerInfo>> task_;
+};

@@ -1,0 +1,72 @@
+// What is to be traced, and how.
+#pragma once
+
+#include <QDialog>
+
+#include "choices.h"
+
+class QCheckBox;
+class QComboBox;
+class QDoubleSpinBox;
+class QLineEdit;
+class QSpinBox;
+class ServerBox;
+
+// What the dialog must know of the image.
+struct ImageFacts {
+    QString name;
+    int channels = 1;
+    bool hasLandmark = false;
+    bool hasCutBox = false;
+    std::vector<double> spacing;  // x, y, z; empty where it is not known
+    QString swcFile;              // suggested
+};
+
+class TraceDialog : public QDialog {
+    Q_OBJECT
+
+public:
+    TraceDialog(const Choices& choices, const ImageFacts& facts, bool enhance, QWidget* parent);
+
+    Choices choices() const;
+
+private:
+    QWidget* imageBox(const Choices& choices, const ImageFacts& facts);
+    QWidget* resultBox(const Choices& choices, const ImageFacts& facts);
+    QWidget* advancedBox(const Choices& choices, const ImageFacts& facts);
+
+    Choices start_;
+    bool enhance_;
+    ServerBox* server_;
+    QSpinBox* channel_;
+    QComboBox* region_;
+    QComboBox* root_;
+    QCheckBox* mask_;
+    QCheckBox* overlay_;
+    QCheckBox* save_;
+    QLineEdit* swcFile_;
+    QCheckBox* doubts_;
+    QComboBox* enhancer_;
+    QLineEdit* model_;
+    QSpinBox* threshold_;
+    QDoubleSpinBox* minLength_;
+    QDoubleSpinBox* gap_;
+    QComboBox* trees_;
+    QDoubleSpinBox* spacing_[3];
+};
+
+// Address, keys and limits alone.
+class ServerDialog : public QDialog {
+    Q_OBJECT
+
+public:
+    ServerDialog(const Choices& choices, QWidget* parent);
+
+    Choices choices() const;
+
+private:
+    Choices start_;
+    ServerBox* server_;
+    QDoubleSpinBox* minutes_;
+    QCheckBox* reuse_;
+};
