@@ -1,9 +1,16 @@
 # `make demo` traces a neuron; `make test` runs every check. Both make the environment first.
+# `make plugin` builds Vaa3D's plugin, `make test-plugin` tests it (needs the packages in
+# vaa3d_bridge/plugin/README.md).
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test fast lint types format install clean
+PLUGIN := vaa3d_bridge/plugin
+# The Qt versions to build the plugin for; VAA3D_ROOT=... builds against that Vaa3D's headers.
+QT ?= 5 6
+VAA3D_ROOT ?=
+
+.PHONY: demo test fast lint types format install clean plugin test-plugin
 
 install: $(STAMP)
 
@@ -20,6 +27,23 @@ demo: $(STAMP)
 
 test: lint types
 	$(BIN)/pytest
+
+plugin: $(foreach qt,$(QT),plugin-qt$(qt))
+
+plugin-qt%:
+	cmake -S $(PLUGIN) -B build/$@ -DDINEURO_QT=$* -DDINEURO_TESTS=$(if $(VAA3D_ROOT),OFF,ON) \
+	  -DDINEURO_WERROR=ON -DVAA3D_ROOT=$(VAA3D_ROOT)
+	cmake --build build/$@ --parallel
+
+# The client's tests and a million random inputs under sanitizers, then the plugin in a host that
+# stands in for Vaa3D, against the real server.
+test-plugin: $(STAMP) plugin
+	cmake -S $(PLUGIN) -B build/client-sanitized -DDINEURO_TESTS=ON -DDINEURO_WERROR=ON \
+	  -DDINEURO_SANITIZE=address,undefined
+	cmake --build build/client-sanitized --parallel
+	ctest --test-dir build/client-sanitized --output-on-failure
+	for qt in $(QT); do QT_QPA_PLATFORM=offscreen build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
+	$(BIN)/pytest tests/test_plugin.py
 
 # What one runs while working: everything but the slow tests.
 fast: lint types

@@ -436,3 +436,55 @@ def test_a_curve_key_made_by_the_command_lets_in_and_a_missing_one_does_not(
         assert "does not answer" in without.stderr
     finally:
         server.close()
+
+
+def test_send_writes_what_vaa3d_opens_with_one_drag(address: str, tmp_path: Path) -> None:
+    lopsided = paint([line((8, 10, 15), (82, 40, 15))], SHAPE)
+    stack = tmp_path / "cell.tif"
+    write_volume(stack, Volume(lopsided[None]))
+    done = shell("send", stack, "--server", address, "--enhancer", "none")
+    assert done.returncode == 0, done.stderr
+    written = sorted(p.name for p in tmp_path.iterdir())
+    assert written == [
+        "cell.tif", "cell_dineuro.ano", "cell_dineuro.swc", "cell_doubts.marker",
+        "cell_mask.v3draw",
+    ]  # fmt: skip
+    assert (tmp_path / "cell_dineuro.ano").read_text().splitlines() == [
+        "GRAYIMG=cell.tif",
+        "MASKIMG=cell_mask.v3draw",
+        "SWCFILE=cell_dineuro.swc",
+        "MARKERFILE=cell_doubts.marker",
+    ]
+    # Vaa3D shows the TIFF's last row on top; mask and tree are as it shows them.
+    mask = read_volume(tmp_path / "cell_mask.v3draw").voxels[0] > 0
+    shown = read_volume(stack, row_order="vaa3d").voxels[0] > 0
+    assert np.array_equal(mask, shown)
+    xyz = read_swc(tmp_path / "cell_dineuro.swc").xyz.round().astype(int)
+    assert mask[xyz[:, 2], xyz[:, 1], xyz[:, 0]].all()
+
+
+def test_send_to_a_folder_and_what_is_no_volume(server: Server, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    for name in ("a", "b"):
+        write_volume(here / f"{name}.v3draw", Volume(VOXELS[None]))
+    words = ["--server", server.zmq, "--enhancer", "none"]
+    done = shell("send", here, "-o", there, *words)
+    assert done.returncode == 0, done.stderr
+    assert len(list(there.iterdir())) == 8
+    assert "GRAYIMG=../here/a.v3draw" in (there / "a_dineuro.ano").read_text()
+    (here / "a.v3draw").write_bytes(b"no volume")
+    bad = shell("send", here / "a.v3draw", *words)
+    assert bad.returncode == 3
+    assert "a.v3draw" in bad.stderr
+    assert len(list(here.iterdir())) == 2
+
+
+def test_a_linker_file_beside_a_local_result(tmp_path: Path) -> None:
+    stack = tmp_path / "cell.v3draw"
+    write_volume(stack, Volume(VOXELS[None]))
+    done = shell("trace", stack, "--enhancer", "none", "--ano", tmp_path / "x.ano")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.ano").read_text() == "GRAYIMG=cell.v3draw\nSWCFILE=cell_dineuro.swc\n"
+    wrong = shell("trace", stack, "--enhancer", "none", "--ano", tmp_path / "x.txt")
+    assert wrong.returncode == 2

@@ -36,8 +36,8 @@ SHAPE = (30, 60, 80)
 SOMA = (20, 30, 15)
 NEURON = np.maximum(
     paint([np.array([SOMA])], SHAPE, 7.0),
-    paint([line(SOMA, (75, 30, 15)), line((50, 30, 15), (70, 52, 22)), line(SOMA, (5, 8, 6))], SHAPE),
-)  # fmt: skip
+    paint([line(SOMA, t) for t in ((75, 30, 15), (5, 8, 6), (60, 55, 24))], SHAPE),
+)
 RNG = np.random.default_rng(5)
 STACK = np.clip(RNG.normal(20, 4, SHAPE) + NEURON * 0.5, 0, 255).astype(np.uint8)
 

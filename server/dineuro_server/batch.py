@@ -17,7 +17,7 @@ from dineuro_bridge.swc import write_eswc, write_swc
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import RowOrder, Volume
 from dineuro_server.pipeline import Request, Result, reconstruct
-from dineuro_server.places import Done, Outputs, make_folder
+from dineuro_server.places import Done, Outputs, link_results, make_folder
 from dineuro_server.preview import write_preview
 from dineuro_server.proofreading import as_markers, doubt_records, graded, segment_records
 from dineuro_tracing.confidence import Segments
@@ -75,6 +75,7 @@ def write_results(
         write_preview(outputs.preview, result.intensity, result.overlay)
     if outputs.doubts is not None:
         write_markers(outputs.doubts, as_markers(result.doubts))
+    link_results(Path(volume.source), outputs)
     record = {
         **input_record(volume, digest, request, result.enhancer, result.model),
         **result.report.as_dict(),

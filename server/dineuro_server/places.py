@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dineuro_bridge.ano import write_ano
 from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.files import reason
 from dineuro_bridge.formats import SUFFIXES, WRITTEN_SUFFIXES
@@ -21,6 +22,7 @@ _ENDINGS = {
     "report": "_report.json",
     "preview": "_preview.png",
     "doubts": "_doubts.marker",
+    "ano": "_dineuro.ano",
 }
 _SUFFIXES = {
     "swc": (".swc", ".eswc"),
@@ -28,6 +30,7 @@ _SUFFIXES = {
     "report": (".json",),
     "preview": (".png",),
     "doubts": (".marker",),
+    "ano": (".ano",),
 }
 
 
@@ -39,6 +42,7 @@ class Outputs:
         swc: the tree; with the suffix .eswc its segments' grades too.
         mask, report, preview: what they say.
         doubts: the places to look at first, as Vaa3D's markers.
+        ano: a linker file that opens image and results in Vaa3D.
     """
 
     swc: Path | None = None
@@ -46,6 +50,7 @@ class Outputs:
     report: Path | None = None
     preview: Path | None = None
     doubts: Path | None = None
+    ano: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +152,17 @@ def _place(image: Path, name: str, kind: str, place: Path | None, *, several: bo
         known = " ".join(_SUFFIXES[kind])
         raise BadParameter(f"{place}: the {kind} must end with {known} (or be a folder)")
     return place
+
+
+def link_results(image: Path, outputs: Outputs) -> None:
+    """The linker file, where one is asked for; what it names is there already.
+
+    Raises:
+        FileAccess: the place cannot be written to.
+    """
+    if outputs.ano is not None:
+        named = {"mask": outputs.mask, "swc": outputs.swc, "markers": outputs.doubts}
+        write_ano(outputs.ano, image, **named)
 
 
 def make_folder(folder: Path) -> None:

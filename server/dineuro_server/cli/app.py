@@ -10,6 +10,7 @@ import typer
 from dineuro_server.cli.files import convert_command, info_command, score_command
 from dineuro_server.cli.network import evaluate_command, models_command, train_command
 from dineuro_server.cli.options import EPILOG
+from dineuro_server.cli.send import send_command
 from dineuro_server.cli.serve import keys_app, serve_command
 from dineuro_server.cli.trace import demo_command, trace_command
 
@@ -36,6 +37,7 @@ def _main(
 
 for name, command in (
     ("trace", trace_command),
+    ("send", send_command),
     ("score", score_command),
     ("info", info_command),
     ("convert", convert_command),

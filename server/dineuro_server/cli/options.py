@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -61,6 +62,73 @@ MaxGib = Annotated[
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+# What is traced, and how
+
+Channel = Annotated[int | None, typer.Option(help="Channel, counted from 1.")]
+Roi = Annotated[
+    Any,
+    typer.Option(
+        parser=roi,
+        metavar="x0,y0,z0,x1,y1,z1",
+        help="Only this box of voxels, from 0, ends excluded; the tree keeps the full "
+        "volume's coordinates.",
+    ),
+]
+MarkerFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Vaa3D .marker file; the first marker is the root."),
+]
+Root = Annotated[
+    Any, typer.Option(parser=root, metavar="x,y,z", help="The root, in voxels from 0.")
+]
+Spacing = Annotated[
+    Any,
+    typer.Option(parser=spacing, metavar="x,y,z", help="Voxel size in µm, if not in the file."),
+]
+EnhancerName = Annotated[
+    Literal["auto", "dineuro", "classical", "none"],
+    typer.Option(help="What tells neurites from background."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Name or path of a network; see dineuro models."),
+]
+Threshold = Annotated[
+    int, typer.Option(min=1, max=255, help="Least probability (of 255) that is foreground.")
+]
+MinLength = Annotated[float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")]
+Gap = Annotated[
+    float, typer.Option(min=0, help="Widest gap that is joined where that is likely (voxels).")
+]
+Trees = Annotated[
+    Literal["one", "all"],
+    typer.Option(help="The tree of the root alone, or every neuron and piece."),
+]
+
+# Who does it
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        envvar="DINEURO_SERVER",
+        help="Let a server do it: tcp://HOST:PORT or http://HOST:PORT.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="With the token for an HTTP server; or set DINEURO_TOKEN."),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="One's CURVE keys (NAME.key_secret), for tcp://."),
+]
+ServerKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The server's public CURVE key (server.key)."),
+]
 
 
 def check_model(model: str | None, enhancer: str) -> None:

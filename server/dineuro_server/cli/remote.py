@@ -16,7 +16,7 @@ from dineuro_bridge.errors import DineuroError, FileAccess
 from dineuro_bridge.files import atomic_output, reason, write_record
 from dineuro_bridge.formats import read_header, write_volume
 from dineuro_bridge.progress import ProgressCallback
-from dineuro_server.places import Done, Outputs, make_folder
+from dineuro_server.places import Done, Outputs, link_results, make_folder
 
 Work = Callable[[Path, Outputs, ProgressCallback], Done]
 
@@ -88,6 +88,7 @@ def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
                 temporary.write_bytes(content)
     if outputs.mask is not None:
         write_volume(outputs.mask, result.mask, compress=True)
+    link_results(path, outputs)
     named = {k: str(v) for k, v in asdict(outputs).items() if v is not None}
     report = {**result.report, "input": str(path), "outputs": named}
     if outputs.report is not None:

@@ -54,53 +54,26 @@ def trace_command(
             help="The places to proofread first, at most 20, the worst first; or a folder.",
         ),
     ] = None,
-    channel: Annotated[int | None, typer.Option(help="Channel, counted from 1.")] = None,
-    roi: Annotated[
-        Any,
-        typer.Option(
-            parser=options.roi,
-            metavar="x0,y0,z0,x1,y1,z1",
-            help="Only this box of voxels, from 0, ends excluded; the tree keeps the full "
-            "volume's coordinates.",
-        ),
-    ] = None,
-    marker: Annotated[
+    ano: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Vaa3D .marker file; the first marker is the root."),
-    ] = None,
-    root: Annotated[
-        Any, typer.Option(parser=options.root, metavar="x,y,z", help="The root, in voxels from 0.")
-    ] = None,
-    spacing: Annotated[
-        Any,
         typer.Option(
-            parser=options.spacing, metavar="x,y,z", help="Voxel size in µm, if not in the file."
+            metavar="A.ano", help="Opens image and results in Vaa3D with one drag; or a folder."
         ),
     ] = None,
-    enhancer: Annotated[
-        Literal["auto", "dineuro", "classical", "none"],
-        typer.Option(help="What tells neurites from background."),
-    ] = "auto",
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="Name or path of a network; see dineuro models."),
-    ] = None,
+    channel: options.Channel = None,
+    roi: options.Roi = None,
+    marker: options.MarkerFile = None,
+    root: options.Root = None,
+    spacing: options.Spacing = None,
+    enhancer: options.EnhancerName = "auto",
+    model: options.Model = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
-    threshold: Annotated[
-        int, typer.Option(min=1, max=255, help="Least probability (of 255) that is foreground.")
-    ] = 128,
-    min_length: Annotated[
-        float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")
-    ] = 3.0,
-    gap: Annotated[
-        float, typer.Option(min=0, help="Widest gap that is joined where that is likely (voxels).")
-    ] = 40.0,
-    trees: Annotated[
-        Literal["one", "all"],
-        typer.Option(help="The tree of the root alone, or every neuron and piece."),
-    ] = "one",
+    threshold: options.Threshold = 128,
+    min_length: options.MinLength = 3.0,
+    gap: options.Gap = 40.0,
+    trees: options.Trees = "one",
     units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
     row_order: Annotated[
         RowOrder,
@@ -108,28 +81,10 @@ def trace_command(
     ] = "file",
     max_gib: MaxGib = 16.0,
     as_json: JsonFlag = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            envvar="DINEURO_SERVER",
-            help="Let a server do it: tcp://HOST:PORT or http://HOST:PORT.",
-        ),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="With the token for an HTTP server; or set DINEURO_TOKEN."
-        ),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="One's CURVE keys (NAME.key_secret), for tcp://."),
-    ] = None,
-    server_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The server's public CURVE key (server.key)."),
-    ] = None,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    key: options.Key = None,
+    server_key: options.ServerKey = None,
 ) -> None:
     """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
     if marker is not None and root is not None:
@@ -141,7 +96,7 @@ def trace_command(
     to_stdout = output == Path("-")
     if to_stdout and (len(paths) > 1 or as_json):
         raise typer.BadParameter("-o - prints one tree: one input, and no --json")
-    asked = {"mask": mask, "report": report, "preview": preview, "doubts": doubts}
+    asked = {"mask": mask, "report": report, "preview": preview, "doubts": doubts, "ano": ano}
     wanted = {kind: place for kind, place in asked.items() if place is not None}
     try:
         plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
@@ -149,7 +104,7 @@ def trace_command(
         raise typer.BadParameter(str(error)) from error
     params: dict[str, Any] = {
         "enhancer": enhancer, "model": model, "channel": channel, "roi": roi,
-        "root": _first_marker(marker) if marker is not None else root,
+        "root": root if marker is None else first_marker(marker),
         "spacing": spacing, "units": units, "row_order": row_order,
         "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
     }  # fmt: skip
@@ -161,11 +116,7 @@ def trace_command(
 
         check_outputs(plans)
         work = remote_work(server, params, token_file=token_file, key=key, server_key=server_key)
-    if len(paths) == 1:
-        done = _traced(paths[0], plans[0], work)
-        _tell(done, to_stdout=to_stdout, as_json=as_json)
-    else:
-        _trace_many(paths, plans, work, as_json=as_json)
+    trace_all(paths, plans, work, to_stdout=to_stdout, as_json=as_json)
 
 
 def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
@@ -191,7 +142,7 @@ def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
     return lambda path, outputs, progress: run_one(path, outputs, request, reading, progress)
 
 
-def _first_marker(path: Path) -> tuple[float, float, float]:
+def first_marker(path: Path) -> tuple[float, float, float]:
     """Where the first marker of a file is, as the root."""
     from dineuro_bridge.marker import read_markers
 
@@ -210,8 +161,18 @@ def _traced(path: Path, outputs: Outputs, work: Work) -> Done:
             raise LimitExceeded(f"{path}: this machine's memory does not hold it") from error
 
 
-def _trace_many(paths: list[Path], plans: list[Outputs], work: Work, *, as_json: bool) -> None:
-    """All volumes one after the other; a bad one is reported, and again at the end."""
+def trace_all(
+    paths: list[Path],
+    plans: list[Outputs],
+    work: Work,
+    *,
+    to_stdout: bool = False,
+    as_json: bool = False,
+) -> None:
+    """All volumes one after the other; a bad one of several is reported, and again at the end."""
+    if len(paths) == 1:
+        _tell(_traced(paths[0], plans[0], work), to_stdout=to_stdout, as_json=as_json)
+        return
     failures: list[tuple[Path, str]] = []
     for path, outputs in zip(paths, plans, strict=True):
         try:

@@ -27,6 +27,7 @@ ServerBox::ServerBox(const Choices& choices, QWidget* parent)
     button_->setAutoDefault(false);
     answer_->setObjectName("answer");
     answer_->setWordWrap(true);
+    answer_->setTextInteractionFlags(Qt::TextSelectableByMouse);
     auto* top = new QHBoxLayout;
     top->addWidget(address_, 1);
     top->addWidget(button_);
@@ -59,6 +60,13 @@ void ServerBox::store(Choices& choices) const {
     choices.serverKey = serverKey_->text().trimmed();
 }
 
+void ServerBox::answer(const QString& text) {
+    answer_->setText(text);
+    // A form gives a wrapped text one line's height, however many it has.
+    answer_->setMinimumHeight(answer_->heightForWidth(answer_->width()));
+    window()->adjustSize();
+}
+
 void ServerBox::test() {
     Choices asked;
     store(asked);
@@ -67,10 +75,10 @@ void ServerBox::test() {
         task_ = std::make_unique<Task<dineuro::ServerInfo>>(
             [client](dineuro::Cancelled cancelled) { return client.server(std::move(cancelled)); });
         button_->setEnabled(false);
-        answer_->setText("Asking...");
+        answer("Asking...");
         timer_ = startTimer(50);
     } catch (const dineuro::Error& error) {
-        answer_->setText(sentence(error));
+        answer(sentence(error));
     }
 }
 
@@ -79,9 +87,9 @@ void ServerBox::timerEvent(QTimerEvent*) {
     killTimer(timer_);
     button_->setEnabled(true);
     try {
-        answer_->setText(described(task_->take()));
+        answer(described(task_->take()));
     } catch (const dineuro::Error& error) {
-        answer_->setText(sentence(error));
+        answer(sentence(error));
     }
     task_.reset();
 }

@@ -26,6 +26,7 @@ protected:
 
 private:
     void test();
+    void answer(const QString& text);
     QWidget* fileRow(QLineEdit* line, const QString& title);
 
     QLineEdit* address_;
