@@ -160,11 +160,16 @@ private:
         std::string report;
         text(parts, "report", report);
         result.report = Json::parse(report.empty() ? "{}" : report, nullptr, false);
+        if (job_.mask) collectMask(parts, result);
+        return result;
+    }
+
+    void collectMask(const Json& parts, Result& result) {
         const Json mask = parts.value("mask", Json::object());
         if (!mask.contains("shape") || !mask["shape"].is_array() || mask["shape"].size() != 4)
             throw Error("bad_request", address_ + ": the answer has no mask");
         std::uint64_t voxels = 1;
-        for (int i = 0; i < 4; ++i) {
+        for (std::size_t i = 0; i < 4; ++i) {
             result.maskShape[i] = mask["shape"][i].get<std::uint64_t>();
             if (result.maskShape[i] == 0 || result.maskShape[i] > kMostPart / voxels)
                 throw Error("bad_request", address_ + ": the mask's size cannot be");
@@ -175,7 +180,6 @@ private:
         if (!mask_) mask_.reset(new unsigned char[voxels]);
         fetch("mask", voxels, got_["mask"], mask_.get());
         result.mask = std::move(mask_);
-        return result;
     }
 
     std::uint64_t sizeOf(const Json& parts, const std::string& part) const {
@@ -219,9 +223,7 @@ private:
         for (;;) {
             Message message = door_.hear(deadline_);
             if (!isOurs(message.header)) continue;
-            if (message.type == "PROGRESS" && message.header.contains("stage"))
-                tell(message.header["stage"], message.header.value("done", std::uint64_t{0}),
-                     message.header.value("total", std::uint64_t{0}));
+            if (message.type == "PROGRESS") report(message.header);
             if (message.type == "CANCELLED")
                 throw Error("cancelled", address_ + ": the job was cancelled there");
             if (message.type == "REJECT" || message.type == "ERROR") {
@@ -231,6 +233,14 @@ private:
             }
             if (std::find(types.begin(), types.end(), message.type) != types.end()) return message;
         }
+    }
+
+    void report(const Json& header) const {
+        if (header.contains("stage"))
+            tell(header["stage"], header.value("done", std::uint64_t{0}),
+                 header.value("total", std::uint64_t{0}));
+        else if (header["state"] == "queued")
+            tell("queued", 0, 0);
     }
 
     bool isOurs(const Json& header) const {

@@ -27,11 +27,12 @@ struct Job {
     std::string name = "volume";    // of the image, for the results
     Json params = Json::object();   // the server's, see docs/protocol.md
     bool reuse = true;              // whether the server's store may answer
+    bool mask = true;               // whether the mask is to be fetched
     double deadline = 0;            // seconds for all together; 0 is never
 };
 
-// Stages are "upload", the server's own, "wait" (it is full) and "download"; done of total, 0 where
-// that is not known.
+// Stages are "upload", "queued", the server's own, "wait" (it is full) and "download"; done of total,
+// 0 where that is not known.
 using Progress = std::function<void(const std::string& stage, std::uint64_t done,
                                     std::uint64_t total)>;
 
@@ -41,7 +42,7 @@ struct Result {
     std::string swc;                        // text; empty without a tree
     std::string doubts;                     // a .marker file's text
     Json report;
-    // 0 and 255; made with new[], as Vaa3D's images want it.
+    // 0 and 255; made with new[], as Vaa3D's images want it. Null where it was not to be fetched.
     std::unique_ptr<unsigned char[]> mask;
     std::array<std::uint64_t, 4> maskShape = {};
 };

@@ -137,6 +137,18 @@ TEST_CASE("a job from its volume to its result") {
     CHECK(server.hellos == 1);
 }
 
+TEST_CASE("a mask that nobody wants is not fetched") {
+    Play play;
+    FakeServer server(std::ref(play));
+    Stack stack;
+    Job job;
+    job.mask = false;
+    const Result result = Client(server.address).run(stack.volume, job);
+    CHECK(result.swc == kSwc);
+    CHECK(result.mask == nullptr);
+    CHECK(play.heard["FETCH"] == 2);
+}
+
 TEST_CASE("what a server says of itself") {
     Play play;
     FakeServer server(std::ref(play));

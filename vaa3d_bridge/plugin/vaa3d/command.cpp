@@ -97,6 +97,7 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
     job.name = QFileInfo(plan.input).fileName().toStdString();
     job.params = choices.params();
     job.reuse = choices.reuse;
+    job.mask = !plan.mask.isEmpty();
     job.deadline = choices.minutes * 60;
     if (words.root) job.params["root"] = *words.root;
     if (words.roi) job.params["roi"] = *words.roi;
@@ -107,10 +108,12 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
         last = stage;
     };
     dineuro::Result result = client.run(channelOf(*image, choices.channel), job, progress);
-    Image4DSimple mask;
-    fillMask(mask, result, *image);
     // The mask first: where it cannot be written there is no tree either.
-    if (!plan.mask.isEmpty()) saveImage(callback, mask, plan.mask);
+    if (!plan.mask.isEmpty()) {
+        Image4DSimple mask;
+        fillMask(mask, result, *image);
+        saveImage(callback, mask, plan.mask);
+    }
     try {
         saveText(plan.swc, result.swc);
     } catch (const dineuro::Error&) {

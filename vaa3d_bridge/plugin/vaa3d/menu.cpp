@@ -38,6 +38,7 @@ dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
     job.name = name.toStdString();
     job.params = choices.params();
     job.reuse = choices.reuse;
+    job.mask = choices.showMask;
     job.deadline = choices.minutes * 60;
     const LandmarkList landmarks = callback.getLandmark(window);
     if (choices.landmark && !landmarks.isEmpty())

@@ -57,6 +57,7 @@ QString described(const dineuro::ServerInfo& info) {
 QString stageName(const QString& stage) {
     static const QMap<QString, QString> known = {
         {"upload", "Sending the image"},    {"wait", "The server is busy: waiting"},
+        {"queued", "Waiting for its turn"},
         {"read", "Reading the image"},      {"load", "Loading the network"},
         {"enhance", "Enhancing"},           {"trace", "Tracing"},
         {"write", "Writing the results"},   {"download", "Receiving the results"},

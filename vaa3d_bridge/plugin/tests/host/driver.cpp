@@ -75,12 +75,14 @@ void Driver::atTask(QDialog* dialog) {
     if (!running_.isValid()) running_.start();
     const std::string stage = dialog->findChild<QLabel*>("stage")->text().toStdString();
     auto& stages = seen["stages"];
-    if (stages.empty() || stages.back() != stage) {
-        stages.push_back(stage);
-        picture(dialog, "task");
-    }
+    if (stages.empty() || stages.back() != stage) stages.push_back(stage);
     const auto* bar = dialog->findChild<QProgressBar*>();
-    if (bar->maximum()) seen["percents"].push_back(bar->value() / 10);
+    if (stage == script_.value("picture_stage", stage) &&
+        bar->value() / 10 <= script_.value("picture_until", 100))
+        picture(dialog, "task");
+    auto& percents = seen["percents"];
+    if (bar->maximum() && (percents.empty() || percents.back() != bar->value() / 10))
+        percents.push_back(bar->value() / 10);
     const bool due = script_.contains("cancel_after") &&
                      running_.elapsed() > 1000 * script_["cancel_after"].get<double>();
     const bool here = script_.contains("cancel_stage") && stage == script_["cancel_stage"];

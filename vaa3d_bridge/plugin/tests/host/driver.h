@@ -16,7 +16,8 @@ class Driver : public QObject {
 public:
     // script: "fields" {object name: value} for the dialog, "test" true presses Test connection and
     // waits, "press" "cancel" leaves the dialog, "cancel_stage" and "cancel_after" cancel the job,
-    // "pictures" a folder for screenshots.
+    // "pictures" a folder for screenshots, "picture_stage" and "picture_until" the stage
+    // and per cent up to which the job's is taken.
     explicit Driver(nlohmann::json script);
 
     // "messages", "stages", "answer", "percents", "cancel_seconds".
