@@ -82,6 +82,28 @@ dineuro::Json firstMarker(const QString& file, const Image4DSimple& image) {
     throw dineuro::Error("bad_parameter", file.toStdString() + ": holds no marker");
 }
 
+// All files, or none.
+void write(V3DPluginCallback2& callback, const Plan& plan, const Choices& choices,
+           const Image4DSimple& image, dineuro::Result& result) {
+    QStringList written;
+    try {
+        if (!plan.mask.isEmpty()) {
+            Image4DSimple mask;
+            fillMask(mask, result, image);
+            saveImage(callback, mask, plan.mask);
+            written << plan.mask;
+        }
+        if (choices.doubts) {
+            saveText(doubtsFileOf(plan.swc), result.doubts);
+            written << doubtsFileOf(plan.swc);
+        }
+        saveText(plan.swc, result.swc);
+    } catch (...) {
+        for (const QString& file : written) QFile::remove(file);
+        throw;
+    }
+}
+
 void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const Words& words,
               const Plan& plan, bool enhance) {
     QByteArray name = QFile::encodeName(plan.input);
@@ -108,19 +130,7 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
         last = stage;
     };
     dineuro::Result result = client.run(channelOf(*image, choices.channel), job, progress);
-    // The mask first: where it cannot be written there is no tree either.
-    if (!plan.mask.isEmpty()) {
-        Image4DSimple mask;
-        fillMask(mask, result, *image);
-        saveImage(callback, mask, plan.mask);
-    }
-    try {
-        saveText(plan.swc, result.swc);
-    } catch (const dineuro::Error&) {
-        if (!plan.mask.isEmpty()) QFile::remove(plan.mask);
-        throw;
-    }
-    if (choices.doubts) saveText(doubtsFileOf(plan.swc), result.doubts);
+    write(callback, plan, choices, *image, result);
     say("  " + summary(result));
 }
 

@@ -6,9 +6,10 @@
 
 namespace {
 
-const QString kEnhance = QStringLiteral("Enhance & trace...");
-const QString kTrace = QStringLiteral("Trace without enhancing...");
-const QString kServer = QStringLiteral("Server settings...");
+// A menu shows "&&" as "&", and a single one not at all.
+const QString kEnhance = QStringLiteral("Enhance && trace\u2026");
+const QString kTrace = QStringLiteral("Trace without enhancing\u2026");
+const QString kServer = QStringLiteral("Server settings\u2026");
 const QString kAbout = QStringLiteral("About and help");
 
 }  // namespace
