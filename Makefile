@@ -10,7 +10,7 @@ PLUGIN := vaa3d_bridge/plugin
 QT ?= 5 6
 VAA3D_ROOT ?=
 
-.PHONY: demo test fast lint types format install clean plugin test-plugin
+.PHONY: demo test fast lint types format install clean plugin test-plugin web test-web
 
 install: $(STAMP)
 
@@ -33,7 +33,7 @@ plugin: $(foreach qt,$(QT),plugin-qt$(qt))
 plugin-qt%:
 	cmake -S $(PLUGIN) -B build/$@ -DDINEURO_QT=$* -DDINEURO_TESTS=$(if $(VAA3D_ROOT),OFF,ON) \
 	  -DDINEURO_WERROR=ON -DVAA3D_ROOT=$(VAA3D_ROOT)
-	cmake --build build/$@ --parallel
+	cmake --build build/$@ --parallel --target dineuro $(if $(VAA3D_ROOT),,host plugin_tests throughput)
 
 # The client's tests and a million random inputs under sanitizers, then the plugin in a host that
 # stands in for Vaa3D, against the real server.
@@ -45,6 +45,19 @@ test-plugin: $(STAMP) plugin
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
 	$(BIN)/pytest tests/test_plugin.py
 	DINEURO_PLUGIN_BUILDS=sanitized $(BIN)/pytest tests/test_plugin.py -m 'not slow'
+
+# The page at /: what is built comes with the package, so that nobody needs Node to install it.
+web: server/web/node_modules/.installed
+	cd server/web && npm run build
+
+server/web/node_modules/.installed: server/web/package-lock.json
+	cd server/web && npm ci --no-audit --no-fund
+	touch $@
+
+# Headless Chromium before the real server; and what is committed must be what the sources make.
+test-web: $(STAMP) web
+	git diff --exit-code --stat server/dineuro_server/web
+	cd server/web && npm test
 
 # What one runs while working: everything but the slow tests.
 fast: lint types

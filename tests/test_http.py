@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from dineuro_server.batch import Reading, run_one
 from dineuro_server.pipeline import Request
 from dineuro_server.places import Outputs
 
-from .server import FAST, SHAPE, SLOW, Server, job_after, other, slow, small, until
+from .server import FAST, SHAPE, SLOW, VOXELS, Server, job_after, other, slow, small, until
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,8 @@ def test_results_lie_at_the_addresses_that_the_job_tells(client: httpx.Client, c
     assert (job["kind"], job["error"], job["source"]) == ("trace", None, None)
     assert job["parameters"]["name"] == "cell.tif"
     links = job["links"]
-    assert set(links) == {"self", "events", "swc", "mask", "report", "preview", "doubts"}
+    parts = {"swc", "mask", "report", "view", "preview", "doubts"}
+    assert set(links) == {"self", "events", *parts}
     assert client.get(links["doubts"]).text.startswith("##x,y,z")
     assert client.get(links["swc"]).text.startswith("# DINeuro ")
     assert client.get(links["report"]).json()["nodes"] > 5
@@ -167,6 +169,34 @@ def test_results_lie_at_the_addresses_that_the_job_tells(client: httpx.Client, c
     assert client.get(links["mask"]).content.startswith(b"raw_image_stack_by_hpeng")
     assert client.get(links["self"]).json() == job
     assert "owner" not in job
+
+
+def test_a_view_is_for_a_browser(client: httpx.Client, cell: bytes) -> None:
+    answer = client.get(done_job(client, cell) + "/view")
+    assert answer.headers["content-type"] == "application/x-dineuro-view"
+    assert answer.content[:4] == b"DNV1"
+    head = np.frombuffer(answer.content, "<i4", 9, 4).reshape(3, 3)
+    assert head.tolist() == [list(SHAPE), [1, 1, 1], [0, 0, 0]]
+    voxels = np.frombuffer(answer.content, np.uint8, offset=40).reshape(SHAPE)
+    mask = client.get(done_job(client, cell) + "/mask.v3draw").content
+    assert np.array_equal(voxels & 1, np.frombuffer(mask, np.uint8, offset=43).reshape(SHAPE) >> 7)
+    assert voxels[VOXELS > 0].min() > voxels[VOXELS == 0].max()
+
+
+def test_the_page_asks_nothing_of_anybody_else(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) == 3
+    for name in files:
+        assert name.startswith("/web/")
+        assert client.get(name).status_code == 200
+    assert "http" not in page.text.replace("http://www.w3.org", "")
+    assert client.get("/web/../settings.py").status_code == 404
+    assert client.get("/web/%2e%2e%2fsettings.py").status_code == 404
 
 
 def test_enhance_gives_the_mask_and_no_tree(client: httpx.Client, cell: bytes) -> None:

@@ -72,6 +72,7 @@ class Results:
         report: JSON.
         preview: PNG, three projections.
         doubts: the places to look at first, as .marker.
+        view: for a browser, see `dineuro_server.view`.
     """
 
     swc: Path | None
@@ -79,6 +80,7 @@ class Results:
     report: Path
     preview: Path
     doubts: Path | None
+    view: Path
 
 
 class Engine:
@@ -338,6 +340,7 @@ class Engine:
             report=folder / "report.json",
             preview=folder / "preview.png",
             doubts=None if job.kind == "enhance" else folder / "doubts.marker",
+            view=folder / "view.u8",
         )
 
     def wait(self, identity: str, timeout: float) -> Job:

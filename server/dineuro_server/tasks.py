@@ -35,9 +35,10 @@ from dineuro_server.pipeline import EnhancedVolume, Request, Result, enhance_onl
 from dineuro_server.places import Outputs
 from dineuro_server.preview import write_preview
 from dineuro_server.spool import renamed
+from dineuro_server.view import write_view
 
 _MASK, _REPORT, _PREVIEW = Path("mask.v3draw"), Path("report.json"), Path("preview.png")
-_DOUBTS = Path("doubts.marker")
+_DOUBTS, _VIEW = Path("doubts.marker"), Path("view.u8")
 _PROBABILITY = Path("probability.v3dpbd")
 
 
@@ -112,6 +113,7 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
             progress(Progress("write", 0, 1))
             outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW, _DOUBTS)
             write_results(volume, task.sha256, request, made, outputs)
+        _write_view(made, request)
         write_volume(_PROBABILITY, Volume(made.probability[None]))
     progress(Progress("write", 1, 1))
     seconds |= made.seconds
@@ -179,6 +181,13 @@ def _write_enhanced(
         "outputs": {"mask": str(_MASK), "report": str(_REPORT), "preview": str(_PREVIEW)},
     }
     write_record(_REPORT, record)
+
+
+def _write_view(made: EnhancedVolume | Result, request: Request) -> None:
+    """What a browser shows of the region, into the working directory."""
+    mask = made.mask if request.roi is None else made.mask.cropped(request.roi)
+    x, y, z = (0, 0, 0) if request.roi is None else request.roi[:3]
+    write_view(_VIEW, made.intensity, mask.channel(1), (z, y, x))
 
 
 def _gpu_bytes() -> int:

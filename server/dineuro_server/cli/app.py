@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from dineuro_server.cli.files import convert_command, info_command, score_command
+from dineuro_server.cli.files import (
+    convert_command,
+    info_command,
+    report_command,
+    score_command,
+)
 from dineuro_server.cli.network import evaluate_command, models_command, train_command
 from dineuro_server.cli.options import EPILOG
 from dineuro_server.cli.send import send_command
@@ -39,6 +44,7 @@ for name, command in (
     ("trace", trace_command),
     ("send", send_command),
     ("score", score_command),
+    ("report", report_command),
     ("info", info_command),
     ("convert", convert_command),
     ("evaluate", evaluate_command),

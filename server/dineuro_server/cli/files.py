@@ -48,6 +48,24 @@ def score_command(
     print_figures(f"{test} against {gold}", figures)
 
 
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="With X_report.json and, beside them, pictures.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="P.html", help="The page; FOLDER/report.html."),
+    ] = None,
+) -> None:
+    """Make one page of a batch: a row a stack, the least certain first.
+
+    The folder is what `dineuro trace STACKS -o FOLDER --report FOLDER --preview FOLDER` made.
+    """
+    from dineuro_server.overview import write_overview
+
+    page = folder / "report.html" if output is None else output
+    count = write_overview(folder, page)
+    complain(f"{page}: {count} stacks")
+
+
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 

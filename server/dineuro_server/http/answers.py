@@ -15,7 +15,7 @@ from dineuro_bridge.errors import NotFound
 from dineuro_bridge.formats import read_volume, write_volume
 from dineuro_bridge.volume import Volume
 from dineuro_server.engine import Results
-from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, ZIP
+from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, VIEW, ZIP
 from dineuro_server.http.service import Service
 from dineuro_server.jobs import Job
 
@@ -50,9 +50,12 @@ def result_answer(service: Service, job: Job, kind: str) -> Response:
         JSON: (results.report, f"{stem}_report.json"),
         PNG: (results.preview, f"{stem}_preview.png"),
         MARKER: (results.doubts, f"{stem}_doubts.marker"),
+        VIEW: (results.view, f"{stem}_view.u8"),
     }[kind]
     if path is None:
         raise NotFound(f"job {job.id}: a job of the kind {job.kind} has no tree")
+    if kind == VIEW and not path.exists():
+        raise NotFound(f"job {job.id}: was done by an earlier version, which made no view")
     return _file(path, kind + (_UTF8 if kind == SWC else ""), name, headers)
 
 

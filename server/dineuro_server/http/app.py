@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dineuro_server.http import jobs, operation, problems, submissions
+from dineuro_server.http import jobs, operation, page, problems, submissions
 from dineuro_server.http.openapi import DESCRIPTION
 from dineuro_server.http.service import Service
 
@@ -27,7 +27,7 @@ def make_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     problems.install(app)
-    for router in (submissions.router, jobs.router, operation.router):
+    for router in (submissions.router, jobs.router, operation.router, page.router):
         app.include_router(router)
     operation.add_docs(app)
     return _Watched(app, service)

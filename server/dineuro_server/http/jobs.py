@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from dineuro_bridge.errors import BadRequest
 from dineuro_server.http.answers import result_answer
-from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, ZIP, choose
+from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, VIEW, ZIP, choose
 from dineuro_server.http.openapi import problems
 from dineuro_server.http.records import JobList, JobRecord, record_of
 from dineuro_server.http.service import JobOf, OwnerOf, ServiceOf
@@ -138,6 +138,21 @@ def doubts(job: JobOf, service: ServiceOf) -> Response:
 def preview(job: JobOf, service: ServiceOf) -> Response:
     """Three projections of the volume with the tree over them."""
     return result_answer(service, job, PNG)
+
+
+@router.get(
+    "/{job_id}/view",
+    response_class=Response,
+    responses={200: {"content": {VIEW: _BINARY}}, **problems(404, 409)},
+)
+def view(job: JobOf, service: ServiceOf) -> Response:
+    """Volume and mask for a browser, at most 256 voxels along an axis.
+
+    Little-endian: `DNV1`; nine int32: shape, step and origin, each z, y, x; then a byte a voxel, x
+    running fastest: brightness in the upper seven bits, the mask in the lowest. A view's voxel is
+    the brightest of its block of `step` voxels.
+    """
+    return result_answer(service, job, VIEW)
 
 
 @router.get(

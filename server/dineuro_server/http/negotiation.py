@@ -11,6 +11,7 @@ ZIP = "application/zip"
 JSON = "application/json"
 PNG = "image/png"
 MARKER = "text/x-vaa3d-marker"
+VIEW = "application/x-dineuro-view"
 #: Formats of a mask by their media types, the default one first, with the suffix of each.
 MASKS = {
     "application/x-v3draw": ".v3draw",

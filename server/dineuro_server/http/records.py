@@ -136,7 +136,7 @@ def record_of(job: Job) -> JobRecord:
     here = f"/v1/jobs/{job.id}"
     links = {"self": here, "events": f"{here}/events"}
     if job.state == "done":
-        names = ["mask", "report", "preview.png"]
+        names = ["mask", "report", "view", "preview.png"]
         names += [] if job.kind == "enhance" else ["swc", "doubts"]
         links |= {name.partition(".")[0]: f"{here}/{name}" for name in names}
     return JobRecord(
