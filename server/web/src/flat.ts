@@ -17,7 +17,7 @@ export class Flat {
   private view: View | null = null;
   private tree: Tree | null = null;
   private size: [number, number, number] = [1, 1, 1];
-  private planes: { image: Uint8Array; mask: Uint8Array }[] = [];
+  private planes: { image: Uint8Array; mask: Uint8Array }[] | null = null;
   private panels: Panel[] = [];
   private looks: Looks = { image: 1, mask: 0, tree: true, colour: "confidence" };
   private mark: [number, number, number] | null = null;
@@ -31,7 +31,7 @@ export class Flat {
     this.tree = tree;
     this.mark = null;
     this.size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!) as [number, number, number];
-    this.planes = VIEWS.map((of) => ({ image: highest(view, view.image, of), mask: highest(view, view.mask, of) }));
+    this.planes = null;
     this.draw();
   }
 
@@ -76,6 +76,9 @@ export class Flat {
   private draw(): void {
     const { clientWidth, clientHeight } = this.canvas;
     if (!this.view || !clientWidth) return;
+    // Only once somebody looks: it takes as long as all the rest.
+    const { view } = this;
+    this.planes ??= VIEWS.map((of) => ({ image: highest(view, view.image, of), mask: highest(view, view.mask, of) }));
     const ratio = Math.min(devicePixelRatio, 2);
     this.canvas.width = clientWidth * ratio;
     this.canvas.height = clientHeight * ratio;
@@ -110,7 +113,7 @@ export class Flat {
     made.width = shape[of.columns];
     made.height = shape[of.rows];
     const pixels = new ImageData(made.width, made.height);
-    const { image, mask } = this.planes[i]!;
+    const { image, mask } = this.planes![i]!;
     for (let n = 0; n < image.length; n++) {
       const lit = image[n]! * this.looks.image, m = (mask[n]! / 255) * this.looks.mask;
       pixels.data[4 * n] = Math.max(lit * (1 - 0.6 * m), 13 * m);

@@ -8,6 +8,9 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { colourOf, type Colouring, type Tree, type View } from "./model";
 
 const SIDES = 6;
+// While something moves a coarse picture is drawn, and a fine one once it rests (milliseconds).
+const REST = 150;
+const COARSE = 0.4;
 
 const VERTEX = /* glsl */ `
   out vec3 place;
@@ -50,6 +53,7 @@ export class Stage {
   private tubes: Mesh<BufferGeometry, MeshLambertMaterial> | null = null;
   private shown: { view: View; tree: Tree; scale: [number, number, number] } | null = null;
   private asked = false;
+  private resting = 0;
 
   /** Throws where there is no WebGL2. */
   constructor(private readonly canvas: HTMLCanvasElement) {
@@ -205,14 +209,21 @@ export class Stage {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      const { clientWidth: width, clientHeight: height } = this.canvas;
-      if (!width || !height) return;
-      this.renderer.setPixelRatio(Math.min(devicePixelRatio, 1.5));
-      this.renderer.setSize(width, height, false);
-      this.camera.aspect = width / height;
-      this.camera.updateProjectionMatrix();
-      this.renderer.render(this.scene, this.camera);
+      this.render(COARSE);
+      clearTimeout(this.resting);
+      this.resting = window.setTimeout(() => this.render(1), REST);
     });
+  }
+
+  private render(share: number): void {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !height || !this.volume || !this.shown) return;
+    this.volume.material.uniforms.steps!.value = 1.2 * share * Math.max(...this.shown.view.shape);
+    this.renderer.setPixelRatio(share * Math.min(devicePixelRatio, 1.5));
+    this.renderer.setSize(width, height, false);
+    this.camera.aspect = width / height;
+    this.camera.updateProjectionMatrix();
+    this.renderer.render(this.scene, this.camera);
   }
 }
 
