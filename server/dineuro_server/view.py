@@ -49,11 +49,20 @@ def write_view(
 
 
 def _block_max(volume: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
-    """The highest of each block; those at the far sides may be smaller."""
+    """The highest of each block; those at the far sides may be smaller.
+
+    Axis by axis, by the maximum of shifted views: many times as fast as `reduceat`, which goes from
+    group to group.
+    """
     for axis, width in enumerate(step):
         if width > 1:
-            starts = np.arange(0, volume.shape[axis], width)
-            volume = np.maximum.reduceat(volume, starts, axis=axis)
+            before = (slice(None),) * axis
+            shifted = [volume[(*before, slice(shift, None, width))] for shift in range(width)]
+            highest = shifted[0].copy()
+            for other in shifted[1:]:
+                part = highest[(*before, slice(other.shape[axis]))]
+                np.maximum(part, other, out=part)
+            volume = highest
     return volume
 
 
