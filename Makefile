@@ -3,6 +3,8 @@
 # vaa3d_bridge/plugin/README.md).
 PYTHON ?= python3
 BIN := .venv/bin
+# Several tests at a time, each on one core: the small networks and volumes of tests gain nothing by more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 STAMP := .venv/.installed
 
 PLUGIN := vaa3d_bridge/plugin
@@ -26,25 +28,26 @@ demo: $(STAMP)
 	$(BIN)/dineuro demo demo
 
 test: lint types
-	$(BIN)/pytest
+	$(PYTEST)
 
 plugin: $(foreach qt,$(QT),plugin-qt$(qt))
 
 plugin-qt%:
 	cmake -S $(PLUGIN) -B build/$@ -DDINEURO_QT=$* -DDINEURO_TESTS=$(if $(VAA3D_ROOT),OFF,ON) \
-	  -DDINEURO_WERROR=ON -DVAA3D_ROOT=$(VAA3D_ROOT)
+	  -DDINEURO_WERROR=ON -DCMAKE_UNITY_BUILD=ON -DVAA3D_ROOT=$(VAA3D_ROOT)
 	cmake --build build/$@ --parallel --target dineuro $(if $(VAA3D_ROOT),,host plugin_tests throughput)
 
 # The client's tests and a million random inputs under sanitizers, then the plugin in a host that
 # stands in for Vaa3D, against the real server.
 test-plugin: $(STAMP) plugin
 	cmake -S $(PLUGIN) -B build/sanitized -DDINEURO_QT=$(lastword $(QT)) -DDINEURO_TESTS=ON \
-	  -DDINEURO_WERROR=ON -DDINEURO_SANITIZE=address,undefined
+	  -DDINEURO_WERROR=ON -DCMAKE_UNITY_BUILD=ON -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' \
+	  -DDINEURO_SANITIZE=address,undefined
 	cmake --build build/sanitized --parallel
 	ctest --test-dir build/sanitized --output-on-failure
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
-	$(BIN)/pytest tests/test_plugin.py
-	DINEURO_PLUGIN_BUILDS=sanitized $(BIN)/pytest tests/test_plugin.py -m 'not slow'
+	$(PYTEST) tests/test_plugin.py
+	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/test_plugin.py -m 'not slow'
 
 # The page at /: what is built comes with the package, so that nobody needs Node to install it.
 web: server/web/node_modules/.installed
@@ -61,7 +64,7 @@ test-web: $(STAMP) web
 
 # What one runs while working: everything but the slow tests.
 fast: lint types
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

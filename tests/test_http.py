@@ -557,6 +557,21 @@ def test_pages_from_elsewhere_may_not_use_a_server_without_tokens(
     foreign = {"Origin": "https://evil.example"}
     check_problem(client.get("/v1/jobs", headers=foreign), server, 403, "forbidden")
     assert client.get("/v1/jobs", headers={"Origin": server.url}).status_code == 200
+    # Prometheus asks a container by that container's name.
+    assert client.get("/metrics", headers={"Host": "server:8000"}).status_code == 200
+
+
+def test_a_container_s_server_is_for_its_own_machine(tmp_path: Path) -> None:
+    """It listens at every address, is asked by this machine's names alone, and takes no tokens."""
+    server = Server(tmp_path / "state", http="0.0.0.0:0", local="true", tokens="", keys="")
+    try:
+        port = server.url.rpartition(":")[2]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            assert client.get("/v1/jobs").status_code == 200
+            away = client.get("/v1/jobs", headers={"Host": f"lab.example:{port}"})
+            check_problem(away, server, 403, "forbidden")
+    finally:
+        server.stop()
 
 
 # Operation

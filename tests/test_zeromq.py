@@ -665,4 +665,5 @@ def test_a_door_to_others_needs_keys(address: str, said: str) -> None:
     with pytest.raises(BadParameter, match=said):
         check_doors(Settings(zmq=address))
     check_doors(Settings(zmq="tcp://0.0.0.0:5599", insecure=True))
+    check_doors(Settings(zmq="tcp://0.0.0.0:5599", http="0.0.0.0:8000", local=True))
     check_doors(Settings(zmq="off"))

@@ -200,20 +200,21 @@ def check_doors(settings: Settings) -> None:
     """Refuse to open a door to others without asking who comes in.
 
     Raises:
-        BadParameter: tokens or keys are missing, and `insecure` was not said; or an address that is
-            none.
+        BadParameter: tokens or keys are missing, and neither `insecure` nor `local` was said; or an
+            address that is none.
     """
+    open_to_all = settings.insecure or settings.local
     if settings.zmq != "off":
         if not settings.zmq.startswith("tcp://"):
             raise BadParameter(f"{settings.zmq}: must be tcp://HOST:PORT, or off")
         host, _ = host_and_port(settings.zmq)
-        if settings.keys is None and not settings.insecure and not is_loopback(host):
+        if settings.keys is None and not open_to_all and not is_loopback(host):
             raise BadParameter(
                 f"{settings.zmq}: can be reached from elsewhere and needs CURVE keys (dineuro keys "
                 "curve; --keys FOLDER); --insecure lets anyone in"
             )
     host, _ = host_and_port(settings.http)
-    if settings.tokens is None and not settings.insecure and not is_loopback(host):
+    if settings.tokens is None and not open_to_all and not is_loopback(host):
         raise BadParameter(
             f"{settings.http}: can be reached from elsewhere and needs bearer tokens (dineuro keys "
             "token; --tokens FILE); --insecure lets anyone in"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,15 @@ def default_state() -> Path:
     return Path(data) / "dineuro"
 
 
+def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """What the container may have, where it is bound: psutil knows the machine's memory alone."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups v2 and v1
+        try:
+            yield int((root / name).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+
+
 class Settings(BaseSettings):
     """One server's settings; safe as they are.
 
@@ -31,6 +41,9 @@ class Settings(BaseSettings):
         state: folder of the jobs, their inputs and results; one server alone may use it.
         tokens: file of hashed bearer tokens, made by `dineuro keys`; None asks nobody.
         insecure: let anyone in from anywhere.
+        local: what is listened at is reached from this machine alone, whatever address it is, as in
+            a container whose ports are published at loopback: nobody is asked who he is, and
+            requests under another machine's name are turned away.
         devices: "auto" is one worker that takes a GPU where there is one; else a worker for each
             of a comma-separated list of "cpu" and "cuda:N".
         warm: load the network and compile before the first job.
@@ -41,7 +54,8 @@ class Settings(BaseSettings):
         min_free_gib: of the disk; below this nothing is taken in.
         keep_hours: how long a result is kept after its job has ended.
         time_limit_s: of one job; a request may ask for less.
-        memory_gib: of one worker; None shares nine tenths of the machine's memory out.
+        memory_gib: of one worker; None shares nine tenths of the machine's memory, or of its
+            container's, out.
         wait_s: how long a request waits for its result before it is answered with its job.
         drain_s: how long running jobs may go on at shutdown before they are put back.
         cancel_s: after this a worker that does not heed a cancel is killed.
@@ -49,7 +63,10 @@ class Settings(BaseSettings):
         log_level: "debug", "info", "warning" or "error".
     """
 
-    model_config = SettingsConfigDict(env_prefix="DINEURO_", frozen=True, extra="forbid")
+    # An empty variable is none: that is how a compose file leaves one out.
+    model_config = SettingsConfigDict(
+        env_prefix="DINEURO_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     http: str = "127.0.0.1:8000"
     zmq: str = "tcp://127.0.0.1:5599"
@@ -57,6 +74,7 @@ class Settings(BaseSettings):
     state: Path = Field(default_factory=default_state)
     tokens: Path | None = None
     insecure: bool = False
+    local: bool = False
     devices: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*)$")
     warm: bool = True
     max_gib: float = Field(default=16.0, gt=0, le=2**23)
@@ -98,5 +116,5 @@ class Settings(BaseSettings):
         """Bytes of one worker's memory."""
         if self.memory_gib is not None:
             return int(self.memory_gib * GIB)
-        total: int = psutil.virtual_memory().total
+        total = min([psutil.virtual_memory().total, *_container_memory()])
         return int(_MEMORY_SHARE * total / len(self.device_names))

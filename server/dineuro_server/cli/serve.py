@@ -44,6 +44,14 @@ def serve_command(
         bool | None,
         typer.Option("--insecure", help="Let anyone in, also from elsewhere: no tokens, no keys."),
     ] = None,
+    local: Annotated[
+        bool | None,
+        typer.Option(
+            "--local/--not-local",
+            help="Only this machine reaches what is listened at, as in a container whose ports are "
+            "published at loopback: no tokens, no keys. [--not-local]",
+        ),
+    ] = None,
     devices: Annotated[
         str | None,
         typer.Option(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from dineuro_server.http.openapi import problems
 from dineuro_server.http.records import Health, ModelList, ModelRecord
-from dineuro_server.http.service import OwnerOf, ServiceOf
+from dineuro_server.http.service import OwnerOf, ServiceOf, may_watch
 from dineuro_server.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operation"])
@@ -54,8 +55,8 @@ def readyz(service: ServiceOf, response: Response) -> Health:
     return Health(status="starting", detail=f"workers that are not warm yet: {', '.join(cold)}")
 
 
-@router.get("/metrics", response_class=Response, responses=problems(401, 403))
-def metrics(service: ServiceOf, _: OwnerOf) -> Response:
+@router.get("/metrics", response_class=Response, responses=problems(401))
+def metrics(service: ServiceOf, _: Annotated[None, Depends(may_watch)]) -> Response:
     """Figures for Prometheus."""
     return Response(service.engine.metrics.page(), media_type=CONTENT_TYPE)
 

@@ -48,13 +48,32 @@ def owner_of(
         Unauthorized: no token, or one that is not known.
         Forbidden: where no token is asked for, a browser was sent here by some page elsewhere.
     """
-    if service.tokens is not None:
-        if given is None:
-            raise Unauthorized("a token is needed: send 'Authorization: Bearer TOKEN'")
-        return service.tokens.owner(given.credentials)
-    if not service.settings.insecure:
+    owner = _holder_of(service, given)
+    if owner is None and not service.settings.insecure:
         _check_local(request)
-    return LOCAL
+    return owner or LOCAL
+
+
+def may_watch(
+    service: ServiceOf, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Whoever has a token, or anyone where none is asked for: figures name no client and no file.
+
+    Prometheus asks a container by a name of its own, so that the name is not looked at.
+
+    Raises:
+        Unauthorized: no token, or one that is not known.
+    """
+    _holder_of(service, given)
+
+
+def _holder_of(service: Service, given: HTTPAuthorizationCredentials | None) -> str | None:
+    """Whose token it is; None where none is asked for."""
+    if service.tokens is None:
+        return None
+    if given is None:
+        raise Unauthorized("a token is needed: send 'Authorization: Bearer TOKEN'")
+    return service.tokens.owner(given.credentials)
 
 
 def _check_local(request: Request) -> None:

@@ -230,8 +230,13 @@ async function submit(files: File[]): Promise<void> {
       failures.push(`${file.name}: ${(error as Error).message}`);
     }
   }
-  told.textContent = failures.join("\n");
+  told.textContent = files.length ? failures.join("\n") : "There is no stack in it.";
   if (last) await choose(last);
+}
+
+// Of a folder only what can be a volume and no mask is taken; what was chosen by name is tried as it is.
+function isStack(name: string): boolean {
+  return /\.(tiff?|v3draw|raw|v3dpbd|pbd)$/i.test(name) && !/_mask\.[^.]+$/i.test(name);
 }
 
 // Entries must be asked for before anything is waited for; who brings none brings files.
@@ -244,8 +249,7 @@ async function dropped(data: DataTransfer): Promise<File[]> {
 
 async function collect(entry: FileSystemEntry, files: File[], named: boolean): Promise<void> {
   if (entry.isFile) {
-    // Of a folder only what can be a volume and no mask; what was dropped by name is tried as it is.
-    if (named || (/\.(tiff?|v3draw|raw|v3dpbd|pbd)$/i.test(entry.name) && !/_mask\.[^.]+$/i.test(entry.name)))
+    if (named || isStack(entry.name))
       files.push(await new Promise((done, failed) => (entry as FileSystemFileEntry).file(done, failed)));
     return;
   }
@@ -298,11 +302,15 @@ function wire(): void {
   drop.onkeydown = (event) => {
     if (event.key === "Enter" || event.key === " ") files.click();
   };
-  files.onchange = () => {
-    const list = [...(files.files ?? [])];
-    files.value = "";
+  const folder = at<HTMLInputElement>("folder");
+  const take = (input: HTMLInputElement, wanted: (file: File) => boolean): void => {
+    const list = [...(input.files ?? [])].filter(wanted);
+    input.value = "";
     guarded(() => submit(list));
   };
+  files.onchange = () => take(files, () => true);
+  folder.onchange = () => take(folder, (file) => isStack(file.name));
+  at("choose-folder").onclick = () => folder.click();
   for (const name of ["dragover", "dragleave", "drop"] as const)
     document.addEventListener(name, (event) => {
       event.preventDefault();

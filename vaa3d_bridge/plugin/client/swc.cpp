@@ -15,15 +15,15 @@ namespace {
     throw Error("bad_tree", "the tree's line " + std::to_string(line) + ": " + why);
 }
 
-Node nodeOf(const std::string& line, std::size_t number) {
+Node nodeOf(const std::string& line, std::size_t row) {
     std::istringstream words(line);
     // The decimal sign is a point, whatever the user's language is.
     words.imbue(std::locale::classic());
     Node node{};
     words >> node.id >> node.type >> node.x >> node.y >> node.z >> node.radius >> node.parent;
-    if (!words) refuse(number, "is no node: id, type, x, y, z, radius, parent");
+    if (!words) refuse(row, "is no node: id, type, x, y, z, radius, parent");
     if (!std::isfinite(node.x + node.y + node.z + node.radius))
-        refuse(number, "has a number that is not finite");
+        refuse(row, "has a number that is not finite");
     return node;
 }
 
@@ -32,16 +32,16 @@ Node nodeOf(const std::string& line, std::size_t number) {
 std::vector<Node> parseSwc(std::string_view text) {
     std::vector<Node> nodes;
     std::unordered_set<long> ids;
-    std::size_t number = 0;
+    std::size_t row = 0;
     for (std::size_t at = 0; at < text.size();) {
         const auto end = std::min(text.find('\n', at), text.size());
         const std::string line(text.substr(at, end - at));
         at = end + 1;
-        ++number;
+        ++row;
         const auto first = line.find_first_not_of(" \t\r");
         if (first == std::string::npos || line[first] == '#') continue;
-        nodes.push_back(nodeOf(line, number));
-        if (!ids.insert(nodes.back().id).second) refuse(number, "gives an id for the second time");
+        nodes.push_back(nodeOf(line, row));
+        if (!ids.insert(nodes.back().id).second) refuse(row, "gives an id for the second time");
     }
     for (const Node& node : nodes)
         if (node.parent != -1 && !ids.count(node.parent))
