@@ -12,7 +12,10 @@ PLUGIN := vaa3d_bridge/plugin
 QT ?= 5 6
 VAA3D_ROOT ?=
 
-.PHONY: demo test fast lint types format install clean plugin test-plugin web test-web
+# The development data, for `make benchmark`.
+DATA ?= ../shared/data
+
+.PHONY: demo test fast lint types format install clean plugin test-plugin web test-web benchmark release-check
 
 install: $(STAMP)
 
@@ -65,6 +68,16 @@ test-web: $(STAMP) web
 # What one runs while working: everything but the slow tests.
 fast: lint types
 	$(PYTEST) -m 'not slow'
+
+# Every benchmark, and one page of them: build/benchmark/README.md. Hours on a small machine; what an
+# interrupted run has measured is kept. kimimaro, a peer, is under the GPL and comes for this alone.
+benchmark: $(STAMP) plugin
+	$(BIN)/python -m pip install --quiet kimimaro
+	$(BIN)/python -m benchmarks.page $(if $(wildcard $(DATA)),--data $(DATA))
+
+# sdist, wheel, the demo from the wheel, the list of parts, known vulnerabilities: dist/.
+release-check:
+	PYTHON=$(PYTHON) release/check.sh
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
