@@ -67,7 +67,6 @@ inside dineuro models --verify
 say "the service"
 inside dineuro serve --local --http "$http" --zmq tcp://127.0.0.1:15599 >"$work/service.log" 2>&1 &
 children+=($!)
-cp "$work/service.log" "$work/log"
 within 180 curl -fsS "http://$http/readyz"
 inside sh -c 'cd /tmp && dineuro demo demo && cat demo/neuron.tif' >"$work/out" 2>"$work/log"
 inside cat /tmp/demo/neuron.tif >"$work/neuron.tif"

@@ -56,6 +56,15 @@ def test_every_setting_of_the_compose_file_is_the_server_s() -> None:
     assert example == set(re.findall(r"\$\{(\w+)", text)) | {"COMPOSE_PROFILES"}
 
 
+def test_what_is_left_out_does_not_undo_what_the_image_says() -> None:
+    """An empty variable would put the server's own default, loopback, in the image's place."""
+    image = set(re.findall(r"(DINEURO_\w+)=", (DOCKER / "Dockerfile").read_text()))
+    for name in ("server", "server-gpu"):
+        environment = COMPOSE["services"][name]["environment"]
+        for variable in image & set(environment):
+            assert not environment[variable].endswith(":-}"), variable
+
+
 def test_files_that_are_mounted_are_there() -> None:
     for service in COMPOSE["services"].values():
         for volume in service.get("volumes", ()):
