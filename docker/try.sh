@@ -20,6 +20,8 @@ children=()
 finish() {
     [ "$?" = 0 ] || tail -n 40 "$work/service.log" 2>/dev/null || true
     for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
+    # What runs in the container outlives the command that started it there.
+    pkill -f -- "serve --local --http $http" 2>/dev/null || true
     wait
     [ -z "$container" ] || buildah rm "$container" >/dev/null
     rm -rf "$work"
@@ -65,6 +67,7 @@ done
 inside dineuro models --verify
 
 say "the service"
+! curl -s "http://$http/livez" >/dev/null || { echo "something listens at $http already" >&2; exit 1; }
 inside dineuro serve --local --http "$http" --zmq tcp://127.0.0.1:15599 >"$work/service.log" 2>&1 &
 children+=($!)
 within 180 curl -fsS "http://$http/readyz"

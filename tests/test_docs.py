@@ -135,16 +135,15 @@ class Shell:
         return re.sub(r"(?<!\S)/(etc|srv)/dineuro", rf"{self.folder}/\1/dineuro", command)
 
     def run(self, command: str) -> None:
+        said = command.split("#")[0]
         if command.startswith("dineuro keys token"):
-            # What a person would copy from the terminal.
-            command = f"export TOKEN=$({command.split('#')[0]}); echo $TOKEN > token"
-        elif (self.folder / "token").exists():
-            command = f"export TOKEN=$(cat token); {command}"
-        if command.startswith("dineuro keys curve"):
-            # What is handed to her.
-            command = f"cp $({command.split('#')[0]}) ."
+            command = f"{said} > token"  # what a person would copy from the terminal
+        elif command.startswith("dineuro keys curve"):
+            command = f"cp $({said}) ."  # what is handed to her
         elif command.startswith("dineuro send") and "--server" not in command:
-            command = f"{command.split('#')[0]} --server tcp://127.0.0.1:5599"
+            command = f"{said} --server tcp://127.0.0.1:5599"
+        elif "$TOKEN" in command:
+            command = f"TOKEN=$(cat token); {command}"
         if "$JOB" in command and not command.startswith("JOB="):
             command = f"JOB=$(cat JOB); {command}"
         elif command.startswith("JOB="):
@@ -310,12 +309,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     shell.end()
 
 
-#: Of these the blocks are checked for their kind and links alone so far.
-_NOT_RUN = {ROOT / "README.md", ROOT / "docs/operating.md", ROOT / "docs/scripts.md"}
-
-
 def runs(page: Path) -> bool:
-    return page not in _NOT_RUN and any(block.kind in ("sh", "python") for block in blocks_of(page))
+    return any(block.kind in ("sh", "python") for block in blocks_of(page))
 
 
 @pytest.mark.slow
