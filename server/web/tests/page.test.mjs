@@ -1,7 +1,7 @@
 // The page in headless Chromium before the real server. Neither is stood in for.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -195,6 +195,21 @@ test("several stacks one after the other", async (t) => {
   await page.waitForSelector('#jobs button[aria-current="true"]:has-text("two.v3draw")', { timeout: 60_000 });
   await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
   assert.ok(await page.locator('#jobs button:has-text("one.v3draw")').count());
+});
+
+test("of a folder the stacks are taken, not the masks and notes", async (t) => {
+  const page = await open(t);
+  mkdirSync(join(folder, "batch", "day 2"), { recursive: true });
+  stack("batch/first.v3draw", { mark: 9 });
+  stack("batch/day 2/second.v3draw", { mark: 10 });
+  stack("batch/first_mask.v3draw", { mark: 11 });
+  writeFileSync(join(folder, "batch", "notes.txt"), "none");
+  await page.selectOption("#new [name=enhancer]", "none");
+  await page.setInputFiles("#folder", join(folder, "batch"));
+  await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
+  const names = await page.locator("#jobs button").allTextContents();
+  assert.deepEqual(["first.v3draw", "second.v3draw", "first_mask", "notes"].map((name) => names.filter((n) => n.includes(name)).length), [1, 1, 0, 0]);
+  assert.equal(await page.textContent("#uploading"), "");
 });
 
 test("a neuron through the network, its stages seen", async (t) => {
