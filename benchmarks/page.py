@@ -4,8 +4,8 @@
     python -m benchmarks.page --only service formats
 
 Each benchmark runs in a process of its own, one after the other; what it prints is kept beside the
-page, so that a run that was interrupted goes on where it was (`--again` begins anew). What cannot
-run here (no data, no plugin built, no peer installed) stands on the page with its reason.
+page, so that a run of the same commit that was interrupted goes on (`--again` begins anew). What
+cannot run here (no data, no plugin built, no peer installed) stands on the page with its reason.
 """
 
 from __future__ import annotations
@@ -73,20 +73,20 @@ def run(benchmark: Benchmark, data: Path | None, out: Path) -> Outcome:
     names = {"DATA": str(data), "PLOT": str(out / f"{benchmark.name}.png")}
     arguments = [names.get(word, word) for word in benchmark.arguments]
     began = time.perf_counter()
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    lines = []
-    try:
-        for line in process.stdout or ():
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            lines.append(line)
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        raise
+    ) as process:  # fmt: skip
+        try:
+            for line in process.stdout or ():
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                lines.append(line)
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
     problem = f"ended with exit code {code}" if code else ""
     return Outcome("".join(lines), time.perf_counter() - began, problem)
 
@@ -133,6 +133,14 @@ def draw(benchmark: Benchmark, text: str, path: Path) -> bool:
     return False
 
 
+def commit() -> str:
+    """What is measured; a checkout that was changed is said to be dirty."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
 def machine() -> Iterable[str]:
     """What the figures were measured on, a line each."""
     processor = platform.processor() or platform.machine()
@@ -149,10 +157,7 @@ def machine() -> Iterable[str]:
             yield f"{name} {version(name)}"
         except PackageNotFoundError:
             yield f"{name}: not installed"
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
-    yield f"commit {commit or 'unknown'}"
+    yield f"commit {commit()}"
 
 
 def page(outcomes: Sequence[tuple[Benchmark, Outcome]], out: Path) -> str:
@@ -176,18 +181,20 @@ def page(outcomes: Sequence[tuple[Benchmark, Outcome]], out: Path) -> str:
 def gather(
     wanted: Sequence[Benchmark], out: Path, measure: Callable[[Benchmark], Outcome]
 ) -> list[tuple[Benchmark, Outcome]]:
-    """What was measured before, and the rest measured now; the page is written after each."""
+    """What this commit was measured by before, and the rest now; the page is written after each."""
+    now = commit()
     outcomes: list[tuple[Benchmark, Outcome]] = []
     for benchmark in wanted:
         kept = out / f"{benchmark.name}.txt"
-        if kept.exists():
-            seconds, _, text = kept.read_text().partition("\n")
+        of, _, rest = kept.read_text().partition("\n") if kept.exists() else ("", "", "")
+        if of == now and not now.endswith("-dirty"):
+            seconds, _, text = rest.partition("\n")
             outcome = Outcome(text, float(seconds), "")
         else:
             print(f"\n== {benchmark.title}", flush=True)
             outcome = measure(benchmark)
             if not outcome.problem:
-                kept.write_text(f"{outcome.seconds}\n{outcome.text}")
+                kept.write_text(f"{now}\n{outcome.seconds}\n{outcome.text}")
         outcomes.append((benchmark, outcome))
         (out / "README.md").write_text(page(outcomes, out))
     return outcomes
