@@ -17,7 +17,8 @@ import zmq
 import zmq.auth
 
 from dineuro_bridge import protocol
-from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.client.zeromq import CurveKeys
+from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volume import Volume
@@ -655,6 +656,18 @@ def test_secret_keys_are_their_owner_s_alone(tmp_path: Path) -> None:
         make_client_keys(tmp_path, "anna")
     with pytest.raises(BadParameter, match="a name has"):
         make_client_keys(tmp_path, "../anna")
+
+
+def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) -> None:
+    secret, server = make_client_keys(tmp_path, "anna")
+    assert len(CurveKeys(secret, server).load()) == 3
+    with pytest.raises(FileAccess, match=r"gone\.key: no such file"):
+        CurveKeys(secret, tmp_path / "gone.key").load()
+    (tmp_path / "note.key").write_text("nothing")
+    with pytest.raises(FileAccess, match=r"note\.key: holds no CURVE key"):
+        CurveKeys(secret, tmp_path / "note.key").load()
+    with pytest.raises(FileAccess, match="holds no secret key"):
+        CurveKeys(server, server).load()
 
 
 @pytest.mark.parametrize(

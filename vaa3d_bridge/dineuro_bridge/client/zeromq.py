@@ -58,14 +58,21 @@ class CurveKeys:
         Raises:
             FileAccess: a file that is missing or holds no key.
         """
-        try:
-            server, _ = zmq.auth.load_certificate(self.server)
-            public, secret = zmq.auth.load_certificate(self.secret)
-        except (OSError, ValueError) as error:
-            raise FileAccess(f"{error}: it holds no CURVE key") from error
+        server, _ = _pair_of(self.server)
+        public, secret = _pair_of(self.secret)
         if secret is None:
             raise FileAccess(f"{self.secret}: holds no secret key")
         return server, public, secret
+
+
+def _pair_of(path: Path) -> tuple[bytes, bytes | None]:
+    """A key file's public and, where it has one, secret key."""
+    if not path.is_file():
+        raise FileAccess(f"{path}: no such file")
+    try:
+        return zmq.auth.load_certificate(path)
+    except (OSError, ValueError) as error:
+        raise FileAccess(f"{path}: holds no CURVE key") from error
 
 
 class ZmqTransport:
