@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from release.from_nothing import commands
 
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.swc import write_swc
@@ -81,6 +83,8 @@ def furnish(folder: Path) -> None:
     stack, one, tree = Volume(np.concatenate([voxels, voxels])), Volume(voxels), chain(trunk)
     for name in ("neuron.tif", "neuron.v3dpbd", "new.tif"):
         write_volume(folder / name, stack)
+    (folder / "demo").mkdir()
+    shutil.copy(folder / "neuron.tif", folder / "demo")
     (folder / "stacks").mkdir()
     for name in ("a.tif", "b.tif"):
         write_volume(folder / "stacks" / name, one)
@@ -296,8 +300,8 @@ CHECKED: dict[str, Callable[[str], None]] = {
     "make": check_make, "python -m benchmarks": check_benchmark, "pip install": check_pip,
     "docker": check_docker, "vaa3d": check_vaa3d, "apt install": check_apt,
     "sudo apt-get install": check_apt, "cmake": check_built, "ldd": ignore, "cd docker": ignore,
-    "git clone": ignore, "cd DINeuro": ignore, "mkdir -p secrets": ignore,
-    "touch secrets": ignore, "openssl": ignore,
+    "git clone": ignore, "cd dineuro": ignore, ". .venv/": ignore,
+    "python3 -m venv": ignore, "mkdir -p secrets": ignore, "touch secrets": ignore, "openssl": ignore,
 }  # fmt: skip
 
 
@@ -335,6 +339,20 @@ def test_every_command_does_what_the_page_says(page: Path, shell: Shell) -> None
                 shell.serve(command)
             else:
                 shell.run(command)
+
+
+def test_what_was_run_from_nothing_is_what_the_readme_says() -> None:
+    shown = {
+        line.split("#")[0].strip()
+        for block in blocks_of(ROOT / "README.md") if block.kind == "sh"
+        for line in block.commands()
+    }  # fmt: skip
+    run = commands((ROOT / "docs" / "from-nothing.md").read_text())
+    for command in run:
+        plain = command.replace("demo/neuron.tif", "neuron.tif")
+        assert any(plain.split()[:2] == line.split()[:2] for line in shown), command
+    transcript = blocks_of(ROOT / "docs" / "from-nothing.md")[1].text
+    assert re.findall(r"^\$ (.*?)(?:    \[\d+ s\])?$", transcript, re.MULTILINE) == run
 
 
 def test_a_command_that_has_gone_is_noticed(shell: Shell) -> None:

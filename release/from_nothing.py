@@ -1,0 +1,159 @@
+"""The commands of docs/from-nothing.md in an empty Debian, and the transcript that the page shows.
+
+    sudo .venv/bin/python -m release.from_nothing [--copy FILE ...] [--env NAME=VALUE ...]
+
+needs root and debootstrap. Files to be copied into it, and variables, are for a package mirror's
+certificates and the like. The page is written only when every command succeeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "from-nothing.md"
+#: Lines of an answer that are shown: the first and the last of them.
+_SHOWN = (4, 10)
+_READY = "until curl -fs http://127.0.0.1:8000/readyz > /dev/null; do sleep 0.1; done"
+_BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+
+
+def commands(page: str) -> list[str]:
+    """The lines of the page's first block of commands."""
+    block = re.search(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert block, f"{PAGE} has no commands"
+    return block.group(1).splitlines()
+
+
+def with_transcript(page: str, transcript: str) -> str:
+    """The page with the transcript in the place of the one that it had."""
+    return re.sub(
+        r"^```text\n.*?^```", lambda _: f"```text\n{transcript}```", page, flags=re.M | re.S
+    )
+
+
+def shortened(answer: str) -> str:
+    """The beginning and the end of a long answer; nothing of what is written over in place."""
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in answer.splitlines()]
+    first, last = _SHOWN
+    if len(lines) > first + last:
+        lines = [*lines[:first], "...", *lines[-last:]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class EmptyRoot:
+    """A new Debian, and one shell in it that keeps its folder and environment."""
+
+    def __init__(self, root: Path, environment: dict[str, str]) -> None:
+        self.root = root
+        variables = [f"{name}={value}" for name, value in (_BARE | environment).items()]
+        self._shell = subprocess.Popen(
+            ["chroot", str(root), "env", "-i", *variables, "bash"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.run("cd /root")
+
+    def run(self, command: str) -> tuple[str, float]:
+        """What a command answers, and its seconds. A server is left running.
+
+        Raises:
+            RuntimeError: the command failed.
+        """
+        stdin, stdout = self._shell.stdin, self._shell.stdout
+        assert stdin is not None
+        assert stdout is not None
+        if command.startswith("dineuro serve"):
+            command += f" > serve.log 2>&1 & {_READY}"
+        start, mark = time.monotonic(), "-- the end of it:"
+        stdin.write(f"{command}\necho '{mark}' $?\n")
+        stdin.flush()
+        answer = ""
+        for line in stdout:
+            before, found, code = line.partition(mark)
+            answer += before
+            if found:
+                if int(code):
+                    raise RuntimeError(f"{command}\n{answer}")
+                return answer, time.monotonic() - start
+        raise RuntimeError(f"{command}\n{answer}\nthe shell has ended")
+
+    def end(self) -> None:
+        """End what runs in it, the server before the shell."""
+        self.run('[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }')
+        self._shell.communicate()
+
+
+@contextmanager
+def empty_root(copied: list[str], environment: dict[str, str]) -> Iterator[EmptyRoot]:
+    """A new Debian with the repository at /srv and copies of some of this machine's files.
+
+    Nothing of this machine is mounted there but a /proc of its own, and the root is removed without
+    following mounts.
+    """
+    root = Path(tempfile.mkdtemp(prefix="dineuro-nothing-"))
+    with ExitStack() as stack:
+        stack.callback(subprocess.run, ["rm", "-rf", "--one-file-system", str(root)], check=True)
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", "bookworm", str(root)], check=True,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        clone = ["git", "clone", "-q", "--bare", str(ROOT), str(root / "srv/dineuro.git")]
+        subprocess.run(clone, check=True)
+        for path in ["/etc/resolv.conf", *copied]:
+            (root / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, root / path.lstrip("/"))
+        subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=True)
+        stack.callback(subprocess.run, ["umount", "--lazy", str(root / "proc")], check=True)
+        (root / "dev/shm").mkdir(exist_ok=True)
+        debian = EmptyRoot(root, environment)
+        stack.callback(debian.end)
+        debian.run("apt-get update -q")
+        yield debian
+
+
+def transcript(debian: EmptyRoot, wanted: list[str]) -> str:
+    """Run the commands; what a terminal would have shown, with the seconds of each."""
+    told = ""
+    for command in wanted:
+        here = re.sub(r"https://\S+/dineuro\.git", "/srv/dineuro.git", command)
+        here = re.sub(r"^sudo ", "DEBIAN_FRONTEND=noninteractive ", here)
+        print(f"$ {command}", flush=True)
+        answer, seconds = debian.run(here)
+        took = f"    [{seconds:.0f} s]" if seconds >= 0.5 else ""
+        told += f"$ {command}{took}\n{shortened(answer)}"
+    return told
+
+
+def main() -> None:
+    """Make the root, run, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--copy", nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--env", nargs="+", default=[], metavar="NAME=VALUE")
+    told = parser.parse_args()
+    page = PAGE.read_text()
+    version = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    environment = dict(pair.split("=", 1) for pair in told.env)
+    with empty_root(told.copy, environment) as debian:
+        text = transcript(debian, commands(page))
+        nodes, _ = debian.run("grep -vc '^#' tree.swc; grep -vc '^#' served.swc")
+    head = f"{date.today()}, version {version}, {platform.machine()}\n\n"
+    tail = f"\nnodes in tree.swc and in served.swc: {' and '.join(nodes.split())}\n"
+    PAGE.write_text(with_transcript(page, head + text + tail))
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
