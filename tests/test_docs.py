@@ -301,7 +301,8 @@ CHECKED: dict[str, Callable[[str], None]] = {
     "docker": check_docker, "vaa3d": check_vaa3d, "apt install": check_apt,
     "sudo apt-get install": check_apt, "cmake": check_built, "ldd": ignore, "cd docker": ignore,
     "git clone": ignore, "cd dineuro": ignore, ". .venv/": ignore,
-    "python3 -m venv": ignore, "mkdir -p secrets": ignore, "touch secrets": ignore, "openssl": ignore,
+    "python3 -m venv": ignore, "mkdir -p secrets": ignore, "touch secrets": ignore,
+    "openssl": ignore,
 }  # fmt: skip
 
 
