@@ -75,7 +75,8 @@ benchmark: $(STAMP) plugin
 	$(BIN)/python -m pip install --quiet kimimaro
 	$(BIN)/python -m benchmarks.page $(if $(wildcard $(DATA)),--data $(DATA))
 
-# sdist, wheel, the demo from the wheel, the list of parts, known vulnerabilities: dist/.
+# sdist, wheel, the demo from the wheel, the list of parts, known vulnerabilities: dist/. OFFLINE=1 if
+# the advisories cannot be asked.
 release-check:
 	PYTHON=$(PYTHON) release/check.sh
 
