@@ -9,6 +9,7 @@ certificates and the like. The page is written only when every command succeeded
 from __future__ import annotations
 
 import argparse
+import io
 import platform
 import re
 import shutil
@@ -59,8 +60,13 @@ class EmptyRoot:
         variables = [f"{name}={value}" for name, value in (_BARE | environment).items()]
         self._shell = subprocess.Popen(
             ["chroot", str(root), "env", "-i", *variables, "bash"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        self._say = io.TextIOWrapper(self._shell.stdin, write_through=True)
+        # What is written over in place stays on its line.
+        self._hear = io.TextIOWrapper(self._shell.stdout, newline="\n")
         self.run("cd /root")
 
     def run(self, command: str) -> tuple[str, float]:
@@ -69,16 +75,12 @@ class EmptyRoot:
         Raises:
             RuntimeError: the command failed.
         """
-        stdin, stdout = self._shell.stdin, self._shell.stdout
-        assert stdin is not None
-        assert stdout is not None
         if command.startswith("dineuro serve"):
             command += f" > serve.log 2>&1 & {_READY}"
         start, mark = time.monotonic(), "-- the end of it:"
-        stdin.write(f"{command}\necho '{mark}' $?\n")
-        stdin.flush()
+        self._say.write(f"{command}\necho '{mark}' $?\n")
         answer = ""
-        for line in stdout:
+        for line in self._hear:
             before, found, code = line.partition(mark)
             answer += before
             if found:
@@ -90,7 +92,8 @@ class EmptyRoot:
     def end(self) -> None:
         """End what runs in it, the server before the shell."""
         self.run('[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }')
-        self._shell.communicate()
+        self._say.close()
+        self._shell.wait()
 
 
 @contextmanager
@@ -101,6 +104,7 @@ def empty_root(copied: list[str], environment: dict[str, str]) -> Iterator[Empty
     following mounts.
     """
     root = Path(tempfile.mkdtemp(prefix="dineuro-nothing-"))
+    root.chmod(0o755)  # apt fetches as a user of its own
     with ExitStack() as stack:
         stack.callback(subprocess.run, ["rm", "-rf", "--one-file-system", str(root)], check=True)
         subprocess.run(
