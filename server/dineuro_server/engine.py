@@ -24,13 +24,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from dineuro_bridge.errors import (
-    BadParameter,
     Cancelled,
     Conflict,
     DineuroError,
@@ -42,10 +40,11 @@ from dineuro_bridge.errors import (
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.answers import answer_key
 from dineuro_server.intake import Intake, Quota
-from dineuro_server.jobs import KINDS, Event, Job, JobSpec, State
+from dineuro_server.jobs import Event, Job, JobSpec, State
 from dineuro_server.listeners import Listeners
 from dineuro_server.metrics import Metrics
-from dineuro_server.parameters import parse_parameters
+from dineuro_server.requests import checked
+from dineuro_server.results import Results
 from dineuro_server.runner import Runner
 from dineuro_server.settings import Settings
 from dineuro_server.spool import Spool
@@ -54,33 +53,10 @@ from dineuro_server.sweeper import Sweeper
 from dineuro_server.tasks import TaskDone
 from dineuro_server.turns import Turns
 
-#: What a retrace of an earlier job may set anew; all else is that job's.
-RETRACED = ("threshold", "min_length", "gap", "trees", "root", "units", "name")
 #: A job whose worker was lost is tried so many times in all.
 _ATTEMPTS = 2
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """The files of a finished job; None where its kind has no tree.
-
-    Attributes:
-        swc: the tree.
-        mask: (1, Z, Y, X) uint8, 0 and 255, as .v3draw.
-        report: JSON.
-        preview: PNG, three projections.
-        doubts: the places to look at first, as .marker.
-        view: for a browser, see `dineuro_server.view`.
-    """
-
-    swc: Path | None
-    mask: Path
-    report: Path
-    preview: Path
-    doubts: Path | None
-    view: Path
 
 
 class Engine:
@@ -212,8 +188,9 @@ class Engine:
             Conflict: the idempotency key was used for another request, or the source is not done.
             ServerStopping, QueueFull, QuotaExceeded, DiskFull: it is not taken.
         """
-        spec = self._checked(spec)
-        key = answer_key(spec, self.models())
+        models = self.models()
+        spec = checked(spec, models, lambda job: self._traced_before(job, spec.owner))
+        key = answer_key(spec, models)
         limit = min(spec.time_limit_s or self.settings.time_limit_s, self.settings.time_limit_s)
         with self._changed:
             before = self.store.by_key(spec)
@@ -231,39 +208,17 @@ class Engine:
             return 0
         return self.store.blob(spec.input).nbytes
 
-    def _checked(self, spec: JobSpec) -> JobSpec:
-        """The request with all parameters written out, as far as it is possible at all."""
-        if spec.kind not in KINDS:
-            raise BadParameter(f"kind {spec.kind!r}: must be one of {', '.join(KINDS)}")
-        if not -10 <= spec.priority <= 10:
-            raise BadParameter(f"priority {spec.priority}: must be from -10 to 10")
-        if spec.time_limit_s is not None and not 0 < spec.time_limit_s < 1e9:
-            raise BadParameter(f"time limit {spec.time_limit_s}: must be positive seconds")
-        if spec.input is None and spec.source is None:
-            raise BadParameter(f"{spec.kind}: needs an input, or for a retrace an earlier job")
-        if spec.source is None:
-            parameters = parse_parameters(spec.parameters)
-            self._check_model(parameters.model)
-            return replace(spec, parameters=parameters.as_dict())
-        if spec.kind != "retrace":
-            raise BadParameter(f"{spec.kind}: needs an input; only a retrace takes a job")
-        source = self.get(spec.source, spec.owner)
+    def _traced_before(self, identity: str, owner: str) -> Job:
+        """The earlier job of a retrace.
+
+        Raises:
+            NotFound: as `get`.
+            Conflict: it has nothing to be traced again.
+        """
+        source = self.get(identity, owner)
         if source.state != "done" or not self.probability(source.id).exists():
             raise Conflict(f"job {source.id}: is {source.state} and has nothing to be traced again")
-        strange = [name for name in spec.parameters if name not in RETRACED]
-        if strange:
-            raise BadParameter(
-                f"{strange[0]}: is the first job's and cannot be set; a retrace may set "
-                f"{', '.join(RETRACED)}"
-            )
-        parameters = parse_parameters({**source.parameters, **spec.parameters})
-        return replace(spec, parameters=parameters.as_dict(), input=source.input)
-
-    def _check_model(self, name: str | None) -> None:
-        """A client names an installed network; a path would let it look around on the disk."""
-        known = [model.name for model in self.models()]
-        if name is not None and name not in known:
-            raise BadParameter(f"model {name}: is not installed; installed: {', '.join(known)}")
+        return source
 
     def _answered(self, job: Job) -> bool:
         """Whether the store had the answer; if so the job is done now."""
@@ -333,15 +288,7 @@ class Engine:
             raise error_for(job.error_code, job.error_text or "")
         if job.state != "done":
             raise Conflict(f"job {job.id}: is {job.state}: wait until it is done")
-        folder = self.store.result_folder(job.id)
-        return Results(
-            swc=None if job.kind == "enhance" else folder / "tree.swc",
-            mask=folder / "mask.v3draw",
-            report=folder / "report.json",
-            preview=folder / "preview.png",
-            doubts=None if job.kind == "enhance" else folder / "doubts.marker",
-            view=folder / "view.u8",
-        )
+        return Results.of(self.store.result_folder(job.id), job.kind)
 
     def wait(self, identity: str, timeout: float) -> Job:
         """The job once it has ended, or as it is after so many seconds; blocks."""

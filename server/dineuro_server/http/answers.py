@@ -14,10 +14,10 @@ from starlette.background import BackgroundTask
 from dineuro_bridge.errors import NotFound
 from dineuro_bridge.formats import read_volume, write_volume
 from dineuro_bridge.volume import Volume
-from dineuro_server.engine import Results
 from dineuro_server.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, VIEW, ZIP
 from dineuro_server.http.service import Service
 from dineuro_server.jobs import Job
+from dineuro_server.results import Results
 
 #: What a client is offered of a job at its own address, by kind, the default one first.
 OFFERED = {
