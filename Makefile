@@ -71,7 +71,7 @@ fast: lint types
 
 # Every benchmark, and one page of them: build/benchmark/README.md. Hours on a small machine; what an
 # interrupted run has measured is kept. kimimaro, a peer, is under the GPL and comes for this alone.
-benchmark: $(STAMP) plugin
+benchmark: $(STAMP) plugin web
 	$(BIN)/python -m pip install --quiet kimimaro
 	$(BIN)/python -m benchmarks.page $(if $(wildcard $(DATA)),--data $(DATA))
 

@@ -53,6 +53,7 @@ BENCHMARKS = (
     Benchmark("segmentation", "Speed of the network"),
     Benchmark("service", "The service"),
     Benchmark("plugin", "The plugin's client"),
+    Benchmark("browser", "The page in a browser"),
     Benchmark("formats", "Formats", ("--mib", "32")),
 )
 
