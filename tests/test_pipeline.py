@@ -17,7 +17,7 @@ from dineuro_model.network import Network
 from dineuro_model.segment import SegmentOptions
 from dineuro_model.weights import save_weights
 from dineuro_server.agreement import agreement
-from dineuro_server.enhancement import _together
+from dineuro_server.enhancement import Given, _together
 from dineuro_server.pipeline import Request, reconstruct
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.trace import TraceParameters
@@ -294,6 +294,18 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
     assert insisted.model is not None
     assert len(insisted.tree) == 0
     assert any("the mask and the image disagree" in text for text in insisted.report.warnings)
+
+
+def test_a_network_that_is_unsure_of_all_that_it_sees_is_told() -> None:
+    for seen, is_unsure in ((140, True), (230, False)):
+        probability = np.where(VOXELS > 0, np.uint8(seen), np.uint8(20))
+        told = reconstruct(volume(), Request(), given=Given(probability, "dineuro")).report
+        assert told.sureness == pytest.approx(seen / 255, abs=1e-4)
+        assert any("the network is unsure" in text for text in told.warnings) == is_unsure
+    by_another = Given(np.where(VOXELS > 0, np.uint8(140), np.uint8(20)), "classical")
+    told = reconstruct(volume(), Request(), given=by_another).report
+    assert told.sureness is None
+    assert not any("unsure" in text for text in told.warnings)
 
 
 def test_a_soma_that_only_the_classical_enhancer_sees_is_taken_over_and_no_neurite_is() -> None:

@@ -11,6 +11,7 @@ from dineuro_bridge.formats import read_volume
 from dineuro_model.mask_scores import dice
 from dineuro_model.segment import segment
 from dineuro_model.weights import file_sha256, list_models, load_model
+from dineuro_server.pipeline import Request, enhance_only
 
 pytestmark = pytest.mark.slow
 
@@ -36,3 +37,11 @@ def test_a_real_stack_is_segmented_without_seams(shared_data: Path) -> None:
         moved = segment(np.pad(stack, [(n, 0) for n in shift]), network) >= 128
         z, y, x = shift
         assert dice(mask[inner], moved[z:, y:, x:][inner]) > least
+
+
+def test_light_sheet_stacks_are_noticed_and_held_out_neurons_are_not(shared_data: Path) -> None:
+    """Kinds of image that the network does not know, as its model card says."""
+    for name, is_unknown in (("real/dlmbmap_1000", True), ("lifted/lifted_6", False)):
+        stack = read_volume(shared_data / f"{name}.tif")
+        told = enhance_only(stack, Request()).figures["warnings"]
+        assert any("the network is unsure" in text for text in told) == is_unknown, name

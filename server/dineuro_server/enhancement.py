@@ -48,6 +48,8 @@ class Enhanced:
         enhancer: which was used: "dineuro", "classical" or "none".
         model: the network that was used, if any.
         agreement: of the mask, at the threshold, with the image.
+        sureness: mean probability, 0 to 1, of the voxels that the network calls neurite rather
+            than not; None where it calls none so, or it was not the network.
         warning: a sentence if another enhancer than the network was taken by "auto".
     """
 
@@ -55,6 +57,7 @@ class Enhanced:
     enhancer: str
     model: Model | None
     agreement: Agreement
+    sureness: float | None = None
     warning: str | None = None
 
 
@@ -148,7 +151,14 @@ def judged(
 ) -> Enhanced:
     """A probability (Z, Y, X) with how its mask agrees with the image; `model` made it, if any."""
     agreed = agreement(intensity, probability >= threshold)
-    return Enhanced(probability, enhancer, model, agreed)
+    sure = _sureness(probability) if enhancer == "dineuro" else None
+    return Enhanced(probability, enhancer, model, agreed, sure)
+
+
+def _sureness(probability: NDArray[np.uint8]) -> float | None:
+    counts = sum((np.bincount(s.ravel(), minlength=256) for s in probability), np.zeros(256))
+    counts[:128] = 0
+    return float(counts @ np.arange(256) / counts.sum() / 255) if counts.any() else None
 
 
 def _segmented(

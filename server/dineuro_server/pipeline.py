@@ -14,7 +14,7 @@ from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
 from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
-from dineuro_server.report import Report, make_report
+from dineuro_server.report import Report, disagreement, make_report
 from dineuro_tracing.confidence import Segments, assess
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
 from dineuro_tracing.trace import TraceParameters, trace
@@ -179,7 +179,7 @@ def enhance_only(
     seconds: dict[str, float] = {}
     made = _enhanced(intensity, request, scale_of(spacing), progress, None, seconds)
     mask = made.probability >= request.parameters.threshold
-    warnings = _input_warnings(volume, request, intensity)
+    told = (*_input_warnings(volume, request, intensity), made.warning, disagreement(made))
     return EnhancedVolume(
         mask=_full_mask(mask, region, volume, spacing),
         probability=made.probability,
@@ -189,7 +189,8 @@ def enhance_only(
             "mask_share": round(float(mask.mean()), 4),
             "brighter": _rounded(made.agreement.brighter),
             "found": _rounded(made.agreement.found),
-            "warnings": warnings if made.warning is None else (*warnings, made.warning),
+            "sureness": _rounded(made.sureness),
+            "warnings": tuple(text for text in told if text is not None),
         },
         enhancer=made.enhancer,
         model=_model_of(made, None),
