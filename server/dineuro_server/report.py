@@ -174,7 +174,7 @@ def disagreement(made: Enhanced) -> str | None:
     elif sure is not None and sure < _LEAST_SURENESS:
         return (
             f"the network is unsure: what it calls neurite has a probability of {sure:.0%} on "
-            f"average, and 83% or more on the kinds of image that it knows: {remedy}; the "
+            f"average, and 82% or more on the kinds of image that it knows: {remedy}; the "
             "confidences are not to be relied upon"
         )
     else:
