@@ -14,6 +14,7 @@ import contextlib
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,23 +104,30 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
     folder = Path(task.output)
     folder.mkdir(parents=True)
     with contextlib.chdir(folder):
-        made: EnhancedVolume | Result
-        if task.kind == "enhance":
-            made = enhance_only(volume, request, progress)
-            _write_enhanced(made, volume, task.sha256, request, progress)
-        else:
-            given = _given(task, volume, request)
-            made = reconstruct(volume, request, progress, given=given)
-            progress(Progress("write", 0, 1))
-            outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW, _DOUBTS)
-            write_results(volume, task.sha256, request, made, outputs)
-        _write_view(made, request)
-        write_volume(_PROBABILITY, Volume(made.probability[None]))
+        made = _make(task, volume, request, progress)
+        progress(Progress("write", 0, 1))
+        # What only a later job or a browser asks for is written beside the rest.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            kept = beside.submit(_write_kept, made, request)
+            if isinstance(made, Result):
+                outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW, _DOUBTS)
+                write_results(volume, task.sha256, request, made, outputs)
+            else:
+                _write_enhanced(made, volume, task.sha256, request)
+            kept.result()
     progress(Progress("write", 1, 1))
     seconds |= made.seconds
     seconds["write"] = time.perf_counter() - start - sum(seconds.values())
     nbytes = sum(path.stat().st_size for path in folder.iterdir())
     return TaskDone(nbytes, int(np.prod(volume.shape)), seconds, _gpu_bytes())
+
+
+def _make(
+    task: Task, volume: Volume, request: Request, progress: ProgressCallback
+) -> EnhancedVolume | Result:
+    if task.kind == "enhance":
+        return enhance_only(volume, request, progress)
+    return reconstruct(volume, request, progress, given=_given(task, volume, request))
 
 
 def _read(path: Path, parameters: Parameters, max_bytes: int) -> Volume:
@@ -163,15 +171,8 @@ def _as_mask(voxels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     return np.where(voxels > 0, np.uint8(255), np.uint8(0))
 
 
-def _write_enhanced(
-    made: EnhancedVolume,
-    volume: Volume,
-    digest: str,
-    request: Request,
-    progress: ProgressCallback,
-) -> None:
+def _write_enhanced(made: EnhancedVolume, volume: Volume, digest: str, request: Request) -> None:
     """Mask, report and picture of a job without a tree, into the working directory."""
-    progress(Progress("write", 0, 1))
     write_volume(_MASK, made.mask)
     write_preview(_PREVIEW, made.intensity, Tree.empty())
     record = {
@@ -183,11 +184,12 @@ def _write_enhanced(
     write_record(_REPORT, record)
 
 
-def _write_view(made: EnhancedVolume | Result, request: Request) -> None:
-    """What a browser shows of the region, into the working directory."""
+def _write_kept(made: EnhancedVolume | Result, request: Request) -> None:
+    """What a browser shows of the region, and a retrace begins with, into the working directory."""
     mask = made.mask if request.roi is None else made.mask.cropped(request.roi)
     x, y, z = (0, 0, 0) if request.roi is None else request.roi[:3]
     write_view(_VIEW, made.intensity, mask.channel(1), (z, y, x))
+    write_volume(_PROBABILITY, Volume(made.probability[None]))
 
 
 def _gpu_bytes() -> int:

@@ -19,7 +19,7 @@ _LITERALS8, _DIFFERENCES8, _RUN8 = 33, 95, 128
 _LITERALS16, _DIFFERENCES16, _RUN16 = 32, 48, 33
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def decode8(stream: NDArray[np.uint8], out: NDArray[np.uint8]) -> tuple[int, int, int]:
     """Fill `out` from the stream of an 8-bit file."""
     i, o, n, total = 0, 0, len(stream), len(out)
@@ -59,7 +59,7 @@ def decode8(stream: NDArray[np.uint8], out: NDArray[np.uint8]) -> tuple[int, int
     return OK, i, o
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def decode16(
     stream: NDArray[np.uint8], out: NDArray[np.uint16], big_endian: bool
 ) -> tuple[int, int, int]:
@@ -112,7 +112,7 @@ def decode16(
     return OK, i, o
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _look_ahead(
     samples: NDArray[np.uint8],
     prior: int,
@@ -140,7 +140,7 @@ def _look_ahead(
         run = min(run, longest_run - 1) * (change == 0) + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def encode8(
     samples: NDArray[np.uint8],
     prior: int,
@@ -193,7 +193,7 @@ def encode8(
     return o
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def encode16(
     samples: NDArray[np.uint16],
     prior: int,
