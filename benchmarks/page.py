@@ -128,7 +128,7 @@ def draw(benchmark: Benchmark, text: str, path: Path) -> bool:
         axes.set_yticklabels([row[0] for row in rows])
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
-        axes.legend(loc="lower left")
+        figure.legend(loc="outside upper right", ncols=len(columns))
         figure.savefig(path, dpi=110)
         return True
     return False
