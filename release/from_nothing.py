@@ -78,7 +78,8 @@ class EmptyRoot:
         if command.startswith("dineuro serve"):
             command += f" > serve.log 2>&1 & {_READY}"
         start, mark = time.monotonic(), "-- the end of it:"
-        self._say.write(f"{command}\necho '{mark}' $?\n")
+        # What follows is for the shell, not for the command to read.
+        self._say.write(f"{{ {command}\n}} < /dev/null\necho '{mark}' $?\n")
         answer = ""
         for line in self._hear:
             before, found, code = line.partition(mark)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +20,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from .server import Server, other
+from dineuro_bridge.formats import write_volume
+from dineuro_bridge.volume import Volume
+
+from .server import VOXELS, Server, other
 
 #: Ends that neither volumes come in through nor files go out through.
 _JSON = r"^/(livez|readyz|v1/models|v1/jobs|v1/jobs/\{job_id\})$"
@@ -87,3 +93,31 @@ def test_bytes_that_are_no_volume_are_refused_and_never_an_error_of_the_server(
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"]
+
+
+@pytest.mark.slow
+def test_five_thousand_bad_inputs_are_refused_and_leave_nothing_behind(
+    server: Server, tmp_path: Path
+) -> None:
+    """Real files cut short and random bytes; beside them the ZeroMQ door gets as many."""
+    rng = random.Random(11)
+    whole = []
+    for suffix in (".tif", ".v3draw", ".v3dpbd"):
+        write_volume(tmp_path / f"a{suffix}", Volume(VOXELS[None]))
+        whole.append((tmp_path / f"a{suffix}").read_bytes())
+    process, grown_from = psutil.Process(server.process.pid), 0
+    with server.client() as client:
+        for number in range(5000):
+            if number == 500:  # what is loaded once is loaded by now
+                grown_from = process.memory_info().rss
+            file = rng.choice(whole)
+            cut = file[
+                : rng.randrange(len(file) * 4 // 5)
+            ]  # a TIFF ends in what can be done without
+            noise = rng.choice(_HEADS) + rng.randbytes(rng.randrange(300))
+            path = rng.choice(["trace", "enhance", "retrace"])
+            answer = client.post(f"/v1/{path}", content=rng.choice([cut, noise]))
+            assert 400 <= answer.status_code < 500, answer.text
+        grown = process.memory_info().rss - grown_from
+    assert grown < 32 << 20
+    assert not list((server.log_path.with_suffix("") / "spool").iterdir())
