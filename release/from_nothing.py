@@ -64,7 +64,7 @@ class EmptyRoot:
         )  # fmt: skip
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._say = io.TextIOWrapper(self._shell.stdin, write_through=True)
+        self._say = io.TextIOWrapper(self._shell.stdin)
         # What is written over in place stays on its line.
         self._hear = io.TextIOWrapper(self._shell.stdout, newline="\n")
         self.run("cd /root")
@@ -80,6 +80,7 @@ class EmptyRoot:
         start, mark = time.monotonic(), "-- the end of it:"
         # What follows is for the shell, not for the command to read.
         self._say.write(f"{{ {command}\n}} < /dev/null\necho '{mark}' $?\n")
+        self._say.flush()
         answer = ""
         for line in self._hear:
             before, found, code = line.partition(mark)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from release.from_nothing import commands
+from release.from_nothing import EmptyRoot, commands, shortened
 
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.swc import write_swc
@@ -354,6 +354,22 @@ def test_what_was_run_from_nothing_is_what_the_readme_says() -> None:
         assert any(plain.split()[:2] == line.split()[:2] for line in shown), command
     transcript = blocks_of(ROOT / "docs" / "from-nothing.md")[1].text
     assert re.findall(r"^\$ (.*?)(?:    \[\d+ s\])?$", transcript, re.MULTILINE) == run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot is for root")
+def test_the_shell_behind_the_transcript_keeps_its_place_and_tells_failures() -> None:
+    shell = EmptyRoot(Path("/"), {})
+    assert shell.run("pwd")[0] == "/root\n"
+    # A command that reads does not read what comes next, and what is written over is one line.
+    answer, seconds = shell.run("cd /tmp; cat; printf 'half\\rwhole\\n'; sleep 0.2")
+    assert shortened(answer) == "whole\n"
+    assert seconds >= 0.2
+    assert shell.run("pwd")[0] == "/tmp\n"
+    with pytest.raises(RuntimeError, match="false"):
+        shell.run("false")
+    assert shortened("\n".join("abcdefghijklmnopqrst")).split() == [*"abcd", "...", *"klmnopqrst"]
+    shell.run("sleep 100 &")
+    shell.end()
 
 
 def test_a_command_that_has_gone_is_noticed(shell: Shell) -> None:
