@@ -45,7 +45,9 @@ def with_transcript(page: str, transcript: str) -> str:
 
 def shortened(answer: str) -> str:
     """The beginning and the end of a long answer; nothing of what is written over in place."""
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in answer.splitlines()]
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in answer.split("\n")]
+    if not lines[-1]:
+        lines.pop()
     first, last = _SHOWN
     if len(lines) > first + last:
         lines = [*lines[:first], "...", *lines[-last:]]
@@ -95,6 +97,7 @@ class EmptyRoot:
         """End what runs in it, the server before the shell."""
         self.run('[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }')
         self._say.close()
+        self._hear.close()
         self._shell.wait()
 
 

@@ -368,6 +368,7 @@ def test_the_shell_behind_the_transcript_keeps_its_place_and_tells_failures() ->
     with pytest.raises(RuntimeError, match="false"):
         shell.run("false")
     assert shortened("\n".join("abcdefghijklmnopqrst")).split() == [*"abcd", "...", *"klmnopqrst"]
+    assert shortened("") == ""
     shell.run("sleep 100 &")
     shell.end()
 
