@@ -58,7 +58,6 @@ class EmptyRoot:
     """A new Debian, and one shell in it that keeps its folder and environment."""
 
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
-        self.root = root
         variables = [f"{name}={value}" for name, value in (_BARE | environment).items()]
         self._shell = subprocess.Popen(
             ["chroot", str(root), "env", "-i", *variables, "bash"], stdin=subprocess.PIPE,
