@@ -135,6 +135,17 @@ def test_an_end_that_may_go_on_is_told_with_the_piece_that_was_left_out() -> Non
     assert trace(volume, TraceParameters(gap=10), root=(10, 30, 20)).doubts == ()
 
 
+def test_a_doubtful_join_is_made_where_a_large_part_would_be_left_out() -> None:
+    # As unlikely a join as that of the short piece, which is not made.
+    parts = [line((10, 30, 20), (50, 30, 20)), line((66, 48, 20), (34, 56, 20))]
+    result = trace(paint(parts, SHAPE, radius=1.5), TraceParameters(gap=25), root=(10, 30, 20))
+    assert result.tree.n_trees == 1
+    assert result.left_out == 0
+    (join,) = result.doubts
+    assert join.kind == "join"
+    assert 0.3 < join.chance < 0.5
+
+
 def test_segments_below_certain_are_doubts_in_their_middle() -> None:
     segments = judged(FORKED, np.zeros((8, 8, 24), dtype=np.uint8))
     graded = replace(segments, confidence=np.array([0.95, 0.3, 0.95, 0.95]))

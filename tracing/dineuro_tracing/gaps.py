@@ -5,7 +5,8 @@ tip and piece the one that turns least, is shortest and runs through the brighte
 How probable it is that both ends belong to one neuron is told by a logistic model of what can be
 seen of a link (`FEATURES`), fitted by `benchmarks/joins.py` on stacks with reference trees. Links
 that are more likely right than wrong are made, the likeliest first, each only between pieces that
-are not connected yet (Kruskal), so that no loop can come about.
+are not connected yet (Kruskal), so that no loop can come about. Less likely ones are made where a
+large part of what was found would be left out otherwise: a stray neurite is seldom that long.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ _LOOK_BACK = 6.0
 _TOUCHING = 3.0
 #: What is no more likely right than wrong is not made.
 _LEAST_PROBABLE = 0.5
+#: Between trees that are so long (finest voxels), and have this share of the longest one's length,
+#: so likely is enough.
+_LARGE, _LARGE_SHARE, _LEAST_BETWEEN_LARGE = 30.0, 0.2, 0.3
 #: What is less likely than this is not told either.
 _LEAST_TOLD = 0.2
 #: The sharpest turn of a link at a tip (cosine).
@@ -118,18 +122,22 @@ def join_gaps(
     links = candidate_links(skeleton, probability, gap, scale)
     chance = links.probability()
     number = skeleton.tree_numbers()
-    group = np.arange(int(number.max(initial=0)) + 1)
+    length = skeleton.tree_lengths(scale)
+    group = np.arange(len(length))
     made = np.zeros(len(chance), dtype=np.bool_)
-    for at in np.argsort(-chance, kind="stable"):
-        if chance[at] <= _LEAST_PROBABLE:
-            break
-        tip, point = int(links.tip[at]), int(links.point[at])
-        ours, theirs = group[number[tip]], group[number[point]]
-        if ours == theirs:
-            continue
-        skeleton = skeleton.rerooted(tip).linked(tip, point)
-        group[group == ours] = theirs
-        made[at] = True
+    for least, large in ((_LEAST_PROBABLE, False), (_LEAST_BETWEEN_LARGE, True)):
+        shortest = max(_LARGE, _LARGE_SHARE * length.max(initial=0.0)) if large else 0.0
+        for at in np.argsort(-chance, kind="stable"):
+            if chance[at] <= least:
+                break
+            tip, point = int(links.tip[at]), int(links.point[at])
+            ours, theirs = group[number[tip]], group[number[point]]
+            if ours == theirs or min(length[ours], length[theirs]) < shortest:
+                continue
+            skeleton = skeleton.rerooted(tip).linked(tip, point)
+            group[group == ours] = theirs
+            length[theirs] += length[ours]
+            made[at] = True
     apart = group[number[links.tip]] != group[number[links.point]]
     told = made | (apart & (chance >= _LEAST_TOLD))
     return skeleton, Joins(links.tip[told], links.point[told], chance[told], made[told])
