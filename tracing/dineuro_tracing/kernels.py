@@ -227,30 +227,31 @@ def grow_paths(
 def centroids(
     index: NDArray[np.int32],
     probability: NDArray[np.uint8],
-    places: NDArray[np.int64],
-    radius: float,
+    places: NDArray[np.float64],
+    radii: NDArray[np.float64],
     scale: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(N, 3) from each voxel of the box to the centre of what lies within `radius` finest voxels.
+    """(N, 3) from each place of the box to the centre of what lies within its radius.
 
-    Foreground voxels weigh with the square of their probability, all others nothing.
+    Radii (N,) are in finest voxels. Foreground voxels weigh with the square of their probability,
+    all others nothing.
     """
     depth, height, width = index.shape
-    rz, ry, rx = int(radius / scale[0]), int(radius / scale[1]), int(radius / scale[2])
     moves = np.zeros((len(places), 3))
     for n in range(len(places)):
         z, y, x = places[n]
+        rz, ry, rx = radii[n] / scale[0], radii[n] / scale[1], radii[n] / scale[2]
         total = 0.0
-        for i in range(max(0, z - rz), min(depth, z + rz + 1)):
-            for j in range(max(0, y - ry), min(height, y + ry + 1)):
-                for k in range(max(0, x - rx), min(width, x + rx + 1)):
+        for i in range(max(0, int(np.ceil(z - rz))), min(depth, int(z + rz) + 1)):
+            for j in range(max(0, int(np.ceil(y - ry))), min(height, int(y + ry) + 1)):
+                for k in range(max(0, int(np.ceil(x - rx))), min(width, int(x + rx) + 1)):
                     v = index[i, j, k]
                     away = (
                         ((i - z) * scale[0]) ** 2
                         + ((j - y) * scale[1]) ** 2
                         + ((k - x) * scale[2]) ** 2
                     )
-                    if v < 0 or away > radius * radius:
+                    if v < 0 or away > radii[n] ** 2:
                         continue
                     weight = float(probability[v]) ** 2
                     total += weight

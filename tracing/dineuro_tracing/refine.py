@@ -14,11 +14,12 @@ from dineuro_tracing.kernels import centroids
 from dineuro_tracing.skeleton import Skeleton
 
 #: Rounds of smoothing; each is a [1 2 1] / 4 average along the branch.
-_ROUNDS = 2
+_ROUNDS = 1
 #: In smoothing a point moves at most this far (voxels).
 _MAX_MOVE = 1.0
-#: A point is drawn to the middle of what lies so near (finest voxels).
-_CENTRE_RADIUS = 2.2
+#: A point is drawn so many times to the middle of what lies within so many finest voxels of it, or
+#: within so many of the neurite's radii: a thick one's middle is further away.
+_CENTRINGS, _CENTRE_REACH, _CENTRE_RADII, _CENTRE_FURTHEST = 3, 2.2, 2.2, 20.0
 
 
 def gather_somata(skeleton: Skeleton, scale: tuple[float, float, float]) -> Skeleton:
@@ -42,12 +43,16 @@ def centred(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
     leave the foreground stays where it was.
     """
     inner = np.flatnonzero((skeleton.n_children() > 0) & (skeleton.parents >= 0) & ~skeleton.soma)
-    places = np.rint(skeleton.points[inner] - foreground.origin).astype(np.int64)
-    moves = centroids(
-        foreground.index, foreground.probability, places, _CENTRE_RADIUS, np.array(foreground.scale)
-    )
+    reach = np.clip(_CENTRE_RADII * skeleton.radii[inner], _CENTRE_REACH, _CENTRE_FURTHEST)
     points = skeleton.points.copy()
-    points[inner] += moves
+    for _ in range(_CENTRINGS):
+        points[inner] += centroids(
+            foreground.index,
+            foreground.probability,
+            points[inner] - foreground.origin,
+            reach,
+            np.array(foreground.scale),
+        )
     left = ~foreground.contains(points)
     points[left] = skeleton.points[left]
     return replace(skeleton, points=points)
