@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dineuro_bridge.tree import Tree
 from dineuro_tracing.confidence import CERTAIN, Segments, assess, find_segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
-from dineuro_tracing.trace import TraceParameters, trace
+from dineuro_tracing.trace import Trace, TraceParameters, trace
 
 from .shapes import line, paint
 
@@ -136,14 +136,16 @@ def test_an_end_that_may_go_on_is_told_with_the_piece_that_was_left_out() -> Non
 
 
 def test_a_doubtful_join_is_made_where_a_large_part_would_be_left_out() -> None:
-    # As unlikely a join as that of the short piece, which is not made.
-    parts = [line((10, 30, 20), (50, 30, 20)), line((66, 48, 20), (34, 56, 20))]
-    result = trace(paint(parts, SHAPE, radius=1.5), TraceParameters(gap=25), root=(10, 30, 20))
-    assert result.tree.n_trees == 1
-    assert result.left_out == 0
-    (join,) = result.doubts
-    assert join.kind == "join"
-    assert 0.3 < join.chance < 0.5
+    first, far = line((10, 30, 20), (50, 30, 20)), (76, 45, 20)
+
+    def joined(second: NDArray[np.float64]) -> Trace:
+        volume = paint([first, second], SHAPE, radius=1.5)
+        return trace(volume, TraceParameters(gap=45), root=(10, 30, 20))
+
+    large, small = joined(line(far, (98, 58, 39))), joined(line(far, (84, 50, 27)))
+    assert (large.left_out, [doubt.kind for doubt in large.doubts]) == (0, ["join"])
+    assert 0.3 < large.doubts[0].chance < 0.5
+    assert (small.left_out > 5, [doubt.kind for doubt in small.doubts]) == (True, ["end"])
 
 
 def test_segments_below_certain_are_doubts_in_their_middle() -> None:

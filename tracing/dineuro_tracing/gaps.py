@@ -44,8 +44,8 @@ _TOUCHING = 3.0
 #: What is no more likely right than wrong is not made.
 _LEAST_PROBABLE = 0.5
 #: Between trees that are so long (finest voxels), and have this share of the longest one's length,
-#: so likely is enough.
-_LARGE, _LARGE_SHARE, _LEAST_BETWEEN_LARGE = 30.0, 0.2, 0.3
+#: so likely is enough, if the link turns no more than so much (1 - cosine).
+_LARGE, _LARGE_SHARE, _LEAST_BETWEEN_LARGE, _AHEAD = 30.0, 0.2, 0.3, 0.3
 #: What is less likely than this is not told either.
 _LEAST_TOLD = 0.2
 #: The sharpest turn of a link at a tip (cosine).
@@ -82,6 +82,14 @@ class Links:
         """(L,) how probable it is that both ends belong to one neuron."""
         odds = self.features @ np.array(list(FEATURES.values()))
         return np.asarray(1 / (1 + np.exp(-odds)))
+
+    def turns(self) -> NDArray[np.float64]:
+        """(L,) the sharper of the turns at both ends, 1 - cosine."""
+        names = list(FEATURES)
+        ends = [
+            names.index(name) for name in ("turn at the tip, 1 - cosine", "turn at the other tip")
+        ]
+        return np.asarray(self.features[:, ends].max(axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +133,7 @@ def join_gaps(
     length = skeleton.tree_lengths(scale)
     group = np.arange(len(length))
     made = np.zeros(len(chance), dtype=np.bool_)
+    ahead = links.turns() <= _AHEAD
     for least, large in ((_LEAST_PROBABLE, False), (_LEAST_BETWEEN_LARGE, True)):
         shortest = max(_LARGE, _LARGE_SHARE * length.max(initial=0.0)) if large else 0.0
         for at in np.argsort(-chance, kind="stable"):
@@ -133,6 +142,8 @@ def join_gaps(
             tip, point = int(links.tip[at]), int(links.point[at])
             ours, theirs = group[number[tip]], group[number[point]]
             if ours == theirs or min(length[ours], length[theirs]) < shortest:
+                continue
+            if large and not ahead[at]:
                 continue
             skeleton = skeleton.rerooted(tip).linked(tip, point)
             group[group == ours] = theirs
