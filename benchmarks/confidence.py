@@ -2,10 +2,12 @@
 
     python -m benchmarks.confidence ../shared/data
 
-Every lifted stack, as it is and with noise added (see `benchmarks.masks`), is traced with the
-enhancers `auto` and `classical`. A segment is right where at least half of it lies within 3 voxels
-of the reference tree. The model is fitted to the tuning stacks, every stack with the same weight;
-the held-out ones, and the real ones, only say how well it does. AUC is the chance that of a right
+Every lifted stack, as it is and with noise added (see `benchmarks.masks`), and every rendered one
+(see `benchmarks.rendered`), is traced with the enhancers `auto` and `classical`; nothing is taken
+off. The model is fitted to the share of each segment that lies within 3 voxels of the reference
+tree, on the tuning stacks, every stack with the same weight and in it every segment with the root
+of its length; the held-out stacks, and the real ones, only say how well it does. In the tables a
+segment is right where that share is a half or more. AUC is the chance that of a right
 and a wrong segment the right one has the higher confidence. In the table of reliability the share
 of right ones should be what the confidences say.
 """
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +29,16 @@ from scipy.stats import rankdata
 
 from benchmarks.accuracy import find_cases
 from benchmarks.masks import noisy
+from benchmarks.rendered import scenes
 from dineuro_bridge.formats import read_volume
 from dineuro_bridge.progress import silent
 from dineuro_bridge.swc import read_swc
+from dineuro_bridge.tree import Tree
 from dineuro_model.weights import cached_model
 from dineuro_server.enhancement import Enhancer, enhanced
 from dineuro_server.evaluation import as_table
 from dineuro_server.pipeline import scale_of
-from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
+from dineuro_tracing.confidence import CERTAIN, MODEL, Model, Scale, assess, sample_links
 from dineuro_tracing.scores import distances
 from dineuro_tracing.trace import TraceParameters, trace
 
@@ -47,20 +52,26 @@ _BINS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Segments of traced stacks: what the model sees of them (S, 6), and whether they are right.
+    """Segments of traced stacks: what the model sees of them (S, 11), and how right they are.
 
     Attributes:
-        features, right: by segment.
+        features: by segment.
+        share: that lies on the reference.
         length: in voxels.
-        weight: 1 a stack.
+        weight: together 1 a stack.
         kind: (S,) of stack, for the tables.
     """
 
     features: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    share: NDArray[np.float64]
     length: NDArray[np.float64]
     weight: NDArray[np.float64]
     kind: NDArray[np.str_]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """By segment: so much of it that it counts as right."""
+        return np.asarray(self.share >= _SHARE)
 
     def of(self, chosen: NDArray[np.bool_]) -> Examples:
         """Those that are marked."""
@@ -76,52 +87,68 @@ def examples(data: Path, part: str) -> Examples:
 
 def _examples(data: Path, part: str) -> Iterator[Examples]:
     model = cached_model(None)
+    for stack in _stacks(data, part):
+        for enhancer in _ENHANCERS:
+            made = enhanced(
+                stack.intensity, enhancer, model if enhancer == "auto" else None,
+                device="auto", scale=stack.scale, threshold=128, progress=silent,
+            )  # fmt: skip
+            traced = trace(made.probability, TraceParameters(), scale=stack.scale)
+            if len(traced.tree) < 2:
+                continue
+            segments = assess(
+                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale
+            )
+            samples = sample_links(traced.tree)
+            near = distances(samples.places, stack.gold) <= _NEAR
+            of_sample = segments.of_node[samples.node]
+            share = np.bincount(of_sample, samples.weight * near) / np.bincount(
+                of_sample, samples.weight
+            )
+            kind, n = f"{stack.kind}; {enhancer}", len(segments)
+            print(f"{stack.name}, {kind}: {np.mean(share >= _SHARE):.3f} of {n}", file=sys.stderr)
+            weight = np.sqrt(segments.length)
+            yield Examples(
+                segments.features(), share, segments.length,
+                weight / weight.sum(), np.full(n, kind),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stack:
+    """A stack to trace, (Z, Y, X), and its reference."""
+
+    name: str
+    kind: str
+    intensity: NDArray[Any]
+    gold: Tree
+    scale: Scale = (1.0, 1.0, 1.0)
+
+
+def _stacks(data: Path, part: str) -> Iterator[_Stack]:
     for case in find_cases(data, part):
-        volume = read_volume(case.volume)
-        scale = scale_of(volume.spacing)
         if case.gold is None:
             continue
-        gold = read_swc(case.gold)
-        looks = {"": volume.channel(1)}
+        volume, gold = read_volume(case.volume), read_swc(case.gold)
+        intensity, scale = volume.channel(1), scale_of(volume.spacing)
+        yield _Stack(case.name, case.group, intensity, gold, scale)
         if case.group.startswith("lifted"):
-            looks[", noisy"] = noisy(volume.channel(1))
-        for look, intensity in looks.items():
-            for enhancer in _ENHANCERS:
-                made = enhanced(
-                    intensity, enhancer, model if enhancer == "auto" else None,
-                    device="auto", scale=scale, threshold=128, progress=silent,
-                )  # fmt: skip
-                traced = trace(made.probability, TraceParameters(), scale=scale)
-                if len(traced.tree) < 2:
-                    continue
-                segments = assess(traced.tree, traced.joined, made.probability, intensity, scale)
-                samples = sample_links(traced.tree)
-                near = distances(samples.places, gold) <= _NEAR
-                of_sample = segments.of_node[samples.node]
-                share = np.bincount(of_sample, samples.weight * near) / np.bincount(
-                    of_sample, samples.weight
-                )
-                kind = f"{case.group}{look}; {enhancer}"
-                n = len(segments)
-                print(
-                    f"{case.name}, {kind}: {np.mean(share >= _SHARE):.3f} of {n}", file=sys.stderr
-                )
-                yield Examples(
-                    segments.features(), share >= _SHARE, segments.length,
-                    np.full(n, 1 / n), np.full(n, kind),
-                )  # fmt: skip
+            yield _Stack(case.name, f"{case.group}, noisy", noisy(intensity), gold, scale)
+    for scene in scenes(part):
+        made = scene.made
+        yield _Stack(f"{scene.seed}", f"rendered, {scene.look}", made.voxels, made.tree)
 
 
 def fit(seen: Examples) -> Model:
     """The coefficients with the highest likelihood, rounded to three digits."""
-    x = np.column_stack([np.ones(len(seen.right)), seen.features])
-    sign = np.where(seen.right, 1.0, -1.0)
+    x = np.column_stack([np.ones(len(seen.share)), seen.features])
     weight = seen.weight / seen.weight.sum()
 
     def cost(c: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (x @ c)
-        loss = float(weight @ np.logaddexp(0, -margin) + _HOLD / 2 * c[1:] @ c[1:])
-        pull = -x.T @ (weight * sign / (1 + np.exp(np.minimum(margin, 500))))
+        odds = x @ c
+        entropy = np.logaddexp(0, odds) - seen.share * odds
+        loss = float(weight @ entropy + _HOLD / 2 * c[1:] @ c[1:])
+        pull = x.T @ (weight * (1 / (1 + np.exp(-odds)) - seen.share))
         return loss, pull + _HOLD * np.concatenate([[0], c[1:]])
 
     best = minimize(cost, np.zeros(x.shape[1]), jac=True).x
@@ -191,10 +218,10 @@ def main() -> None:
     for part, seen in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
         score = confidences(seen, MODEL)
         # The real stacks' references are automatic or partial: what they lack is not wrong.
-        lifted = seen.of(np.char.startswith(seen.kind.astype(str), "lifted"))
-        of_lifted = confidences(lifted, MODEL)
-        print(f"\n{part}, lifted: AUC {auc(of_lifted, lifted.right):.3f}\n")
-        print(as_table(reliability(of_lifted, lifted)), as_table(by_kind(score, seen)), sep="\n\n")
+        known = seen.of(~np.char.startswith(seen.kind.astype(str), "real"))
+        of_known = confidences(known, MODEL)
+        print(f"\n{part}, lifted and rendered: AUC {auc(of_known, known.right):.3f}\n")
+        print(as_table(reliability(of_known, known)), as_table(by_kind(score, seen)), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ def _comments(digest: str, volume: Volume, request: Request, result: Result) -> 
         lines.append(f"model {result.model[0]}")
         lines.append(f"model_sha256 {result.model[1]}")
     lines.append(f"enhancer {result.enhancer}")
-    for name in ("channel", "roi", "root", "threshold", "min_length", "gap", "trees"):
+    shown = ("channel", "roi", "root", "threshold", "min_length", "gap", "trees", "min_confidence")
+    for name in shown:
         value = settings[name]
         if isinstance(value, tuple):
             value = ",".join(f"{v:g}" for v in value)

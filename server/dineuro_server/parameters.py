@@ -58,7 +58,7 @@ class Parameters(BaseModel):
         spacing: voxel size x, y, z in µm where the file does not tell it, or such a text.
         units: of the tree's coordinates.
         row_order: rows of TIFFs as the file has them, or as Vaa3D shows them.
-        threshold, min_length, gap, trees: the tracer's, see `TraceParameters`.
+        threshold, min_length, gap, trees, min_confidence: the tracer's, see `TraceParameters`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,12 +76,15 @@ class Parameters(BaseModel):
     min_length: _Length = 3.0
     gap: _Length = 40.0
     trees: Literal["one", "all"] = "one"
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
 
     def request(self, device: str) -> Request:
         """The same for the pipeline, on a worker's device: "auto", "cpu" or "cuda"."""
         return Request(
             enhancer=self.enhancer,
-            parameters=TraceParameters(self.threshold, self.min_length, self.gap, self.trees),
+            parameters=TraceParameters(
+                self.threshold, self.min_length, self.gap, self.trees, self.min_confidence
+            ),
             model=self.model,
             device=device,
             channel=self.channel,

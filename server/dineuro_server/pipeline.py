@@ -15,8 +15,9 @@ from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
 from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
 from dineuro_server.report import Report, disagreement, make_report
-from dineuro_tracing.confidence import Segments, assess
+from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
+from dineuro_tracing.pruning import pruned
 from dineuro_tracing.trace import TraceParameters, trace
 
 if TYPE_CHECKING:
@@ -144,11 +145,14 @@ def reconstruct(
         )
     except BadParameter as error:
         raise BadParameter(f"{volume.source}: {error}") from error
+    traced, segments = pruned(
+        traced, made.probability, intensity,
+        min_confidence=request.parameters.min_confidence, scale=scale,
+    )  # fmt: skip
     seconds["trace"] = clock() - start
     start = clock()
     mask = made.probability >= request.parameters.threshold
     known = _input_warnings(volume, request, intensity)
-    segments = assess(traced.tree, traced.joined, made.probability, intensity, scale)
     report = make_report(traced, segments, mask, made, scale, known)
     doubts = worst((*traced.doubts, *doubts_of_segments(traced.tree, segments)))
     seconds["report"] = clock() - start

@@ -13,7 +13,12 @@ from dineuro_bridge.tree import Tree
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt
 
-_COLORS = {"join": (255, 128, 0), "end": (0, 128, 255), "segment": (255, 0, 0)}
+_COLORS = {
+    "join": (255, 128, 0),
+    "end": (0, 128, 255),
+    "branch": (0, 128, 255),
+    "segment": (255, 0, 0),
+}
 
 
 def graded(tree: Tree, segments: Segments) -> Eswc:
@@ -80,7 +85,7 @@ def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
 
 
 def as_markers(doubts: Sequence[Doubt]) -> list[Marker]:
-    """Numbered from the worst on; joins orange, ends blue, segments red."""
+    """Numbered from the worst on; joins orange, ends and branches left out blue, segments red."""
     return [
         Marker(
             *doubt.place,
@@ -100,4 +105,6 @@ def sentence(doubt: Doubt) -> str:
     if doubt.kind == "end":
         likely = f"{1 - doubt.chance:.0%} likely"
         return f"may go on over {across} to a piece of {length}; {likely}; left out"
+    if doubt.kind == "branch":
+        return f"branch of {length}; {1 - doubt.chance:.0%} likely; left out"
     return f"segment of {length}; {doubt.chance:.0%} sure"

@@ -11,7 +11,7 @@ from dineuro_server.jobs import KINDS, Job, JobSpec
 from dineuro_server.parameters import parse_parameters
 
 #: What a retrace of an earlier job may set anew; all else is that job's.
-RETRACED = ("threshold", "min_length", "gap", "trees", "root", "units", "name")
+RETRACED = ("threshold", "min_length", "gap", "trees", "min_confidence", "root", "units", "name")
 
 
 def checked(

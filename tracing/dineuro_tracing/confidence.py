@@ -9,8 +9,13 @@ A segment runs from a root or fork to the next fork or tip. What speaks for it o
     tortuosity    its length over the distance of its ends
     length        what is long is seldom noise
     beyond a gap  it hangs on its root over a joined gap alone
+    radius        of the neurite: what branches off inside a thick one is often its surface
+    twig          it ends in a tip: what leads on to other segments is seldom wrong
+    usual         the mean probability along the whole tree: how clear the stack is
 
-A logistic model makes one number of these: the chance that at least half of the segment lies within
+The contrast counts also squared, and times the length: of a short segment it may be chance.
+
+A logistic model makes one number of these: the share of the segment that is expected to lie within
 3 voxels of where a person would have drawn it. After the idea of SmartTracing (Chen et al. 2015),
 which grades the segments of a first trace.
 """
@@ -42,6 +47,8 @@ _AROUND /= np.linalg.norm(_AROUND, axis=1, keepdims=True)
 _AHEAD = 0.7
 #: Longer and more winding than this makes no difference any more.
 _LONGEST, _MOST_WINDING = 200.0, 3.0
+#: Added to a radius before its logarithm is taken.
+_VOXEL_RADIUS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +62,37 @@ class Model:
     winding: float
     length: float
     beyond_gap: float
+    radius: float
+    twig: float
+    usual: float
+    contrast_squared: float
+    contrast_of_long: float
 
     def weights(self) -> NDArray[np.float64]:
-        """(6,) in the order of the columns of `features`."""
+        """(11,) in the order of the columns of `features`."""
         return np.array(
             [
-                self.probability, self.contrast, self.gap_share,
-                self.winding, self.length, self.beyond_gap,
+                self.probability, self.contrast, self.gap_share, self.winding, self.length,
+                self.beyond_gap, self.radius, self.twig, self.usual,
+                self.contrast_squared, self.contrast_of_long,
             ]
         )  # fmt: skip
 
 
 #: Fitted by `python -m benchmarks.confidence ../shared/data` on the tuning stacks.
 MODEL = Model(
-    constant=-2.256,
-    probability=1.483,
-    contrast=3.036,
-    gap_share=-1.197,
-    winding=-0.326,
-    length=1.759,
-    beyond_gap=0.519,
+    constant=-2.990,
+    probability=1.211,
+    contrast=1.694,
+    gap_share=-0.564,
+    winding=-0.498,
+    length=0.935,
+    beyond_gap=0.050,
+    radius=-1.104,
+    twig=-0.938,
+    usual=0.549,
+    contrast_squared=2.772,
+    contrast_of_long=1.817,
 )
 
 
@@ -91,6 +109,7 @@ class Segments:
         gap_share: (S,) 0..1.
         tortuosity: (S,) 1 or more.
         beyond_gap: (S,) bool, a joined gap lies between its start and its root.
+        radius: (S,) mean of the neurite's, in finest voxels.
         confidence: (S,) 0..1.
     """
 
@@ -103,18 +122,24 @@ class Segments:
     gap_share: NDArray[np.float64]
     tortuosity: NDArray[np.float64]
     beyond_gap: NDArray[np.bool_]
+    radius: NDArray[np.float64]
     confidence: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.start)
 
     def features(self) -> NDArray[np.float64]:
-        """(S, 6) what the model weighs: all of about the size of 1."""
+        """(S, 11) what the model weighs: all of about the size of 1."""
         winding = np.minimum(self.tortuosity, _MOST_WINDING) - 1
         length = np.log1p(np.minimum(self.length, _LONGEST)) / np.log1p(_LONGEST)
+        usual = self.probability @ self.length / max(self.length.sum(), 1e-9)
         return np.column_stack(
-            [self.probability, self.contrast, self.gap_share, winding, length, self.beyond_gap]
-        )
+            [
+                self.probability, self.contrast, self.gap_share, winding, length, self.beyond_gap,
+                np.log(self.radius + _VOXEL_RADIUS), ~np.isin(self.end, self.start),
+                np.full(len(self), usual), self.contrast**2, self.contrast * length,
+            ]
+        )  # fmt: skip
 
     def levels(self) -> NDArray[np.int64]:
         """(S,) how many segments lie between each and its root."""
@@ -174,6 +199,7 @@ def assess(
         gap_share=np.minimum(gaps / whole, 1.0),
         tortuosity=np.maximum(length / np.maximum(straight, 1.0), 1.0),
         beyond_gap=_has_joined_above(tree, joined)[start],
+        radius=_mean_by(of_node[samples.node], samples.radius, samples.weight, n),
         confidence=np.zeros(n),
     )  # fmt: skip
     return replace(segments, confidence=chance(segments, MODEL))

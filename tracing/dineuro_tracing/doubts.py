@@ -2,6 +2,7 @@
 
     join      a gap that was joined: what hangs beyond it may not belong to the neuron
     end       a tip that may go on over a gap that was not joined: a piece may be missing
+    branch    a fork from which an unlikely branch was taken off: it may be missing
     segment   one that has little confidence
 
 What a doubt costs is the length that is at stake times the chance that the tree is wrong about it:
@@ -23,7 +24,7 @@ from dineuro_tracing.confidence import CERTAIN, Segments
 from dineuro_tracing.gaps import Joins
 from dineuro_tracing.skeleton import Skeleton
 
-Kind = Literal["join", "end", "segment"]
+Kind = Literal["join", "end", "branch", "segment"]
 
 #: More than this nobody looks at.
 _MOST = 20
@@ -37,11 +38,11 @@ class Doubt:
 
     Attributes:
         kind: what is in doubt.
-        place: x, y, z in voxels: the middle of a join or a segment, the tip of an end.
+        place: x, y, z in voxels: the middle of a join or a segment, the tip of an end, the fork.
         chance: 0..1, how probable it is that the tree is right here.
         length: what is at stake, finest voxels: all that hangs beyond a join, the piece that an end
-            may go on to, the segment.
-        across: of the gap, finest voxels; 0 for a segment.
+            may go on to, the branch, the segment.
+        across: of the gap, finest voxels; 0 for a branch or a segment.
     """
 
     kind: Kind

@@ -7,6 +7,9 @@
 5. neurons      trees of several somata are parted
 6. choice       the tree of the root alone, or all of them
 7. refinement   somata drawn together, lines centred and smoothed, resampled
+
+What needs the image itself comes after: `confidence` grades the segments, and `pruning` takes off
+the branches that are more likely wrong than right.
 """
 
 from __future__ import annotations
@@ -50,6 +53,8 @@ class TraceParameters:
         min_length: a shorter branch, or a shorter piece on its own, is not made.
         gap: widest gap that is joined, if the join is likely; with 0 nothing is.
         trees: "one", the tree of the root; "all", every piece that is long enough.
+        min_confidence: share of a branch's length that is expected to be right, or the branch goes;
+            0 keeps all. Heeded by `pruning.pruned`.
         step: distance of the tree's nodes along a branch.
     """
 
@@ -57,6 +62,7 @@ class TraceParameters:
     min_length: float = 3.0
     gap: float = 40.0
     trees: Literal["one", "all"] = "one"
+    min_confidence: float = 0.5
     step: float = 2.0
 
     def __post_init__(self) -> None:
@@ -65,6 +71,8 @@ class TraceParameters:
         for name in ("min_length", "gap", "step"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise BadParameter(f"{name} {getattr(self, name)}: must be 0 or more voxels")
+        if not 0 <= self.min_confidence <= 1:
+            raise BadParameter(f"min_confidence {self.min_confidence}: must be from 0 to 1")
         if self.trees not in ("one", "all"):
             raise BadParameter(f"trees {self.trees!r}: must be 'one' or 'all'")
 

@@ -106,6 +106,12 @@ Trees = Annotated[
     Literal["one", "all"],
     typer.Option(help="The tree of the root alone, or every neuron and piece."),
 ]
+MinConfidence = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Branches that are less likely right are taken off; 0 keeps all."
+    ),
+]
 
 # Who does it
 

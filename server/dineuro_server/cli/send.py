@@ -34,6 +34,7 @@ def send_command(
     min_length: options.MinLength = 3.0,
     gap: options.Gap = 40.0,
     trees: options.Trees = "one",
+    min_confidence: options.MinConfidence = 0.5,
     as_json: JsonFlag = False,
     token_file: options.TokenFile = None,
     key: options.Key = None,
@@ -59,6 +60,7 @@ def send_command(
         # What Vaa3D shows of a TIFF has its rows the other way round.
         "row_order": "vaa3d",
         "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
+        "min_confidence": min_confidence,
     }  # fmt: skip
     work = remote_work(server or "", params, token_file=token_file, key=key, server_key=server_key)
     trace_all(paths, plans, work, as_json=as_json)

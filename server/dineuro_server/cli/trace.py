@@ -74,6 +74,7 @@ def trace_command(
     min_length: options.MinLength = 3.0,
     gap: options.Gap = 40.0,
     trees: options.Trees = "one",
+    min_confidence: options.MinConfidence = 0.5,
     units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
     row_order: Annotated[
         RowOrder,
@@ -107,6 +108,7 @@ def trace_command(
         "root": root if marker is None else first_marker(marker),
         "spacing": spacing, "units": units, "row_order": row_order,
         "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
+        "min_confidence": min_confidence,
     }  # fmt: skip
     if server is None:
         needs_server("tracing", network=enhancer in ("auto", "dineuro"))
@@ -128,7 +130,10 @@ def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
     request = Request(
         enhancer=params["enhancer"],
         parameters=TraceParameters(
-            *(params[name] for name in ("threshold", "min_length", "gap", "trees"))
+            **{
+                name: params[name]
+                for name in ("threshold", "min_length", "gap", "trees", "min_confidence")
+            }
         ),
         model=params["model"],
         device=device,

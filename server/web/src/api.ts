@@ -18,7 +18,7 @@ export interface Segment { start: number; end: number; confidence: number }
 
 export interface Report {
   shape_zyx: [number, number, number];
-  settings: { spacing_um_xyz: [number, number, number] | null; threshold: number; min_length: number; gap: number; trees: string };
+  settings: { spacing_um_xyz: [number, number, number] | null; threshold: number; min_length: number; gap: number; trees: string; min_confidence: number };
   enhancer: string;
   warnings: string[];
   doubts?: Doubt[];

@@ -121,7 +121,7 @@ function describe(job: api.Job, report: api.Report): void {
   at("doubts").replaceChildren(...(report.doubts ?? []).map(doubt));
   at("again").hidden = job.kind === "enhance";
   const form = at<HTMLFormElement>("again");
-  for (const name of ["threshold", "min_length", "gap", "trees"] as const) field(form, name).value = String(report.settings[name]);
+  for (const name of ["threshold", "min_length", "gap", "trees", "min_confidence"] as const) field(form, name).value = String(report.settings[name]);
   field(form, "root").value = "";
   threshold();
   downloads(job);
@@ -219,7 +219,7 @@ async function submit(files: File[]): Promise<void> {
   let last = "";
   for (const [i, file] of files.entries()) {
     const which = files.length > 1 ? ` (${i + 1} of ${files.length})` : "";
-    const query = params(form, ["channel", "enhancer", "roi", "root", "spacing", "threshold", "min_length", "gap", "trees"]);
+    const query = params(form, ["channel", "enhancer", "roi", "root", "spacing", "threshold", "min_length", "gap", "trees", "min_confidence"]);
     if (!field(form, "reuse").checked) query.set("reuse", "false");
     try {
       last = await api.upload(file, query, (share) => {
@@ -262,7 +262,7 @@ async function collect(entry: FileSystemEntry, files: File[], named: boolean): P
 }
 
 async function again(): Promise<void> {
-  const wanted = params(at<HTMLFormElement>("again"), ["threshold", "min_length", "gap", "root", "trees"]);
+  const wanted = params(at<HTMLFormElement>("again"), ["threshold", "min_length", "gap", "root", "trees", "min_confidence"]);
   await choose(await api.retrace(chosen, wanted));
 }
 

@@ -87,7 +87,8 @@ class Client:
             deadline_s: for all together; None is for ever.
             reuse: whether the server may answer from its store.
             params: the server's parameters: enhancer, model, channel, roi, root, spacing, units,
-                row_order, threshold, min_length, gap, trees. A `Volume` brings its own spacing.
+                row_order, threshold, min_length, gap, trees, min_confidence. A `Volume` brings its
+                own spacing.
 
         Raises:
             DineuroError: what the server said: of the volume, a parameter, its queue.
@@ -123,7 +124,7 @@ class Client:
             job: the `job` of an earlier result.
             progress: as of `trace`.
             deadline_s: as of `trace`.
-            params: threshold, min_length, gap, trees, root, units, name.
+            params: threshold, min_length, gap, trees, min_confidence, root, units, name.
 
         Raises:
             NotFound: there is no such job of this client's.

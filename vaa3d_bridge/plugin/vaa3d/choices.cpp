@@ -25,6 +25,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("min_length", c.minLength);
     visit("gap", c.gap);
     visit("all_trees", c.allTrees);
+    visit("min_confidence", c.minConfidence);
 }
 
 QSettings settings() { return QSettings("DINeuro", "Vaa3D plugin"); }
@@ -53,6 +54,7 @@ dineuro::Json Choices::params() const {
                             {"min_length", minLength},
                             {"gap", gap},
                             {"trees", allTrees ? "all" : "one"},
+                            {"min_confidence", minConfidence},
                             {"units", micrometres ? "um" : "voxel"}};
     if (!model.isEmpty() && (enhancer == "auto" || enhancer == "dineuro"))
         params["model"] = model.toStdString();

@@ -28,6 +28,7 @@ struct Choices {
     double minLength = 3;
     double gap = 40;
     bool allTrees = false;
+    double minConfidence = 0.5;
     double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is not known
     bool micrometres = false;       // the tree's unit
 

@@ -139,6 +139,9 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     minLength_ = spinBox<QDoubleSpinBox>("min_length", 0.0, 1e6, choices.minLength,
                                          "Shorter branches are left out");
     gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap, "The longest gap that is joined");
+    minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
+                                             "Branches less likely right are taken off; 0 keeps all");
+    minConfidence_->setSingleStep(0.05);
     minLength_->setSuffix(" voxels");
     gap_->setSuffix(" voxels");
     trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all that is there"}},
@@ -163,6 +166,7 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     right->addRow("Threshold", threshold_);
     right->addRow("Shortest branch", minLength_);
     right->addRow("Longest gap", gap_);
+    right->addRow("Least confidence", minConfidence_);
     right->addRow("Trees", trees_);
     auto* row = new QHBoxLayout(box);
     row->addLayout(left);
@@ -186,6 +190,7 @@ Choices TraceDialog::choices() const {
     made.threshold = threshold_->value();
     made.minLength = minLength_->value();
     made.gap = gap_->value();
+    made.minConfidence = minConfidence_->value();
     made.allTrees = trees_->currentData() == "all";
     for (int axis = 0; axis < 3; ++axis) made.spacing[axis] = spacing_[axis]->value();
     if (!(made.spacing[0] > 0 && made.spacing[1] > 0 && made.spacing[2] > 0))

@@ -50,6 +50,7 @@ private:
     QLineEdit* model_;
     QSpinBox* threshold_;
     QDoubleSpinBox* minLength_;
+    QDoubleSpinBox* minConfidence_;
     QDoubleSpinBox* gap_;
     QComboBox* trees_;
     QDoubleSpinBox* spacing_[3];
