@@ -102,9 +102,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
             samples = sample_links(traced.tree)
             near = distances(samples.places, stack.gold) <= _NEAR
             of_sample = segments.of_node[samples.node]
-            share = np.bincount(of_sample, samples.weight * near) / np.bincount(
-                of_sample, samples.weight
-            )
+            share = np.bincount(of_sample, samples.weight * near) / segments.length
             kind, n = f"{stack.kind}; {enhancer}", len(segments)
             print(f"{stack.name}, {kind}: {np.mean(share >= _SHARE):.3f} of {n}", file=sys.stderr)
             weight = np.sqrt(segments.length)

@@ -18,7 +18,9 @@ from dineuro_model.rendering import neurite_mask
 from dineuro_tracing.foreground import find_foreground
 from dineuro_tracing.gaps import FEATURES, candidate_links
 from dineuro_tracing.paths import find_paths
+from dineuro_tracing.refine import resampled
 from dineuro_tracing.scores import score_trees
+from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.trace import Trace, TraceParameters, trace
 
 from .shapes import chain, line, paint
@@ -404,3 +406,18 @@ def test_a_voxel_said_to_be_long_makes_no_fishbone() -> None:
     stack = paint([line((10, 30, 30), (110, 30, 30))], (60, 60, 120), radius=3)
     tree = trace(stack, scale=(10.0, 1.0, 1.0)).tree
     assert len(tree.forks) <= 1  # of the blunt end
+
+
+def test_points_in_one_place_become_one() -> None:
+    # A fork that lies where its parent does, and a tip where the fork does.
+    points = np.array([[0, 0, 0], [0, 0, 4], [0, 0, 4], [0, 0, 9], [0, 5, 4], [0, 0, 4.001]])
+    skeleton = Skeleton(
+        points,
+        parents=np.array([-1, 0, 1, 2, 2, 2]),
+        radii=np.ones(6),
+        joined=np.array([False, False, True, False, False, False]),
+        soma=np.zeros(6, dtype=np.bool_),
+    )
+    made = resampled(skeleton, 1.0, (1.0, 1.0, 1.0))
+    assert made.points.tolist() == points[[0, 1, 3, 4]].tolist()
+    assert made.parents.tolist() == [-1, 0, 1, 1]

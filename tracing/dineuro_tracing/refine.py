@@ -17,6 +17,8 @@ from dineuro_tracing.skeleton import Skeleton
 _ROUNDS = 1
 #: In smoothing a point moves at most this far (voxels).
 _MAX_MOVE = 1.0
+#: Points so near (finest voxels) are one: an SWC file could not tell them apart.
+_SAME_PLACE = 0.01
 #: A point is drawn so many times to the middle of what lies within so many finest voxels of it, or
 #: within so many of the neurite's radii: a thick one's middle is further away.
 _CENTRINGS, _CENTRE_REACH, _CENTRE_RADII, _CENTRE_FURTHEST = 3, 2.2, 2.2, 20.0
@@ -80,10 +82,15 @@ def smoothed(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
 
 
 def resampled(skeleton: Skeleton, step: float, scale: tuple[float, float, float]) -> Skeleton:
-    """Along a branch one point about every `step` finest voxels; roots, forks and tips stay."""
+    """Along a branch one point about every `step` finest voxels; roots, forks and tips stay.
+
+    A point that lies where its parent does goes in any case.
+    """
     order = depth_first_order(skeleton.parents)
+    lengths = skeleton.link_lengths(scale)
     fixed = (skeleton.n_children() != 1) | (skeleton.parents < 0)
-    kept = _spaced(order, skeleton.parents, skeleton.link_lengths(scale), fixed, step)
+    kept = _spaced(order, skeleton.parents, lengths, fixed, step)
+    kept &= (lengths > _SAME_PLACE) | (skeleton.parents < 0)
     joined = skeleton.joined.copy()
     _carry(order, skeleton.parents, kept, joined)
     return replace(skeleton, joined=joined).keep(kept)
