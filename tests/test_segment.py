@@ -24,6 +24,7 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volume import Volume
+from dineuro_model import training
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.losses import (
     LossWeights,
@@ -293,6 +294,16 @@ def recipe(folder: Path, steps: int) -> Recipe:
         log_every=1, validate_every=100, checkpoint_every=2,
     )  # fmt: skip
     return Recipe(TINY, schedule, rendered=Rendered(share=0.0), training=(case,))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_is_computed_in_only_where_the_processor_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(training, "has_fast_bf16", lambda device: fast)
+    asked = recipe(tmp_path, 1)
+    asked = replace(asked, schedule=replace(asked.schedule, bf16=True))
+    assert training.Trainer(asked, torch.device("cpu")).bf16 is fast
 
 
 def test_a_run_that_is_killed_and_resumed_is_the_same_run(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ class Schedule:
         warmup: steps of linear rise; a cosine falls to a hundredth after it.
         ema: decay of the averaged weights, which are those that are kept.
         clip: of the gradient's norm.
-        bf16: whether to compute in bfloat16 where it is safe.
+        bf16: whether to compute in bfloat16 where it is safe and the processor has instructions for
+            it; others would imitate it, many times slower than float32.
         device: "auto" takes CUDA where there is one.
         threads: of the CPU; 0 leaves it to torch.
         deterministic: refuse operations that may differ from run to run.

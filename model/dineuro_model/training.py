@@ -29,6 +29,7 @@ from dineuro_model.losses import segmentation_loss
 from dineuro_model.network import Network, NetworkConfig
 from dineuro_model.recipe import Recipe, Schedule
 from dineuro_model.sampling import NEURITE, UNKNOWN, WindowSource, read_case
+from dineuro_model.segment import has_fast_bf16
 from dineuro_model.validation import Judgement, judge, validation_windows
 from dineuro_model.weights import load_model, load_prior, save_weights
 
@@ -130,6 +131,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe = recipe
         self.device = device
+        self.bf16 = recipe.schedule.bf16 and has_fast_bf16(device)
         torch.manual_seed(recipe.schedule.seed)
         self.network = starting_network(recipe).to(device).train()
         self.average = Network(self.network.config).to(device).eval()
@@ -201,7 +203,7 @@ class Trainer:
         """The averaged network on the validation windows."""
         if not self.windows:
             return None
-        return judge(self.average, self.windows, self.device, bf16=self.recipe.schedule.bf16)
+        return judge(self.average, self.windows, self.device, bf16=self.bf16)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -240,7 +242,7 @@ class Trainer:
         config = self.network.config
         margin = (config.depth - config.predicted) // 2
         labels = labels[:, margin : margin + config.predicted].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.schedule.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.network(intensity.to(self.device))
         return segmentation_loss(logits, labels == NEURITE, labels != UNKNOWN, self.recipe.loss)
 
