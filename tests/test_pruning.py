@@ -9,11 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 import dineuro_tracing.pruning as pruning
+from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.tree import Tree
+from dineuro_bridge.volume import Volume
+from dineuro_server import pipeline
+from dineuro_server.parameters import parse_parameters
 from dineuro_tracing.confidence import Segments, assess
 from dineuro_tracing.doubts import Doubt
 from dineuro_tracing.pruning import pruned
-from dineuro_tracing.trace import Trace
+from dineuro_tracing.trace import Trace, TraceParameters
+
+from .shapes import line, paint
 
 #: A stem of 8 voxels, at its end a long and a short twig; on the short one two further twigs.
 TREE = Tree(
@@ -123,3 +129,23 @@ def test_the_joined_links_of_what_is_left_stay_marked(monkeypatch: pytest.Monkey
 def test_an_empty_tree_stays_empty() -> None:
     left, segments = pruned(traced(Tree.empty()), FLAT, FLAT, min_confidence=0.6)
     assert (len(left.tree), len(segments)) == (0, 0)
+
+
+def test_the_least_confidence_asked_for_is_the_one_that_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+
+    def seen(*args: object, min_confidence: float, **rest: object) -> tuple[Trace, Segments]:
+        asked.append(min_confidence)
+        return pruned(*args, min_confidence=min_confidence, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "pruned", seen)
+    request = parse_parameters({"enhancer": "none", "min_confidence": 0.25}).request("cpu")
+    stack = Volume(paint([line((8, 30, 20), (92, 30, 20))], (40, 60, 100))[None])
+    pipeline.reconstruct(stack, request)
+    assert asked == [0.25]
+    with pytest.raises(BadParameter, match="min_confidence"):
+        parse_parameters({"min_confidence": 1.5})
+    with pytest.raises(BadParameter, match="min_confidence nan"):
+        TraceParameters(min_confidence=float("nan"))
