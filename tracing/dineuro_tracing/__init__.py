@@ -2,6 +2,7 @@
 
 from dineuro_bridge.swc import read_eswc, read_swc, write_swc
 from dineuro_bridge.tree import Tree
+from dineuro_tracing.pruning import pruned
 from dineuro_tracing.scores import Scores, score_trees
 from dineuro_tracing.trace import Trace, TraceParameters, trace
 
@@ -10,6 +11,7 @@ __all__ = [
     "Trace",
     "TraceParameters",
     "Tree",
+    "pruned",
     "read_eswc",
     "read_swc",
     "score_trees",
