@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ SHAPE = (16, 24, 48)
 VOXELS = paint([line((8, 12, 8), (40, 12, 8))], SHAPE)
 RAW = {"format": "raw", "shape": [1, *SHAPE], "dtype": "uint8"}
 FAST = {"enhancer": "none", "name": "cell.v3draw"}
-#: Small chunks, so that small volumes have many; short times, so that tests need not wait long.
-LIMITS = Limits(chunk_bytes=1024, heartbeat_s=0.3, idle_s=2.0)
+#: Small chunks, so that small volumes have many; nobody is taken for gone while another works.
+LIMITS = Limits(chunk_bytes=1024, heartbeat_s=20, idle_s=2.0)
 _NUMBERS = itertools.count()
 
 
@@ -510,14 +511,17 @@ def test_a_running_and_a_queued_job_are_cancelled(peer: Peer) -> None:
     assert peer.hear("CANCELLED", "RESULT").header["job"] == jobs[0]
 
 
-def test_a_silent_client_s_upload_is_given_up(door: Door, engine: Engine) -> None:
-    silent = Peer(door.address)
+def test_a_silent_client_s_upload_is_given_up(engine: Engine) -> None:
+    hasty = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, heartbeat_s=0.3))
+    hasty.start()
+    silent = Peer(hasty.address)
     silent.submit(other())
     assert spooled(engine) == 1
     until(lambda: spooled(engine) == 0)
     silent.say("PING")
     assert silent.hear("ERROR").header["code"] == "unauthorized"
     silent.close()
+    hasty.close()
 
 
 def test_another_s_job_is_not_there(door: Door, engine: Engine, peer: Peer) -> None:
