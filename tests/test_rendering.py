@@ -114,6 +114,9 @@ def test_distractors_shine_but_are_not_in_the_truth() -> None:
     alone = render(straight(), SHAPE, np.random.default_rng(1), how)
     both = render(straight(), SHAPE, np.random.default_rng(1), how, distractors=[other])
     assert np.array_equal(alone.mask, both.mask)
+    assert np.array_equal(alone.mask, alone.neurites)
+    assert both.neurites[50, 20, 30:100].all()
+    assert (both.neurites & both.mask).sum() == both.mask.sum()
     assert both.voxels[50, 20, 30:100].mean() > 2 * alone.voxels[50, 20, 30:100].mean()
 
 

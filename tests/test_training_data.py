@@ -12,9 +12,12 @@ import torch
 from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.formats import write_volume
 from dineuro_bridge.swc import write_swc
+from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Volume
+from dineuro_model import sampling
 from dineuro_model.network import Network, NetworkConfig
 from dineuro_model.recipe import Recipe, read_recipe
+from dineuro_model.rendering import Rendering
 from dineuro_model.sampling import BACKGROUND, NEURITE, UNKNOWN, Case, read_case
 from dineuro_model.training import starting_network
 from dineuro_model.weights import describe, save_weights
@@ -87,6 +90,18 @@ def test_a_tree_beside_the_volume_is_refused(folder: Path) -> None:
     case = Case(str(folder / "c.tif"), tree=str(folder / "c.swc"))
     with pytest.raises(BadVolume, match=r"c\.swc: no node lies in .*c\.tif"):
         read_case(case)
+
+
+def test_a_neurite_of_another_neuron_is_not_learnt_as_background(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    voxels = np.random.default_rng(1).integers(0, 255, (48, 232, 232)).astype(np.uint8)
+    none, all_ = np.zeros(voxels.shape, dtype=bool), np.ones(voxels.shape, dtype=bool)
+    scene = Rendering(voxels, none, all_, Tree.empty())
+    monkeypatch.setattr(sampling, "random_scene", lambda *_: scene)
+    source = sampling.WindowSource((), sampling.Rendered(share=1), (16, 112, 112), 1)
+    for slot in range(4):
+        assert BACKGROUND not in source.window(0, slot)[1]
 
 
 def test_fine_tuning_takes_the_network_of_the_weights(tmp_path: Path) -> None:

@@ -109,11 +109,13 @@ class Rendering:
     Attributes:
         voxels: (Z, Y, X) uint8 or uint16.
         mask: (Z, Y, X) bool, within the tree's radii; gaps count as neurite.
+        neurites: the same with those of the other neurons, which look alike.
         tree: what was rendered.
     """
 
     voxels: NDArray[Any]
     mask: NDArray[np.bool_]
+    neurites: NDArray[np.bool_]
     tree: Tree
 
 
@@ -141,9 +143,11 @@ def render(
     balls = _balls(tree, shape)
     _paint(signal, balls, _brightness(tree, balls, how, rng))
     mask = neurite_mask(tree, shape)
+    neurites = mask.copy()
     for other in distractors:
         beside = _balls(other, shape)
         _paint(signal, beside, _brightness(other, beside, how, rng))
+        neurites |= neurite_mask(other, shape)
     _add_puncta(signal, how, rng)
     light = ndimage.gaussian_filter(signal, how.point_spread)
     level = _on_lines(light, tree)
@@ -163,7 +167,7 @@ def render(
     voxels = _camera(light, how, rng)
     if kept is not None:
         voxels[~kept] = 0
-    return Rendering(voxels, mask, tree)
+    return Rendering(voxels, mask, neurites, tree)
 
 
 def neurite_mask(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.bool_]:

@@ -231,7 +231,8 @@ class WindowSource:
         """A rendered volume; one is in use for several steps."""
         rng = np.random.default_rng((self.seed, number, slot, 1))
         made = random_scene(self._trees, _SCENE, rng, self.rendered.hardest)
-        return Labelled.of(made.voxels, made.mask.astype(np.uint8))
+        # Nothing in a window tells whose neurite it shows: those of other neurons count as well.
+        return Labelled.of(made.voxels, made.neurites.astype(np.uint8))
 
 
 def _doubled(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
