@@ -24,8 +24,7 @@ class LossWeights:
         dice: soft Dice.
         focal: cross-entropy, each voxel weighted by (1 - p of its class) ** gamma.
         cldice: soft clDice.
-        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one;
-            0 by default, as in the training of the shipped network.
+        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one.
         gamma: 0 is plain cross-entropy.
         iterations: of the soft skeleton: the radius in voxels of the thickest neurite it thins.
         cldice_windows: soft clDice costs as much as the rest of a training step, and is computed on

@@ -81,18 +81,18 @@ class Model:
 
 #: Fitted by `python -m benchmarks.confidence ../shared/data` on the tuning stacks.
 MODEL = Model(
-    constant=-2.990,
-    probability=1.211,
-    contrast=1.694,
-    gap_share=-0.564,
-    winding=-0.498,
-    length=0.935,
-    beyond_gap=0.050,
-    radius=-1.104,
-    twig=-0.938,
-    usual=0.549,
-    contrast_squared=2.772,
-    contrast_of_long=1.817,
+    constant=-2.483,
+    probability=1.079,
+    contrast=1.618,
+    gap_share=-0.775,
+    winding=-0.345,
+    length=0.842,
+    beyond_gap=-0.032,
+    radius=-1.086,
+    twig=-0.961,
+    usual=0.354,
+    contrast_squared=2.679,
+    contrast_of_long=1.757,
 )
 
 
