@@ -69,6 +69,7 @@ def test_every_result_lands_where_it_was_asked_for(
     code = run(
         monkeypatch, "trace", stack, "-o", out / "t.swc", "--mask", out / "m.v3draw",
         "--report", out / "r.json", "--preview", out / "p.png", "--spacing", "1,1,1",
+        "--enhancer", "dineuro",
     )  # fmt: skip
     assert code == 0
     tree = read_swc(out / "t.swc")
@@ -89,7 +90,7 @@ def test_every_result_lands_where_it_was_asked_for(
     assert set(np.unique(mask.voxels)) == {0, 255}
     report = json.loads((out / "r.json").read_text())
     assert report["nodes"] == len(tree)
-    assert report["settings"]["enhancer"] == "auto"
+    assert report["settings"]["enhancer"] == "dineuro"
     assert report["enhancer"] == "dineuro"
     assert report["settings"]["spacing_um_xyz"] == [1, 1, 1]
     assert report["shape_zyx"] == list(SHAPE)
