@@ -19,10 +19,10 @@ from dineuro_tracing.trace import Trace
 _REACH_SHARE, _REACH = 1.5, 2.0
 #: Below this share of what stands out mask and image disagree; see `agreement`.
 _LEAST_FOUND = 0.6
-#: A network less sure than this of what it calls neurite may not know the kind of image: on the
-#: tuning stacks that were looked at (15 lifted, as they are and noisy, and 16 rendered), it was 0.84
-#: or more, on light-sheet stacks 0.78 and 0.81, between which the limit was set; on 46 held-out ones,
-#: looked at afterwards, 0.83 or more.
+#: A network less sure than this of what it calls neurite may not know the kind of image. Set
+#: between the tuning stacks that were looked at (15 lifted, as they are and noisy, 16 rendered:
+#: 0.84 or more) and the two light-sheet stacks (0.78 and 0.81); on 46 held-out stacks, looked at
+#: afterwards, it was 0.83 or more.
 _LEAST_SURENESS = 0.82
 #: A root moved by more finest voxels than this is told.
 _FAR_ROOT = 5.0
