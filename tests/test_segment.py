@@ -28,6 +28,7 @@ from dineuro_model import training
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.losses import (
     LossWeights,
+    focal_loss,
     segmentation_loss,
     skeleton_recall_loss,
     soft_cldice_loss,
@@ -250,6 +251,17 @@ def test_the_loss_falls_towards_the_truth_and_unknown_voxels_do_not_count() -> N
     assert float(segmentation_loss(wrong, truth, known)) == pytest.approx(same)
     with pytest.raises(BadParameter, match="loss"):
         LossWeights(dice=-1)
+
+
+def test_a_window_of_which_little_is_labelled_does_not_outweigh_its_batch() -> None:
+    truth = torch.from_numpy(paint([line((3, 8, 8), (28, 8, 8))], (16, 16, 32)) > 0)[None].float()
+    one_slice = torch.zeros_like(truth)
+    one_slice[:, 8] = 1
+    all_wrong = 3 * (1 - 2 * truth)
+    whole = float(focal_loss(all_wrong, truth, torch.ones_like(truth), 1.0))
+    part = float(focal_loss(all_wrong * one_slice, truth * one_slice, one_slice, 1.0))
+    assert 0 < part < whole / 4
+    assert float(focal_loss(all_wrong, truth * 0, truth * 0, 1.0)) == 0
 
 
 def test_skeleton_recall_weighs_a_thin_branch_as_much_as_a_thick_one() -> None:

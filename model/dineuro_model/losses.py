@@ -89,16 +89,18 @@ def soft_dice_loss(probability: Tensor, target: Tensor, smooth: float = 1.0) -> 
 def focal_loss(logits: Tensor, target: Tensor, known: Tensor, gamma: float) -> Tensor:
     """Focal cross-entropy, summed over known voxels and divided by a mean of two counts.
 
-    The divisor is the geometric mean of the number of known voxels and of those in the neurite: the
-    first alone would let a sparse neurite vanish, the second alone an empty window explode.
+    The divisor is the geometric mean of the number of the window's voxels and of those in the
+    neurite: the first alone would let a sparse neurite vanish, the second alone an empty window
+    explode. All voxels, not the known ones: a window of which few are labelled would otherwise
+    outweigh the rest of its batch.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     if gamma:
         # exp(-entropy) is the probability of the voxel's own class.
         entropy = entropy * (1 - torch.exp(-entropy)).clamp(min=1e-6) ** gamma
-    n_known = known.flatten(1).sum(1)
-    n_neurite = target.flatten(1).sum(1).clamp(min=0.01 * n_known)
-    per_window = (entropy * known).flatten(1).sum(1) / (n_known * n_neurite).sqrt().clamp(min=1)
+    n_voxels = known[0].numel()
+    n_neurite = target.flatten(1).sum(1).clamp(min=0.01 * n_voxels)
+    per_window = (entropy * known).flatten(1).sum(1) / (n_voxels * n_neurite).sqrt()
     return per_window.mean()
 
 
