@@ -16,7 +16,7 @@ from dineuro_bridge.tree import Tree
 from dineuro_model.growth import grow_tree
 from dineuro_model.rendering import neurite_mask
 from dineuro_tracing.foreground import find_foreground
-from dineuro_tracing.gaps import FEATURES, candidate_links
+from dineuro_tracing.gaps import FEATURES, candidate_links, join_gaps
 from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import resampled
 from dineuro_tracing.scores import score_trees
@@ -182,16 +182,43 @@ def test_a_gap_wider_than_allowed_stays_open() -> None:
 
 
 def test_a_long_piece_straight_ahead_is_joined_over_a_wide_gap() -> None:
-    """The pieces lie 14 voxels apart, which `gap` may forbid; where it does, both are there."""
+    """The pieces lie 14 voxels apart, which `gap` may forbid; where it does, both are there.
+
+    Two large ones are joined over one and a half of it.
+    """
     shape = (40, 60, 140)
     pieces = [line((6, 30, 20), (58, 30, 20)), line((75, 30, 20), (125, 30, 20))]
     result = trace(paint(pieces, shape))
     assert result.tree.xyz[:, 0].max() > 110
     assert result.joined.any()
-    for gap in (0, 10):
+    for gap in (0, 6):
         assert trace(paint(pieces, shape), TraceParameters(gap=gap)).tree.xyz[:, 0].max() < 64
         apart = trace(paint(pieces, shape), TraceParameters(gap=gap, trees="all"))
         assert apart.tree.n_trees == 2
+
+
+@pytest.mark.parametrize(
+    ("end", "gap", "joined"), [(170, 40, True), (126, 40, False), (170, 25, False)]
+)
+def test_only_a_large_piece_is_joined_over_more_than_a_gap(
+    end: int, gap: float, joined: bool
+) -> None:
+    """What lies between is dim, 45 voxels long and not in the mask."""
+    shape = (40, 60, 190)
+    pieces = paint([line((6, 30, 20), (60, 30, 20)), line((110, 30, 20), (end, 30, 20))], shape)
+    dim = paint([line((60, 30, 20), (110, 30, 20))], shape)
+    stack = np.maximum(pieces, np.where(dim >= 128, 110, 0)).astype(np.uint8)
+    skeleton = find_paths(
+        find_foreground(pieces, threshold=128, gap=0, min_voxels=3),
+        None,
+        min_length=3,
+        progress=silent,
+    ).skeleton
+    assert len(skeleton.tree_lengths((1, 1, 1))) == 2
+    together, joins = join_gaps(skeleton, stack, gap=gap, scale=(1, 1, 1))
+    assert len(together.tree_lengths((1, 1, 1))) == 2 - joined
+    assert joins.made.sum() == joined
+    assert (joins.chance[joins.made] > 0.5).all()
 
 
 def test_what_lies_behind_a_tip_is_not_joined_to_it() -> None:

@@ -13,9 +13,6 @@ from dineuro_model.growth import GrowthSettings, grow_tree
 from dineuro_model.rendering import Masked, Rendering, RenderSettings, render
 from dineuro_model.windows import Shape
 
-#: Share of the scenes that show a field of axons, as light-sheet stacks of whole brains do.
-_FIELD = 0.2
-
 
 def random_scene(
     morphologies: Sequence[Tree], shape: Shape, rng: np.random.Generator, hardest: float
@@ -37,14 +34,9 @@ def random_scene(
         tree = beaded(tree, rng)
     others = [
         fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng)
-        for _ in range(random_company(rng))
+        for _ in range(int(rng.integers(0, 3)))
     ]
     return render(tree, shape, rng, random_look(rng, hardest), distractors=others)
-
-
-def random_company(rng: np.random.Generator) -> int:
-    """How many other neurons pass through: two at most, now and then five to fifteen."""
-    return int(rng.integers(5, 16) if rng.random() < _FIELD else rng.integers(0, 3))
 
 
 def random_growth(shape: Shape, rng: np.random.Generator) -> GrowthSettings:

@@ -5,14 +5,15 @@ tip and piece the one that turns least, is shortest and runs through the brighte
 How probable it is that both ends belong to one neuron is told by a logistic model of what can be
 seen of a link (`FEATURES`), fitted by `benchmarks/joins.py` on stacks with reference trees. Links
 that are more likely right than wrong are made, the likeliest first, each only between pieces that
-are not connected yet (Kruskal), so that no loop can come about. Less likely ones are made where a
-large part of what was found would be left out otherwise: a stray neurite is seldom that long.
+are not connected yet (Kruskal), so that no loop can come about. Where a large part of what was
+found would be left out otherwise, less likely links are made too, and wider ones: a stray neurite
+is seldom that long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,6 @@ FEATURES = {
 _LOOK_BACK = 6.0
 #: So near (finest voxels), the direction of a tip says nothing any more.
 _TOUCHING = 3.0
-#: What is no more likely right than wrong is not made.
-_LEAST_PROBABLE = 0.5
-#: Between trees that are so long (finest voxels), and have this share of the longest one's length,
-#: so likely is enough, if the link turns no more than so much (1 - cosine).
-_LARGE, _LARGE_SHARE, _LEAST_BETWEEN_LARGE, _AHEAD = 30.0, 0.2, 0.3, 0.3
 #: What is less likely than this is not told either.
 _LEAST_TOLD = 0.2
 #: The sharpest turn of a link at a tip (cosine).
@@ -60,6 +56,31 @@ _LONGEST_SMALL, _LONGEST, _MOST_UNLIKE = 200.0, 2000.0, 1.5
 _LINE, _TUBE = 7, 13
 #: Pairs of a tip and a point that are held in memory at a time.
 _AT_ONCE = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which links are made.
+
+    Attributes:
+        least: they are likelier than this.
+        share: both trees have this share of the longest one's length, and `_LARGE`, if above 0.
+        bend: they turn no more than so much (1 - cosine).
+        reach: they are no wider than so many gaps.
+    """
+
+    least: float
+    share: float = 0.0
+    bend: float = np.inf
+    reach: float = 1.0
+
+
+#: What is more likely right than wrong; between large trees also what is less likely and goes
+#: straight on, and what is wider. The last was made for `lifted_108`, where a neurite sinks into
+#: haze; with a lower bar it joins what the classical enhancer dreams in noise.
+_RULES = (_Rule(0.5), _Rule(0.3, share=0.2, bend=0.3), _Rule(0.5, share=0.2, reach=1.5))
+#: A large tree has this length at least (finest voxels).
+_LARGE = 30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +128,12 @@ class Joins:
     chance: NDArray[np.float64]
     made: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, parts: Sequence[Joins]) -> Joins:
+        """All of them."""
+        names = [part.name for part in fields(cls)]
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
 
 def join_gaps(
     skeleton: Skeleton,
@@ -115,43 +142,81 @@ def join_gaps(
     gap: float,
     scale: tuple[float, float, float],
 ) -> tuple[Skeleton, Joins]:
-    """Connect pieces over gaps of up to `gap` finest voxels where that is likely to be right.
+    """Connect pieces over gaps where that is likely to be right.
 
     Args:
         skeleton: the pieces.
         probability: (Z, Y, X), what the links run through.
-        gap: the widest that is joined (finest voxels); 0 joins nothing.
+        gap: the widest that is joined (finest voxels), between large pieces half as wide again; 0
+            joins nothing.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
 
     Returns:
         The same points with more links, and what is known of these; which point is the root of a
         joined tree is not said.
     """
-    links = candidate_links(skeleton, probability, gap, scale)
-    chance = links.probability()
-    number = skeleton.tree_numbers()
-    length = skeleton.tree_lengths(scale)
-    group = np.arange(len(length))
-    made = np.zeros(len(chance), dtype=np.bool_)
-    ahead = links.turns() <= _AHEAD
-    for least, large in ((_LEAST_PROBABLE, False), (_LEAST_BETWEEN_LARGE, True)):
-        shortest = max(_LARGE, _LARGE_SHARE * length.max(initial=0.0)) if large else 0.0
-        for at in np.argsort(-chance, kind="stable"):
-            if chance[at] <= least:
-                break
+    forest = _Forest(skeleton, scale)
+    near = links = candidate_links(skeleton, probability, gap, scale)
+    joins = []
+    for rule in _RULES:
+        if rule.reach > 1:
+            if not forest.has_several(rule.share):
+                continue
+            links = candidate_links(skeleton, probability, gap * rule.reach, scale)
+        joins.append(forest.join(links, rule))
+    joins.append(forest.left_apart(near))
+    return forest.skeleton, Joins.of(joins)
+
+
+class _Forest:
+    """Pieces that are joined to fewer and fewer trees.
+
+    Attributes:
+        skeleton: the points with the links made so far.
+        number: (N,) which piece a point belonged to at first.
+        group: by piece, the piece that stands for its tree.
+        length: by such a piece, its tree's length in finest voxels.
+    """
+
+    def __init__(self, skeleton: Skeleton, scale: tuple[float, float, float]) -> None:
+        self.skeleton = skeleton
+        self.number = skeleton.tree_numbers()
+        self.length = skeleton.tree_lengths(scale)
+        self.group = np.arange(len(self.length))
+
+    def has_several(self, share: float) -> bool:
+        """Whether two trees or more are large."""
+        lengths = self.length[np.unique(self.group)]
+        return bool((lengths >= self._shortest(share)).sum() > 1)
+
+    def join(self, links: Links, rule: _Rule) -> Joins:
+        """Make what a rule allows, the likeliest first."""
+        chance, shortest = links.probability(), self._shortest(rule.share)
+        made = np.zeros(len(chance), dtype=np.bool_)
+        allowed = (chance > rule.least) & (links.turns() <= rule.bend)
+        likeliest_first = np.argsort(-chance, kind="stable")
+        for at in likeliest_first[allowed[likeliest_first]]:
             tip, point = int(links.tip[at]), int(links.point[at])
-            ours, theirs = group[number[tip]], group[number[point]]
-            if ours == theirs or min(length[ours], length[theirs]) < shortest:
+            ours, theirs = self._trees(np.array([tip, point]))
+            if ours == theirs or min(self.length[ours], self.length[theirs]) < shortest:
                 continue
-            if large and not ahead[at]:
-                continue
-            skeleton = skeleton.rerooted(tip).linked(tip, point)
-            group[group == ours] = theirs
-            length[theirs] += length[ours]
+            self.skeleton = self.skeleton.rerooted(tip).linked(tip, point)
+            self.group[self.group == ours] = theirs
+            self.length[theirs] += self.length[ours]
             made[at] = True
-    apart = group[number[links.tip]] != group[number[links.point]]
-    told = made | (apart & (chance >= _LEAST_TOLD))
-    return skeleton, Joins(links.tip[told], links.point[told], chance[told], made[told])
+        return Joins(links.tip[made], links.point[made], chance[made], made[made])
+
+    def left_apart(self, links: Links) -> Joins:
+        """The likelier ones of those that were not made."""
+        chance = links.probability()
+        told = (self._trees(links.tip) != self._trees(links.point)) & (chance >= _LEAST_TOLD)
+        return Joins(links.tip[told], links.point[told], chance[told], ~told[told])
+
+    def _trees(self, points: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(self.group[self.number[points]])
+
+    def _shortest(self, share: float) -> float:
+        return max(_LARGE, share * float(self.length.max(initial=0.0))) if share else 0.0
 
 
 def candidate_links(

@@ -100,7 +100,11 @@ Threshold = Annotated[
 ]
 MinLength = Annotated[float, typer.Option(min=0, help="Shortest branch that is kept (voxels).")]
 Gap = Annotated[
-    float, typer.Option(min=0, help="Widest gap that is joined where that is likely (voxels).")
+    float,
+    typer.Option(
+        min=0,
+        help="Widest gap that is joined where that is likely (voxels; large parts: 1.5 of it).",
+    ),
 ]
 Trees = Annotated[
     Literal["one", "all"],
