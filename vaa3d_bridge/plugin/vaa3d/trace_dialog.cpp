@@ -138,7 +138,8 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
                                    "Of the enhanced volume: lower finds more, and more that is none");
     minLength_ = spinBox<QDoubleSpinBox>("min_length", 0.0, 1e6, choices.minLength,
                                          "Shorter branches are left out");
-    gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap, "The longest gap that is joined");
+    gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap,
+                                   "The longest gap that is joined; large parts: 1.5 of it");
     minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
                                              "Branches less likely right are taken off; 0 keeps all");
     minConfidence_->setSingleStep(0.05);
