@@ -33,7 +33,7 @@ from dineuro_model.weights import cached_model
 from dineuro_server.enhancement import Enhancer, enhanced
 from dineuro_server.evaluation import Case
 from dineuro_tracing.foreground import find_foreground
-from dineuro_tracing.gaps import FEATURES, candidate_links
+from dineuro_tracing.gaps import FEATURES, NEAR, candidate_links
 from dineuro_tracing.paths import find_paths
 from dineuro_tracing.scores import distances
 from dineuro_tracing.skeleton import Skeleton
@@ -80,7 +80,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
         volume, enhancer, model, device="auto", scale=_CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)
-    links = candidate_links(skeleton, probability, TraceParameters().gap, _CUBES)
+    links = candidate_links(skeleton, probability, NEAR, _CUBES)
     gold: Tree = read_swc(case.gold)
     on = on_reference(skeleton, gold)
     ours, theirs = on[links.tip], on[links.point] | skeleton.soma[links.point]

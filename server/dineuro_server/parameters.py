@@ -74,7 +74,7 @@ class Parameters(BaseModel):
     row_order: RowOrder = "file"
     threshold: int = Field(default=128, ge=1, le=255)
     min_length: _Length = 3.0
-    gap: _Length = 40.0
+    gap: _Length = 60.0
     trees: Literal["one", "all"] = "one"
     min_confidence: float = Field(default=0.5, ge=0, le=1)
 

@@ -66,19 +66,21 @@ class _Rule:
         least: they are likelier than this.
         share: both trees have this share of the longest one's length, and `_LARGE`, if above 0.
         bend: they turn no more than so much (1 - cosine).
-        reach: they are no wider than so many gaps.
+        wide: they may be wider than `NEAR`.
     """
 
     least: float
     share: float = 0.0
     bend: float = np.inf
-    reach: float = 1.0
+    wide: bool = False
 
 
 #: What is more likely right than wrong; between large trees also what is less likely and goes
 #: straight on, and what is wider. The last was made for `lifted_108`, where a neurite sinks into
 #: haze; with a lower bar it joins what the classical enhancer dreams in noise.
-_RULES = (_Rule(0.5), _Rule(0.3, share=0.2, bend=0.3), _Rule(0.5, share=0.2, reach=1.5))
+_RULES = (_Rule(0.5), _Rule(0.3, share=0.2, bend=0.3), _Rule(0.5, share=0.2, wide=True))
+#: The odds were learnt on links of up to so many finest voxels.
+NEAR = 40.0
 #: A large tree has this length at least (finest voxels).
 _LARGE = 30.0
 
@@ -147,8 +149,8 @@ def join_gaps(
     Args:
         skeleton: the pieces.
         probability: (Z, Y, X), what the links run through.
-        gap: the widest that is joined (finest voxels), between large pieces half as wide again; 0
-            joins nothing.
+        gap: the widest that is joined (finest voxels), over more than `NEAR` between large pieces
+            alone; 0 joins nothing.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
 
     Returns:
@@ -156,13 +158,13 @@ def join_gaps(
         joined tree is not said.
     """
     forest = _Forest(skeleton, scale)
-    near = links = candidate_links(skeleton, probability, gap, scale)
+    near = links = candidate_links(skeleton, probability, min(gap, NEAR), scale)
     joins = []
     for rule in _RULES:
-        if rule.reach > 1:
-            if not forest.has_several(rule.share):
+        if rule.wide:
+            if gap <= NEAR or not forest.has_several(rule.share):
                 continue
-            links = candidate_links(skeleton, probability, gap * rule.reach, scale)
+            links = candidate_links(skeleton, probability, gap, scale)
         joins.append(forest.join(links, rule))
     joins.append(forest.left_apart(near))
     return forest.skeleton, Joins.of(joins)

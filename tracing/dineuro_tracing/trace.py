@@ -51,8 +51,8 @@ class TraceParameters:
     Attributes:
         threshold: least probability (1..255) of a voxel that the tree has to explain.
         min_length: a shorter branch, or a shorter piece on its own, is not made.
-        gap: widest gap that is joined, if the join is likely, between large parts half as wide
-            again; with 0 nothing is.
+        gap: widest gap that is joined, if the join is likely; over more than 40 voxels only large
+            parts are. With 0 nothing is.
         trees: "one", the tree of the root; "all", every piece that is long enough.
         min_confidence: share of a branch's length that is expected to be right, or the branch goes;
             0 keeps all. Heeded by `pruning.pruned`.
@@ -61,7 +61,7 @@ class TraceParameters:
 
     threshold: int = 128
     min_length: float = 3.0
-    gap: float = 40.0
+    gap: float = 60.0
     trees: Literal["one", "all"] = "one"
     min_confidence: float = 0.5
     step: float = 2.0

@@ -103,7 +103,7 @@ Gap = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Widest gap that is joined where that is likely (voxels; large parts: 1.5 of it).",
+        help="Widest gap that is joined where that is likely (voxels; over 40 large parts alone).",
     ),
 ]
 Trees = Annotated[

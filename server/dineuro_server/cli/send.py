@@ -32,7 +32,7 @@ def send_command(
     model: options.Model = None,
     threshold: options.Threshold = 128,
     min_length: options.MinLength = 3.0,
-    gap: options.Gap = 40.0,
+    gap: options.Gap = 60.0,
     trees: options.Trees = "one",
     min_confidence: options.MinConfidence = 0.5,
     as_json: JsonFlag = False,

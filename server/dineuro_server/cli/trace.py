@@ -72,7 +72,7 @@ def trace_command(
     ] = "auto",
     threshold: options.Threshold = 128,
     min_length: options.MinLength = 3.0,
-    gap: options.Gap = 40.0,
+    gap: options.Gap = 60.0,
     trees: options.Trees = "one",
     min_confidence: options.MinConfidence = 0.5,
     units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",

@@ -26,7 +26,7 @@ struct Choices {
     QString model;                  // empty: the server's own choice
     int threshold = 128;
     double minLength = 3;
-    double gap = 40;
+    double gap = 60;
     bool allTrees = false;
     double minConfidence = 0.5;
     double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is not known

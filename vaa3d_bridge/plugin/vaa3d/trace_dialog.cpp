@@ -139,7 +139,7 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     minLength_ = spinBox<QDoubleSpinBox>("min_length", 0.0, 1e6, choices.minLength,
                                          "Shorter branches are left out");
     gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap,
-                                   "The longest gap that is joined; large parts: 1.5 of it");
+                                   "The longest gap that is joined; over 40 large parts alone");
     minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
                                              "Branches less likely right are taken off; 0 keeps all");
     minConfidence_->setSingleStep(0.05);

@@ -99,7 +99,7 @@ const std::vector<Word>& allWords() {
          [](W w, S k, S v) { w.choices.threshold = whole(k, v); }},
         {"min_length", "shorter branches are left out, in voxels [3]",
          [](W w, S k, S v) { w.choices.minLength = number(k, v); }},
-        {"gap", "the longest gap that is joined, in voxels; large parts: 1.5 of it [40]",
+        {"gap", "the longest gap that is joined, in voxels; over 40 large parts alone [60]",
          [](W w, S k, S v) { w.choices.gap = number(k, v); }},
         {"trees", "one neuron, or all that is there: one or all [one]",
          [](W w, S k, S v) { w.choices.allTrees = one(k, v, {"one", "all"}) == "all"; }},
