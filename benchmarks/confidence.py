@@ -44,7 +44,7 @@ from dineuro_tracing.trace import TraceParameters, trace
 
 #: A segment is right within so many voxels of the reference, for so much of its length.
 _NEAR, _SHARE = 3.0, 0.5
-_ENHANCERS: tuple[Enhancer, ...] = ("auto", "classical")
+ENHANCERS: tuple[Enhancer, ...] = ("auto", "classical")
 #: How much the fit holds back from large coefficients.
 _HOLD = 1e-3
 _BINS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -87,8 +87,8 @@ def examples(data: Path, part: str) -> Examples:
 
 def _examples(data: Path, part: str) -> Iterator[Examples]:
     model = cached_model(None)
-    for stack in _stacks(data, part):
-        for enhancer in _ENHANCERS:
+    for stack in stacks(data, part):
+        for enhancer in ENHANCERS:
             made = enhanced(
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 device="auto", scale=stack.scale, threshold=128, progress=silent,
@@ -113,7 +113,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stack:
+class Stack:
     """A stack to trace, (Z, Y, X), and its reference."""
 
     name: str
@@ -123,18 +123,19 @@ class _Stack:
     scale: Scale = (1.0, 1.0, 1.0)
 
 
-def _stacks(data: Path, part: str) -> Iterator[_Stack]:
+def stacks(data: Path, part: str) -> Iterator[Stack]:
+    """All stacks of a part that have a reference tree."""
     for case in find_cases(data, part):
         if case.gold is None:
             continue
         volume, gold = read_volume(case.volume), read_swc(case.gold)
         intensity, scale = volume.channel(1), scale_of(volume.spacing)
-        yield _Stack(case.name, case.group, intensity, gold, scale)
+        yield Stack(case.name, case.group, intensity, gold, scale)
         if case.group.startswith("lifted"):
-            yield _Stack(case.name, f"{case.group}, noisy", noisy(intensity), gold, scale)
+            yield Stack(case.name, f"{case.group}, noisy", noisy(intensity), gold, scale)
     for scene in scenes(part):
         made = scene.made
-        yield _Stack(f"{scene.seed}", f"rendered, {scene.look}", made.voxels, made.tree)
+        yield Stack(f"{scene.seed}", f"rendered, {scene.look}", made.voxels, made.tree)
 
 
 def fit(seen: Examples) -> Model:

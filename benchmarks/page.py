@@ -48,6 +48,7 @@ BENCHMARKS = (
     Benchmark("accuracy", "Trees of held-out stacks", ("DATA",), ("F1@2", "F1@4")),
     Benchmark("rendered", "Trees of rendered neurons", (), ("F1@2", "F1@4")),
     Benchmark("tracing", "Beside other tracers", ("DATA", "--plot", "PLOT")),
+    Benchmark("passes", "What a second pass brings", ("DATA",)),
     Benchmark("confidence", "How far a confidence can be believed", ("DATA",)),
     Benchmark("masks", "Masks", ("DATA",)),
     Benchmark("segmentation", "Speed of the network"),

@@ -138,13 +138,16 @@ def _comments(digest: str, volume: Volume, request: Request, result: Result) -> 
         lines.append(f"model {result.model[0]}")
         lines.append(f"model_sha256 {result.model[1]}")
     lines.append(f"enhancer {result.enhancer}")
-    shown = ("channel", "roi", "root", "threshold", "min_length", "gap", "trees", "min_confidence")
+    shown = (
+        "channel", "roi", "root", "threshold", "min_length", "gap", "trees", "min_confidence",
+    )  # fmt: skip
     for name in shown:
         value = settings[name]
         if isinstance(value, tuple):
             value = ",".join(f"{v:g}" for v in value)
         lines.append(f"{name} {'auto' if value is None else value}")
     report = result.report
+    lines.append(f"passes {report.passes} of at most {request.passes}")
     lines.append(f"root_found_by {report.root}")
     lines.append(f"joined_gaps {report.joined_gaps}")
     return (*lines, *(f"warning {text}" for text in report.warnings))

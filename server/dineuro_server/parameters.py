@@ -59,6 +59,7 @@ class Parameters(BaseModel):
         units: of the tree's coordinates.
         row_order: rows of TIFFs as the file has them, or as Vaa3D shows them.
         threshold, min_length, gap, trees, min_confidence: the tracer's, see `TraceParameters`.
+        passes: at most so many, 1 or 2; a retrace and a job without a tree have one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +78,7 @@ class Parameters(BaseModel):
     gap: _Length = 60.0
     trees: Literal["one", "all"] = "one"
     min_confidence: float = Field(default=0.5, ge=0, le=1)
+    passes: int = Field(default=2, ge=1, le=2)
 
     def request(self, device: str) -> Request:
         """The same for the pipeline, on a worker's device: "auto", "cpu" or "cuda"."""
@@ -92,6 +94,7 @@ class Parameters(BaseModel):
             root=self.root,
             spacing=None if self.spacing is None else self.spacing[::-1],
             units=self.units,
+            passes=self.passes,
         )
 
     def as_dict(self) -> dict[str, Any]:

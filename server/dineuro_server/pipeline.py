@@ -15,6 +15,7 @@ from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
 from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
 from dineuro_server.report import Report, disagreement, make_report
+from dineuro_server.second_pass import Pass, with_second_pass
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
 from dineuro_tracing.pruning import pruned
@@ -44,6 +45,7 @@ class Request:
         root: x, y, z in voxels of the full volume, from 0; None finds it.
         spacing: (z, y, x) in µm; None is what the file says.
         units: of the tree's coordinates.
+        passes: at most so many, 1 or 2; see `second_pass`.
     """
 
     enhancer: Enhancer = "auto"
@@ -55,6 +57,11 @@ class Request:
     root: tuple[float, float, float] | None = None
     spacing: Spacing | None = None
     units: Units = "voxel"
+    passes: int = 2
+
+    def __post_init__(self) -> None:
+        if self.passes not in (1, 2):
+            raise BadParameter(f"passes {self.passes}: must be 1 or 2")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,41 +144,61 @@ def reconstruct(
     seconds: dict[str, float] = {}
     made = _enhanced(intensity, request, scale, progress, given, seconds)
     start = clock()
-    origin = np.array(region.origin[::-1])
     root = None if request.root is None else _in_region(request.root, region, volume.source)
+
+    def trace_in(made: Enhanced) -> Pass:
+        return _traced(made, request.parameters, intensity, root, scale, progress)
+
     try:
-        traced = trace(
-            made.probability, request.parameters, root=root, scale=scale, progress=progress
-        )
+        found = trace_in(made)
+        seconds["trace"] = clock() - start
+        start = clock()
+        if request.passes > 1 and given is None:
+            found = with_second_pass(
+                found, intensity, trace_in,
+                threshold=request.parameters.threshold, scale=scale, progress=progress,
+            )  # fmt: skip
+            seconds["second_pass"] = clock() - start
     except BadParameter as error:
         raise BadParameter(f"{volume.source}: {error}") from error
-    traced, segments = pruned(
-        traced, made.probability, intensity,
-        min_confidence=request.parameters.min_confidence, scale=scale,
-    )  # fmt: skip
-    seconds["trace"] = clock() - start
     start = clock()
-    mask = made.probability >= request.parameters.threshold
-    known = _input_warnings(volume, request, intensity)
-    report = make_report(traced, segments, mask, made, scale, known)
-    doubts = worst((*traced.doubts, *doubts_of_segments(traced.tree, segments)))
+    mask = found.made.probability >= request.parameters.threshold
+    report = make_report(found, mask, scale, _input_warnings(volume, request, intensity))
+    doubts = worst((*found.trace.doubts, *doubts_of_segments(found.trace.tree, found.segments)))
     seconds["report"] = clock() - start
-    tree = traced.tree.moved(origin)
+    origin = np.array(region.origin[::-1])
+    tree = found.trace.tree.moved(origin)
     if request.units == "um" and spacing is not None:
         tree = _in_micrometres(tree, spacing)
     return Result(
         tree=tree,
         mask=_full_mask(mask, region, volume, spacing),
-        probability=made.probability,
-        overlay=traced.tree,
+        probability=found.made.probability,
+        overlay=found.trace.tree,
         intensity=intensity,
         report=report,
-        segments=segments,
+        segments=found.segments,
         doubts=tuple(doubt.moved(origin) for doubt in doubts),
-        enhancer=made.enhancer,
-        model=_model_of(made, given),
+        enhancer=found.made.enhancer,
+        model=_model_of(found.made, given),
         seconds=seconds,
     )
+
+
+def _traced(
+    made: Enhanced,
+    parameters: TraceParameters,
+    intensity: NDArray[Any],
+    root: tuple[float, float, float] | None,
+    scale: Spacing,
+    progress: ProgressCallback,
+) -> Pass:
+    """What is traced in a probability, without its unlikely branches."""
+    traced = trace(made.probability, parameters, root=root, scale=scale, progress=progress)
+    traced, segments = pruned(
+        traced, made.probability, intensity, min_confidence=parameters.min_confidence, scale=scale
+    )
+    return Pass(made, traced, segments)
 
 
 def enhance_only(

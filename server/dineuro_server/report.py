@@ -11,9 +11,8 @@ from scipy.spatial import KDTree
 
 from dineuro_bridge.tree import Tree
 from dineuro_server.enhancement import LEAST_BRIGHTER, Enhanced
-from dineuro_tracing.confidence import Segments
+from dineuro_server.second_pass import Pass
 from dineuro_tracing.scores import length_samples
-from dineuro_tracing.trace import Trace
 
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0
@@ -44,6 +43,7 @@ class Report:
         supported: share of the tree's length that runs through the mask.
         certain: share of the tree's length in segments with a confidence of 0.9 or more.
         joined_gaps: stretches of the tree that cross a gap of the mask; joined_length their length.
+        passes: 2 where the stack was judged again by what a first tracing was sure of, or 1.
         left_out: length of the pieces that were traced and are not part of the result.
         root_moved: from the root given to the foreground, where the tree starts.
         brighter: share of the mask that is brighter than its surroundings.
@@ -67,6 +67,7 @@ class Report:
     certain: float
     joined_gaps: int
     joined_length: float
+    passes: int
     left_out: float
     root_moved: float
     brighter: float | None
@@ -81,23 +82,20 @@ class Report:
 
 
 def make_report(
-    trace: Trace,
-    segments: Segments,
+    found: Pass,
     mask: NDArray[np.bool_],
-    made: Enhanced,
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     warnings: tuple[str, ...] = (),
 ) -> Report:
     """Measure a trace against the mask (Z, Y, X) it was made from.
 
     Args:
-        trace: in voxels of the mask.
-        segments: of the trace's tree.
+        found: the pass whose tree it is, in voxels of the mask.
         mask: the foreground.
-        made: by what, and how it agrees with the image.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
         warnings: what is known already; these come first.
     """
+    made, trace = found.made, found.trace
     tree = replace(trace.tree, xyz=trace.tree.xyz * np.array(scale[::-1]))
     voxels = int(np.count_nonzero(mask))
     lengths = tree.link_lengths
@@ -116,9 +114,10 @@ def make_report(
         mask_share=voxels / mask.size,
         explained=_explained(tree, mask, scale) if voxels and len(tree) else 0.0,
         supported=_supported(tree, mask, scale) if len(tree) else 0.0,
-        certain=segments.certain_share(),
+        certain=found.segments.certain_share(),
         joined_gaps=int(begins.sum()),
         joined_length=float(lengths[joined].sum()),
+        passes=found.number,
         left_out=trace.left_out,
         root_moved=trace.root_moved,
         brighter=made.agreement.brighter,
@@ -154,6 +153,11 @@ def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -
             f"the tree explains {report.explained:.0%} of the foreground, and pieces of "
             f"{report.left_out:.0f} voxels in all are not connected to it: several neurons, a "
             "broken one, or noise? (--trees all keeps every piece)"
+        )
+    if report.passes > 1:
+        found.append(
+            "the first tracing was unsure of much of its tree: the stack was judged again by what "
+            "it was sure of (--passes 1 leaves that out)"
         )
     if report.nodes and report.joined_length > 0.2 * report.length:
         found.append(

@@ -116,6 +116,14 @@ MinConfidence = Annotated[
         min=0, max=1, help="Branches that are less likely right are taken off; 0 keeps all."
     ),
 ]
+Passes = Annotated[
+    int,
+    typer.Option(
+        min=1, max=2,
+        help="With 2, what was traced with little certainty is judged again by what is certain, "
+        "where that helps; 1 leaves it out.",
+    ),
+]  # fmt: skip
 
 # Who does it
 
@@ -149,7 +157,7 @@ def check_model(model: str | None, enhancer: str) -> None:
 
 def needs_server(what: str, *, network: bool = False, service: bool = False) -> None:
     """Say so on the thin install, before any work."""
-    names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage"]
+    names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage", "sklearn"]
     names += ["safetensors", "timm", "torch"] if network else []
     names += ["fastapi", "psutil", "pydantic_settings", "uvicorn"] if service else []
     missing = [name for name in names if not find_spec(name)]

@@ -35,6 +35,7 @@ def send_command(
     gap: options.Gap = 60.0,
     trees: options.Trees = "one",
     min_confidence: options.MinConfidence = 0.5,
+    passes: options.Passes = 2,
     as_json: JsonFlag = False,
     token_file: options.TokenFile = None,
     key: options.Key = None,
@@ -60,7 +61,7 @@ def send_command(
         # What Vaa3D shows of a TIFF has its rows the other way round.
         "row_order": "vaa3d",
         "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
-        "min_confidence": min_confidence,
+        "min_confidence": min_confidence, "passes": passes,
     }  # fmt: skip
     work = remote_work(server or "", params, token_file=token_file, key=key, server_key=server_key)
     trace_all(paths, plans, work, as_json=as_json)

@@ -75,6 +75,7 @@ def trace_command(
     gap: options.Gap = 60.0,
     trees: options.Trees = "one",
     min_confidence: options.MinConfidence = 0.5,
+    passes: options.Passes = 2,
     units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
     row_order: Annotated[
         RowOrder,
@@ -108,7 +109,7 @@ def trace_command(
         "root": root if marker is None else first_marker(marker),
         "spacing": spacing, "units": units, "row_order": row_order,
         "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
-        "min_confidence": min_confidence,
+        "min_confidence": min_confidence, "passes": passes,
     }  # fmt: skip
     if server is None:
         needs_server("tracing", network=enhancer in ("auto", "dineuro"))
@@ -142,6 +143,7 @@ def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
         root=params["root"],
         spacing=params["spacing"][::-1] if params["spacing"] else None,
         units=params["units"],
+        passes=params["passes"],
     )
     reading = Reading(params["row_order"], max_bytes)
     return lambda path, outputs, progress: run_one(path, outputs, request, reading, progress)

@@ -219,7 +219,7 @@ async function submit(files: File[]): Promise<void> {
   let last = "";
   for (const [i, file] of files.entries()) {
     const which = files.length > 1 ? ` (${i + 1} of ${files.length})` : "";
-    const query = params(form, ["channel", "enhancer", "roi", "root", "spacing", "threshold", "min_length", "gap", "trees", "min_confidence"]);
+    const query = params(form, ["channel", "enhancer", "roi", "root", "spacing", "threshold", "min_length", "gap", "trees", "min_confidence", "passes"]);
     if (!field(form, "reuse").checked) query.set("reuse", "false");
     try {
       last = await api.upload(file, query, (share) => {

@@ -87,8 +87,8 @@ class Client:
             deadline_s: for all together; None is for ever.
             reuse: whether the server may answer from its store.
             params: the server's parameters: enhancer, model, channel, roi, root, spacing, units,
-                row_order, threshold, min_length, gap, trees, min_confidence. A `Volume` brings its
-                own spacing.
+                row_order, threshold, min_length, gap, trees, min_confidence, passes. A `Volume`
+                brings its own spacing.
 
         Raises:
             DineuroError: what the server said: of the volume, a parameter, its queue.

@@ -26,6 +26,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("gap", c.gap);
     visit("all_trees", c.allTrees);
     visit("min_confidence", c.minConfidence);
+    visit("passes", c.passes);
 }
 
 QSettings settings() { return QSettings("DINeuro", "Vaa3D plugin"); }
@@ -55,6 +56,7 @@ dineuro::Json Choices::params() const {
                             {"gap", gap},
                             {"trees", allTrees ? "all" : "one"},
                             {"min_confidence", minConfidence},
+                            {"passes", passes},
                             {"units", micrometres ? "um" : "voxel"}};
     if (!model.isEmpty() && (enhancer == "auto" || enhancer == "dineuro"))
         params["model"] = model.toStdString();

@@ -29,6 +29,7 @@ struct Choices {
     double gap = 60;
     bool allTrees = false;
     double minConfidence = 0.5;
+    int passes = 2;                 // at most
     double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is not known
     bool micrometres = false;       // the tree's unit
 

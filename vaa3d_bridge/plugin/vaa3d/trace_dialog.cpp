@@ -143,6 +143,9 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
                                              "Branches less likely right are taken off; 0 keeps all");
     minConfidence_->setSingleStep(0.05);
+    passes_ = spinBox<QSpinBox>("passes", 1, 2, choices.passes,
+                                "2: what is uncertain is judged again where that helps");
+    passes_->setEnabled(enhance_);
     minLength_->setSuffix(" voxels");
     gap_->setSuffix(" voxels");
     trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all that is there"}},
@@ -168,6 +171,7 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     right->addRow("Shortest branch", minLength_);
     right->addRow("Longest gap", gap_);
     right->addRow("Least confidence", minConfidence_);
+    right->addRow("Passes", passes_);
     right->addRow("Trees", trees_);
     auto* row = new QHBoxLayout(box);
     row->addLayout(left);
@@ -192,6 +196,7 @@ Choices TraceDialog::choices() const {
     made.minLength = minLength_->value();
     made.gap = gap_->value();
     made.minConfidence = minConfidence_->value();
+    made.passes = passes_->value();
     made.allTrees = trees_->currentData() == "all";
     for (int axis = 0; axis < 3; ++axis) made.spacing[axis] = spacing_[axis]->value();
     if (!(made.spacing[0] > 0 && made.spacing[1] > 0 && made.spacing[2] > 0))

@@ -52,6 +52,7 @@ private:
     QDoubleSpinBox* minLength_;
     QDoubleSpinBox* minConfidence_;
     QDoubleSpinBox* gap_;
+    QSpinBox* passes_;
     QComboBox* trees_;
     QDoubleSpinBox* spacing_[3];
 };

@@ -105,6 +105,8 @@ const std::vector<Word>& allWords() {
          [](W w, S k, S v) { w.choices.allTrees = one(k, v, {"one", "all"}) == "all"; }},
         {"min_confidence", "0 to 1: branches that are less likely right are taken off [0.5]",
          [](W w, S k, S v) { w.choices.minConfidence = number(k, v); }},
+        {"passes", "1, or 2: what is uncertain is judged again where that helps [2]",
+         [](W w, S k, S v) { w.choices.passes = whole(k, v); }},
         {"mask", "yes: the enhanced volume too, beside each input [no]",
          [](W w, S k, S v) { w.mask = yes(k, v); }},
         {"doubts", "yes: a .marker file of the places to look at first [no]",
