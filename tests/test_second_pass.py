@@ -129,15 +129,22 @@ def test_it_is_left_out_where_it_is_of_no_use(
     near: tuple[Volume, Result, Result, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume, once, _, _ = near
-    # One that is expected to be less right is dropped.
-    shifted = np.roll(once.probability, 40, axis=2)
-    monkeypatch.setattr(second_pass, "probability_again", lambda *_: shifted)
-    assert swc_text(reconstruct(volume, Request("classical")).tree) == swc_text(once.tree)
+    # One that adds nothing is dropped, and one that is expected to be less right.
+    same, worse = once.probability, np.roll(once.probability, 40, axis=2)
+    for growth, probability in ((1.2, same), (0.0, worse)):
+        limits = replace(second_pass._NOISE["classical"], growth=growth)
+        monkeypatch.setitem(second_pass._NOISE, "classical", limits)
+        monkeypatch.setattr(second_pass, "probability_again", lambda *_, it=probability: it)
+        dropped = reconstruct(volume, Request("classical"))
+        assert dropped.report.passes == 1
+        assert swc_text(dropped.tree) == swc_text(once.tree)
     # A root that the second pass does not find is no reason to lose the first.
     elsewhere = np.zeros_like(once.probability)
     elsewhere[:6, :6, :40] = 255
     monkeypatch.setattr(second_pass, "probability_again", lambda *_: elsewhere)
     monkeypatch.setattr(second_pass, "_LESS", 1.0)
+    noise = second_pass._NOISE["classical"]
+    monkeypatch.setitem(second_pass._NOISE, "classical", replace(noise, growth=0.0))
     assert reconstruct(volume, Request("classical")).report.passes == 2
     root = (*once.overlay.xyz[5].tolist(),)
     kept = reconstruct(volume, Request("classical", root=root))
@@ -148,7 +155,6 @@ def test_it_is_left_out_where_it_is_of_no_use(
     given = Given(once.probability, "classical")
     assert reconstruct(volume, Request("classical"), given=given).report.passes == 1
     assert reconstruct(Volume(VOXELS[None]), Request("none")).report.passes == 1
-    noise = second_pass._NOISE["classical"]
     for limits in (replace(noise, clear=0.0), replace(noise, unsure=0.0)):
         monkeypatch.setitem(second_pass._NOISE, "classical", limits)
         assert reconstruct(volume, Request("classical")).report.passes == 1

@@ -39,18 +39,21 @@ class _Noise:
         unsure: the certain share of the first tree's length is below this.
         clear: single voxels of its certain neurites stand out of the noise by less than this many
             standard deviations.
+        growth: the second tree has at least so many times the first one's length.
     """
 
     unsure: float
     clear: float
+    growth: float
 
 
 #: By enhancer, set on the tuning stacks. Rose's criterion says that 5 are needed to tell a voxel
-#: from noise; in the same stack the classical enhancer is sure of brighter neurites alone. What is
-#: traced as it was given is not judged again.
-_NOISE = {"dineuro": _Noise(0.7, 5.0), "classical": _Noise(0.95, 7.5)}
+#: from noise; in the same stack the classical enhancer is sure of brighter neurites alone, and
+#: where a second pass adds little to them, they were all. What is traced as it was given is not
+#: judged again.
+_NOISE = {"dineuro": _Noise(0.7, 5.0, 0.0), "classical": _Noise(0.95, 7.5, 1.2)}
 #: A second tree of which so much less is expected to be right has found haze.
-_LESS = 0.1
+_LESS = 0.08
 #: At most so many examples of each kind; with fewer than the least there is nothing to learn from.
 _MOST_NEURITE, _MOST_EMPTY, _LEAST = 15_000, 30_000, 200
 #: So many places are drawn in search of empty ones.
@@ -81,10 +84,15 @@ class Pass:
     number: int = 1
 
     @property
+    def length(self) -> float:
+        """Of the tree, in finest voxels."""
+        return float(self.segments.length.sum())
+
+    @property
     def likely(self) -> float:
         """The share of the tree's length that is expected to be right."""
-        length = self.segments.length
-        return float(length @ self.segments.confidence / max(length.sum(), 1e-9))
+        right = float(self.segments.length @ self.segments.confidence)
+        return right / max(self.length, 1e-9)
 
 
 def with_second_pass(
@@ -122,7 +130,8 @@ def with_second_pass(
         second = replace(trace_in(again), number=2)
     except BadParameter:  # the root that was given lies far from all that is left
         return first
-    return second if second.likely >= first.likely - _LESS else first
+    grown = second.length >= noise.growth * first.length
+    return second if grown and second.likely >= first.likely - _LESS else first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
