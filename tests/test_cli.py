@@ -17,12 +17,14 @@ import pytest
 import tifffile
 from PIL import Image
 
+from dineuro_bridge.errors import BadFile
 from dineuro_bridge.formats import read_volume, write_volume
 from dineuro_bridge.marker import read_markers
 from dineuro_bridge.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.volume import Volume
 from dineuro_model.network import Network
 from dineuro_model.weights import ModelInfo, list_models, load_network, save_weights
+from dineuro_server import places
 from dineuro_server.cli import main
 from dineuro_tracing.trace import TraceParameters
 
@@ -407,13 +409,42 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         # A shell that starts the tests in the background has them ignore the interrupt.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    time.sleep(2.5)
-    assert work.poll() is None, "it was done before it could be interrupted"
-    os.kill(work.pid, signal.SIGINT)
-    _, said = work.communicate(timeout=60)
+    try:
+        time.sleep(2.5)
+        assert work.poll() is None, "it was done before it could be interrupted"
+        os.kill(work.pid, signal.SIGINT)
+        _, said = work.communicate(timeout=60)
+    finally:
+        work.kill()
     assert work.returncode == 130
     assert said.strip().splitlines()[-1] == "dineuro: stopped"
     assert [p.name for p in tmp_path.iterdir()] == ["noise.v3draw"]
+
+
+@pytest.mark.parametrize("made_of_it", [None, RuntimeError, BadFile])
+def test_ctrl_c_is_not_lost_where_a_library_swallows_it(
+    made_of_it: type[Exception] | None,
+    stack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """While it is imported, for example, where another error may be made of it, too."""
+
+    def deaf(inputs: list[str]) -> list[Path]:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if made_of_it is not None:
+                raise made_of_it("some module cannot be imported") from None
+        return [Path(name) for name in inputs]
+
+    monkeypatch.setattr(places, "find_inputs", deaf)
+    assert run(monkeypatch, "trace", stack) == 130
+    assert capsys.readouterr().err == "dineuro: stopped\n"
+    assert [p.name for p in stack.parent.iterdir()] == [stack.name]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert run(monkeypatch, "trace", stack) == 0, "a later run in the same process is not stopped"
 
 
 def test_the_demo_makes_all_that_it_promises(

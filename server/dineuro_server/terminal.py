@@ -17,6 +17,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from dineuro_bridge.progress import Progress
+from dineuro_server.interrupts import interrupts
 
 
 class ProgressBar:
@@ -54,7 +55,12 @@ class ProgressBar:
         self._bar.stop()
 
     def __call__(self, step: Progress) -> None:
-        """Draw how far a stage is."""
+        """Draw how far a stage is.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, and a library swallowed it.
+        """
+        interrupts.raise_again()
         self._bar.update(
             self._task,
             description=f"{self._name}: {step.stage}",

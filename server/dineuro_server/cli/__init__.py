@@ -10,25 +10,38 @@ import os
 import sys
 
 from dineuro_bridge.errors import Cancelled, DineuroError
+from dineuro_server.interrupts import listening
 
 
 def main() -> None:
     """Run the command line; every known error is one sentence and an exit code."""
-    try:
-        from dineuro_server.cli.app import app
+    with listening() as interrupts:
+        try:
+            from dineuro_server.cli.app import app
 
-        app()
-    except DineuroError as error:
-        sys.stderr.write(f"dineuro: error: {error}\n")
-        raise SystemExit(error.exit_code) from None
-    except SystemExit as left:
-        if left.code == Cancelled.exit_code:  # typer turns Ctrl-C into this
-            sys.stderr.write("dineuro: stopped\n")
-        raise
-    except KeyboardInterrupt:  # before typer was there to see it
+            app()
+        except SystemExit as left:
+            if left.code == Cancelled.exit_code:  # typer turns Ctrl-C into this
+                sys.stderr.write("dineuro: stopped\n")
+            raise
+        except (KeyboardInterrupt, Exception) as error:
+            code = _told(error, interrupted=interrupts.heard)
+            if code is None:
+                raise
+            raise SystemExit(code) from None
+
+
+def _told(error: BaseException, *, interrupted: bool) -> int | None:
+    """The exit code of an error that is known, after its sentence; None for any other."""
+    # Before typer was there to see it, or made by a library into an error of its own.
+    if interrupted or isinstance(error, KeyboardInterrupt):
         sys.stderr.write("dineuro: stopped\n")
-        raise SystemExit(Cancelled.exit_code) from None
-    except BrokenPipeError:
+        return Cancelled.exit_code
+    if isinstance(error, DineuroError):
+        sys.stderr.write(f"dineuro: error: {error}\n")
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has left; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        return 141
+    return None

@@ -14,6 +14,7 @@ from dineuro_bridge.errors import BadFile, BadParameter, DineuroError, LimitExce
 from dineuro_bridge.volume import RowOrder
 from dineuro_server.cli import options
 from dineuro_server.cli.options import GIB, JsonFlag, MaxGib, check_model, needs_server
+from dineuro_server.interrupts import interrupts
 from dineuro_server.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def trace_all(
         except DineuroError as error:
             failures.append((path, str(error)))
         except Exception as error:
+            interrupts.raise_again()
             logging.exception("%s: an error of DINeuro's own", path)
             failures.append((path, f"{path}: {type(error).__name__}: {error}"))
         complain(f"error: {failures[-1][1]}")
