@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -406,7 +406,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         [*command, "trace", str(tmp_path / "noise.v3draw")],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that starts the tests in the background has them ignore the interrupt.
+        # As a shell in the foreground would start it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -421,6 +421,15 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["noise.v3draw"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore the interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("made_of_it", [None, RuntimeError, BadFile])
 def test_ctrl_c_is_not_lost_where_a_library_swallows_it(
     made_of_it: type[Exception] | None,
