@@ -55,7 +55,7 @@ def test_every_answer_is_one_that_the_api_describes(described: Any) -> None:
     for found in described.include(path_regex=_JSON).get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=40, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def ask(case: Any) -> None:
             case.call_and_validate(checks=checks)
@@ -75,7 +75,7 @@ _HEADS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     head=st.sampled_from(_HEADS),
     rest=st.binary(max_size=400),

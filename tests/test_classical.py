@@ -63,7 +63,7 @@ def test_a_bright_neurite_does_not_come_out_fat_beside_a_dim_one() -> None:
     assert widths[:30].sum() <= 5  # it was painted 3 voxels wide, and blurred
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(1e-6, 1e6), st.floats(-1e3, 1e3))
 def test_gain_and_offset_change_nothing(gain: float, offset: float) -> None:
     """Up to what float32 can tell of so small a range on so large an offset."""

@@ -50,7 +50,7 @@ def _volumes(draw: st.DrawFn) -> NDArray[np.uint8]:
     return volume
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     _volumes(),
     st.sampled_from([0.0, 3.0, 7.0, 40.0]),

@@ -27,7 +27,8 @@ from dineuro_bridge.volume import Volume
 
 #: Files in a folder that hypothesis may write to again and again.
 AGAIN = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SMALL = 2**20
 SHAPES = st.tuples(*[st.integers(1, 6)] * 3, st.integers(1, 40))

@@ -25,7 +25,7 @@ def stem_directions(tree: Tree) -> NDArray[np.float64]:
     return np.asarray(tree.xyz[tree.parents == 0] - tree.xyz[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.integers(1, 9))
 def test_stems_that_never_fork_are_as_many_and_as_long_as_asked(seed: int, stems: int) -> None:
     tree = grown(seed, GrowthSettings(stems=stems, stem_length=60, fork_every=NEVER))

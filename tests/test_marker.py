@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dineuro_bridge.errors import BadFile, DineuroError, FileAccess
 from dineuro_bridge.marker import Marker, read_markers, write_markers
 
-AGAIN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+AGAIN = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def read(path: Path, content: str | bytes) -> tuple[Marker, ...]:

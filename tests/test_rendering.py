@@ -26,7 +26,7 @@ def straight(radius: float = 2.0) -> Tree:
     return Tree(tree.xyz, np.full(len(tree), radius), tree.parents, tree.types)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(1, 8))
 def test_a_grown_tree_is_one_neuron_inside_its_box(seed: int, stems: int) -> None:
     tree = grow_tree(SHAPE, np.random.default_rng(seed), GrowthSettings(stems=stems))

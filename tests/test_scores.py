@@ -61,7 +61,7 @@ def brute_force(point: NDArray[np.float64], tree: Tree) -> float:
 
 
 @given(trees(), trees(), st.sampled_from([1.0, 30.0]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_distances_are_those_of_brute_force(tree: Tree, other: Tree, spread: float) -> None:
     points = other.xyz * spread
     expected = [brute_force(point, tree) for point in points]
@@ -187,7 +187,7 @@ def test_dsa_is_the_mean_of_both_directions_means() -> None:
 
 
 @given(trees(), trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_swapping_the_trees_swaps_the_directions(gold: Tree, test: Tree) -> None:
     one, other = score_trees(gold, test), score_trees(test, gold)
     assert one.esa == other.esa

@@ -131,7 +131,7 @@ def test_only_what_holds_something_is_looked_at() -> None:
         assert last[1] <= 310 < last[1] + last[3]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 14), st.integers(1, 90), st.integers(1, 90)),
     st.integers(0, 2**32 - 1),

@@ -350,7 +350,7 @@ def _walks(draw: st.DrawFn) -> list[NDArray[np.float64]]:
     return [line(center, draw(place)) for _ in range(draw(st.integers(1, 5)))]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_walks(), st.floats(1.0, 3.0))
 def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
     arms: list[NDArray[np.float64]], radius: float
@@ -366,7 +366,7 @@ def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
     assert reached / painted > 0.85
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31))
 def test_a_random_tree_painted_as_a_mask_is_traced_back(seed: int) -> None:
     shape = (64, 128, 128)
