@@ -24,7 +24,7 @@ from dineuro_bridge.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.volume import Volume
 from dineuro_model.network import Network
 from dineuro_model.weights import ModelInfo, list_models, load_network, save_weights
-from dineuro_server import places
+from dineuro_server import batch, places
 from dineuro_server.cli import main
 from dineuro_tracing.trace import TraceParameters
 
@@ -454,6 +454,30 @@ def test_ctrl_c_is_not_lost_where_a_library_swallows_it(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.undo()
     assert run(monkeypatch, "trace", stack) == 0, "a later run in the same process is not stopped"
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("made_of_it", [RuntimeError, BadFile])
+def test_ctrl_c_at_the_last_of_several_is_no_failure_of_that_one(
+    made_of_it: type[Exception],
+    stack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def wrapping(path: Path, *_: object) -> None:
+        if path != stack:
+            raise BadFile(f"{path.name}: is no TIFF")
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise made_of_it("some module cannot be imported") from None
+
+    other = stack.with_name("bad.tif")
+    other.write_bytes(b"no TIFF")
+    monkeypatch.setattr(batch, "run_one", wrapping)
+    assert run(monkeypatch, "trace", other, stack) == 130
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["dineuro: error: bad.tif: is no TIFF", "dineuro: stopped"]
 
 
 def test_the_demo_makes_all_that_it_promises(

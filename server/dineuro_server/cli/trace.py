@@ -186,12 +186,13 @@ def trace_all(
         try:
             _tell(_traced(path, outputs, work), to_stdout=False, as_json=as_json)
             continue
-        except DineuroError as error:
-            failures.append((path, str(error)))
         except Exception as error:
             interrupts.raise_again()
-            logging.exception("%s: an error of DINeuro's own", path)
-            failures.append((path, f"{path}: {type(error).__name__}: {error}"))
+            if isinstance(error, DineuroError):
+                failures.append((path, str(error)))
+            else:
+                logging.exception("%s: an error of DINeuro's own", path)
+                failures.append((path, f"{path}: {type(error).__name__}: {error}"))
         complain(f"error: {failures[-1][1]}")
         if as_json:
             typer.echo(json.dumps({"input": str(path), "error": failures[-1][1]}))
