@@ -34,11 +34,15 @@ from dineuro_model.segment import has_fast_bf16, segment
 from dineuro_model.weights import Model, load_model
 
 _DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
-_READY = (
-    "import numpy; from dineuro_model.weights import load_model; "
-    "from dineuro_model.segment import segment; "
-    "segment(numpy.eye(56, dtype='u1')[None].repeat(16, 0), load_model().network)"
-)
+#: As `dineuro trace` does it.
+_READY = """
+import numpy
+from dineuro_model.imports import import_quickly
+import_quickly("dineuro_model.weights", "dineuro_model.segment")
+from dineuro_model.segment import segment
+from dineuro_model.weights import load_model
+segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), load_model().network)
+"""
 
 
 def rendered(shape: tuple[int, int, int], look: RenderSettings) -> NDArray[Any]:

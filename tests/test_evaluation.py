@@ -15,7 +15,7 @@ from dineuro_bridge.formats import write_volume
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.swc import write_swc
 from dineuro_bridge.volume import Volume
-from dineuro_model.mask_scores import MaskScores, cldice, dice, hd95, score_masks
+from dineuro_model.mask_scores import MaskScores, cldice, dice, hd95, line_shares, score_masks
 from dineuro_server.evaluation import as_table, evaluate, read_manifest, summary, write_rows
 from dineuro_server.pipeline import Request
 
@@ -58,6 +58,12 @@ def test_cldice_looks_at_lines_and_not_at_thickness() -> None:
     half = thin.copy()
     half[:, :, 30:] = False
     assert cldice(half, thick) == pytest.approx(2 * 0.5 / 1.5, abs=0.06)
+    # Labels of half the neurite: all of it is found, and half of what is found counts as wrong.
+    right, found = line_shares(thick, half)
+    assert right == pytest.approx(0.5, abs=0.06)
+    assert found == 1
+    assert line_shares(half, thick)[::-1] == pytest.approx((right, found), abs=0.06)
+    assert line_shares(half, half & False) == (0, 0)
 
 
 def test_empty_masks_and_voxels_that_do_not_count() -> None:

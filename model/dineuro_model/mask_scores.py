@@ -56,13 +56,22 @@ def dice(mask: Mask, truth: Mask) -> float:
 
 def cldice(mask: Mask, truth: Mask) -> float:
     """ClDice (arXiv 2003.07311): the skeletons' share in the other mask; 1 where both are empty."""
+    precision, sensitivity = line_shares(mask, truth)
+    return 2 * precision * sensitivity / (precision + sensitivity) if precision else 0.0
+
+
+def line_shares(mask: Mask, truth: Mask) -> tuple[float, float]:
+    """The two halves of clDice: how much of the mask's skeleton lies in the reference, and of the
+    reference's in the mask. Where the reference leaves out neurites, only the second means much.
+
+    Both are 1 where both masks are empty, 0 where one is.
+    """
     if not mask.any() or not truth.any():
-        return float(mask.any() == truth.any())
+        same = float(mask.any() == truth.any())
+        return same, same
     box = _box(mask | truth)
     mask, truth = mask[box], truth[box]
-    precision = float(truth[_skeleton(mask)].mean())
-    sensitivity = float(mask[_skeleton(truth)].mean())
-    return 2 * precision * sensitivity / (precision + sensitivity) if precision else 0.0
+    return float(truth[_skeleton(mask)].mean()), float(mask[_skeleton(truth)].mean())
 
 
 def _skeleton(mask: Mask) -> Mask:

@@ -13,6 +13,7 @@ from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.tree import Tree
 from dineuro_bridge.volume import Roi, Spacing, Volume
+from dineuro_model.imports import import_quickly
 from dineuro_server.enhancement import Enhanced, Enhancer, Given, enhanced, judged
 from dineuro_server.report import Report, disagreement, make_report
 from dineuro_server.second_pass import Pass, with_second_pass
@@ -283,6 +284,7 @@ def _load(request: Request) -> Model | None:
     """The network asked for; it stays loaded for the next volume. torch is imported only here."""
     if request.enhancer not in ("auto", "dineuro"):
         return None
+    import_quickly("dineuro_model.weights", "dineuro_model.segment")
     from dineuro_model.weights import cached_model
 
     return cached_model(request.model)
