@@ -11,6 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from dineuro_bridge.errors import (
     BadFile,
@@ -233,6 +235,21 @@ def test_weights_come_back_with_their_configuration_and_their_hash(
             load_network(path)
     with pytest.raises(BadParameter, match="is not installed"):
         load_model("no-such-model")
+
+
+def test_weights_of_another_architecture_are_refused(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file(network.state_dict(), path)  # of any other program: no header of ours
+    with pytest.raises(BadFile, match=r"other\.safetensors: holds no network of DINeuro"):
+        load_network(path)
+    tensors = {key: value for key, value in network.state_dict().items() if "head" not in key}
+    path = tmp_path / "less.safetensors"
+    save_weights(path, network)
+    with safe_open(str(path), framework="pt") as file:
+        header = file.metadata()
+    save_file(tensors, path, metadata=header)
+    with pytest.raises(BadFile, match=r"less\.safetensors: its weights do not fit its config"):
+        load_network(path)
 
 
 def test_the_loss_falls_towards_the_truth_and_unknown_voxels_do_not_count() -> None:
