@@ -1,4 +1,4 @@
-"""Large libraries, imported in four fifths of the time."""
+"""Large libraries, imported without looking for garbage among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def import_quickly(*modules: str) -> None:
     """Import modules of which some import torch and timm, as an import statement would.
 
     Such an import makes hundreds of thousands of objects that stay. Python's cyclic garbage
-    collector would look through them again and again, a fifth of the time until a network is ready,
+    collector would look through them again and again, a sixth of the time until a network is ready,
     and once more when the program ends: it rests meanwhile, and leaves them alone from then on.
     """
     if all(module in sys.modules for module in modules):
