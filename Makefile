@@ -49,8 +49,8 @@ test-plugin: $(STAMP) plugin
 	cmake --build build/sanitized --parallel
 	ctest --test-dir build/sanitized --output-on-failure
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
-	$(PYTEST) tests/test_plugin.py
-	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/test_plugin.py -m 'not slow'
+	$(PYTEST) tests/plugin/test_plugin.py
+	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin/test_plugin.py -m 'not slow'
 
 # The page at /: what is built comes with the package, so that nobody needs Node to install it.
 web: server/web/node_modules/.installed
@@ -62,7 +62,7 @@ server/web/node_modules/.installed: server/web/package-lock.json
 
 # Headless Chromium before the real server; and what is committed must be what the sources make.
 test-web: $(STAMP) web
-	git diff --exit-code --stat server/dineuro_server/web
+	git diff --exit-code --stat server/dineuro_server/doors/web
 	cd server/web && npm test
 
 # What one runs while working: everything but the slow tests.

@@ -28,14 +28,14 @@ import numpy as np
 import torch
 
 from dineuro_bridge.progress import Progress
+from dineuro_model.inference.segment import segment
 from dineuro_model.mask_scores import score_masks
-from dineuro_model.network import Network, NetworkConfig
-from dineuro_model.recipe import Recipe, read_recipe
-from dineuro_model.sampling import NEURITE, UNKNOWN, read_case
-from dineuro_model.segment import segment
-from dineuro_model.training import CHECKPOINT, train
-from dineuro_model.validation import Judgement, judge, validation_windows
-from dineuro_model.weights import load_network
+from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.weights import load_network
+from dineuro_model.training.recipe import Recipe, read_recipe
+from dineuro_model.training.sampling import NEURITE, UNKNOWN, read_case
+from dineuro_model.training.train import CHECKPOINT, train
+from dineuro_model.training.validation import Judgement, judge, validation_windows
 
 #: Windows of each validation volume.
 _WINDOWS = 4

@@ -15,8 +15,8 @@ import argparse
 import csv
 from pathlib import Path
 
-from dineuro_server.evaluation import SCORES, Case, Row, as_table, evaluate, summary
-from dineuro_server.pipeline import Request
+from dineuro.evaluation import SCORES, Case, Row, as_table, evaluate, summary
+from dineuro.pipeline.reconstruct import Request
 
 _JANELIA = "janelia"
 _EVERY = 4

@@ -30,14 +30,14 @@ from scipy.stats import rankdata
 from benchmarks.accuracy import find_cases
 from benchmarks.masks import noisy
 from benchmarks.rendered import scenes
-from dineuro_bridge.formats import read_volume
+from dineuro.evaluation import as_table
+from dineuro.pipeline.enhancement import Enhancer, enhanced
+from dineuro.pipeline.reconstruct import scale_of
 from dineuro_bridge.progress import silent
-from dineuro_bridge.swc import read_swc
-from dineuro_bridge.tree import Tree
-from dineuro_model.weights import cached_model
-from dineuro_server.enhancement import Enhancer, enhanced
-from dineuro_server.evaluation import as_table
-from dineuro_server.pipeline import scale_of
+from dineuro_bridge.trees.swc import read_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.network.weights import cached_model
 from dineuro_tracing.confidence import CERTAIN, MODEL, Model, Scale, assess, sample_links
 from dineuro_tracing.scores import distances
 from dineuro_tracing.trace import TraceParameters, trace

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.formats import read_volume, write_volume
-from dineuro_bridge.volume import Volume
+from dineuro_bridge.volumes.formats import read_volume, write_volume
+from dineuro_bridge.volumes.volume import Volume
 
 
 def stacks(mib: int) -> dict[str, NDArray[Any]]:

@@ -25,13 +25,13 @@ from scipy.optimize import minimize
 
 from benchmarks.accuracy import find_cases
 from benchmarks.rendered import write_cases
-from dineuro_bridge.formats import read_volume
+from dineuro.evaluation import Case
+from dineuro.pipeline.enhancement import Enhancer, enhanced
 from dineuro_bridge.progress import silent
-from dineuro_bridge.swc import read_swc
-from dineuro_bridge.tree import Tree
-from dineuro_model.weights import cached_model
-from dineuro_server.enhancement import Enhancer, enhanced
-from dineuro_server.evaluation import Case
+from dineuro_bridge.trees.swc import read_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.network.weights import cached_model
 from dineuro_tracing.foreground import find_foreground
 from dineuro_tracing.gaps import FEATURES, NEAR, candidate_links
 from dineuro_tracing.paths import find_paths

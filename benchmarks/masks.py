@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from skimage.filters import sato, threshold_otsu
 
 from benchmarks.accuracy import find_cases
-from dineuro_bridge.formats import read_volume
-from dineuro_model.classical import enhance
-from dineuro_model.growth import grow_tree
+from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.enhancers.classical import enhance
+from dineuro_model.inference.segment import segment
 from dineuro_model.mask_scores import line_shares, score_masks
-from dineuro_model.rendering import RenderSettings, render
-from dineuro_model.segment import segment
-from dineuro_model.weights import load_model
+from dineuro_model.network.weights import load_model
+from dineuro_model.synthesis.growth import grow_tree
+from dineuro_model.synthesis.rendering import RenderSettings, render
 
 _RENDERED = (96, 192, 192)
 #: Seeds far from those of a training run's volumes.

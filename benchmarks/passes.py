@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.confidence import ENHANCERS, stacks
-from dineuro_bridge.tree import Tree
-from dineuro_bridge.volume import Volume
-from dineuro_server.evaluation import as_table
-from dineuro_server.pipeline import Request, reconstruct
+from dineuro.evaluation import as_table
+from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.scores import score_trees
 
 Scores = tuple[float, float, float, float]

@@ -35,8 +35,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from dineuro_bridge.errors import BadParameter, DineuroError
-from dineuro_bridge.swc import read_swc, write_swc
-from dineuro_bridge.tree import Tree
+from dineuro_bridge.trees.swc import read_swc, write_swc
+from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.trace import TraceParameters, trace
 
 Scale = tuple[float, float, float]

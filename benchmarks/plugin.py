@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.service import server
-from dineuro_server.evaluation import as_table
+from dineuro.evaluation import as_table
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB, ROUNDS = 512, 7

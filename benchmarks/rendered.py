@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dineuro_bridge.formats import write_volume
-from dineuro_bridge.swc import write_swc
-from dineuro_bridge.tree import Tree
-from dineuro_bridge.volume import Volume
-from dineuro_model.growth import grow_tree
-from dineuro_model.rendering import Rendering, RenderSettings, render
-from dineuro_model.scenes import kept_nodes
-from dineuro_server.evaluation import Case, as_table, evaluate, summary
-from dineuro_server.pipeline import Request
+from dineuro.evaluation import Case, as_table, evaluate, summary
+from dineuro.pipeline.reconstruct import Request
+from dineuro_bridge.trees.swc import write_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.synthesis.growth import grow_tree
+from dineuro_model.synthesis.rendering import Rendering, RenderSettings, render
+from dineuro_model.synthesis.scenes import kept_nodes
 
 SHAPE = (96, 192, 192)
 #: How they look, and how many neurites of others pass through.

@@ -26,21 +26,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dineuro_bridge.formats import read_volume
-from dineuro_model.classical import enhance
-from dineuro_model.growth import grow_tree
-from dineuro_model.rendering import RenderSettings, render
-from dineuro_model.segment import has_fast_bf16, segment
-from dineuro_model.weights import Model, load_model
+from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.enhancers.classical import enhance
+from dineuro_model.inference.segment import has_fast_bf16, segment
+from dineuro_model.network.weights import Model, load_model
+from dineuro_model.synthesis.growth import grow_tree
+from dineuro_model.synthesis.rendering import RenderSettings, render
 
 _DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
 #: As `dineuro trace` does it.
 _READY = """
 import numpy
 from dineuro_model.imports import import_quickly
-import_quickly("dineuro_model.weights", "dineuro_model.segment")
-from dineuro_model.segment import segment
-from dineuro_model.weights import load_model
+import_quickly("dineuro_model.network.weights", "dineuro_model.inference.segment")
+from dineuro_model.inference.segment import segment
+from dineuro_model.network.weights import load_model
 segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), load_model().network)
 print("answered", flush=True)
 """

@@ -31,18 +31,18 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from dineuro.evaluation import as_table
+from dineuro.files.outputs import Outputs
+from dineuro.files.write import Reading, run_one
+from dineuro.pipeline.reconstruct import Request
 from dineuro_bridge.client import Client
 from dineuro_bridge.errors import Cancelled
-from dineuro_bridge.formats import write_volume
 from dineuro_bridge.progress import Progress
-from dineuro_bridge.volume import Volume
-from dineuro_server.batch import Reading, run_one
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_server.access.tokens import LOCAL
 from dineuro_server.engine import Engine
-from dineuro_server.evaluation import as_table
-from dineuro_server.jobs import JobSpec
-from dineuro_server.pipeline import Request
-from dineuro_server.places import Outputs
-from dineuro_server.security import LOCAL
+from dineuro_server.jobs.records import JobSpec
 from dineuro_server.settings import Settings
 
 CLIENTS, EACH = 32, 10
@@ -68,7 +68,7 @@ def server(**settings: object) -> Iterator[Running]:
         variables = {f"DINEURO_{name.upper()}": str(value) for name, value in given.items()}
         log = Path(folder) / "log"
         with log.open("wb") as file:
-            command = [sys.executable, "-c", "from dineuro_server.cli import main; main()", "serve"]
+            command = [sys.executable, "-c", "from dineuro_cli import main; main()", "serve"]
             child = subprocess.Popen(command, env=os.environ | variables, stderr=file)
         try:
             while "is ready" not in (said := log.read_text()):

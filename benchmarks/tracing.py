@@ -33,19 +33,19 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy import find_cases
 from benchmarks.peers import THRESHOLD, TRACERS, Command, Run, has_kimimaro, run_command, run_tracer
+from dineuro.evaluation import Case, as_table
+from dineuro.pipeline.enhancement import Enhancer, enhanced
+from dineuro.pipeline.reconstruct import scale_of
 from dineuro_bridge.errors import FileAccess, MissingDependency
 from dineuro_bridge.files import atomic_output
-from dineuro_bridge.formats import SUFFIXES, read_volume, write_volume
 from dineuro_bridge.progress import silent
-from dineuro_bridge.swc import read_swc
-from dineuro_bridge.tree import Tree
-from dineuro_bridge.volume import Volume
-from dineuro_model.growth import GrowthSettings, grow_tree
-from dineuro_model.rendering import neurite_mask
-from dineuro_model.weights import Model, cached_model
-from dineuro_server.enhancement import Enhancer, enhanced
-from dineuro_server.evaluation import Case, as_table
-from dineuro_server.pipeline import scale_of
+from dineuro_bridge.trees.swc import read_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import SUFFIXES, read_volume, write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.network.weights import Model, cached_model
+from dineuro_model.synthesis.growth import GrowthSettings, grow_tree
+from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_tracing.scores import score_trees
 
 _CUBE = (1.0, 1.0, 1.0)

@@ -1,1 +1,1 @@
-"""The top of the house: the command line, and the pipeline that joins network, tracer and files."""
+"""The lab's server: doors, workers, jobs, access, operation."""

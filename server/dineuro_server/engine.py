@@ -38,20 +38,20 @@ from dineuro_bridge.errors import (
     error_for,
 )
 from dineuro_model.catalog import ModelInfo, list_models
-from dineuro_server.answers import answer_key
-from dineuro_server.intake import Intake, Quota
-from dineuro_server.jobs import Event, Job, JobSpec, State
-from dineuro_server.listeners import Listeners
-from dineuro_server.metrics import Metrics
-from dineuro_server.requests import checked
-from dineuro_server.results import Results
-from dineuro_server.runner import Runner
+from dineuro_server.jobs.admission import Intake, Quota
+from dineuro_server.jobs.answer_key import answer_key
+from dineuro_server.jobs.fair_queue import Turns
+from dineuro_server.jobs.listeners import Listeners
+from dineuro_server.jobs.records import Event, Job, JobSpec, State
+from dineuro_server.jobs.results import Results
+from dineuro_server.jobs.spool import Spool
+from dineuro_server.jobs.store import JobStore
+from dineuro_server.jobs.sweeper import Sweeper
+from dineuro_server.jobs.validation import checked
+from dineuro_server.ops.metrics import Metrics
 from dineuro_server.settings import Settings
-from dineuro_server.spool import Spool
-from dineuro_server.store import JobStore
-from dineuro_server.sweeper import Sweeper
-from dineuro_server.tasks import TaskDone
-from dineuro_server.turns import Turns
+from dineuro_server.workers.runner import Runner
+from dineuro_server.workers.task import TaskDone
 
 #: A job whose worker was lost is tried so many times in all.
 _ATTEMPTS = 2

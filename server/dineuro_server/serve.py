@@ -13,12 +13,12 @@ import uvicorn
 
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.files import reason
+from dineuro_server.access.tokens import TokenFile, check_doors, host_and_port
+from dineuro_server.doors.http.app import make_app
+from dineuro_server.doors.http.service import Service
+from dineuro_server.doors.zeromq.door import Door
 from dineuro_server.engine import Engine
-from dineuro_server.http.app import make_app
-from dineuro_server.http.service import Service
-from dineuro_server.security import TokenFile, check_doors, host_and_port
 from dineuro_server.settings import Settings
-from dineuro_server.zeromq.door import Door
 
 #: Connections that are left when all jobs have been drained get so long (seconds).
 _FAREWELL_S = 5

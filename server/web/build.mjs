@@ -1,8 +1,8 @@
-// Bundles the page into ../dineuro_server/web, which comes with the Python package.
+// Bundles the page into ../dineuro_server/doors/web, which comes with the Python package.
 import { build } from "esbuild";
 import { cpSync, rmSync } from "node:fs";
 
-const out = "../dineuro_server/web";
+const out = "../dineuro_server/doors/web";
 rmSync(out, { recursive: true, force: true });
 await build({
   entryPoints: ["src/main.ts"],

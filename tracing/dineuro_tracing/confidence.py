@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.tree import Tree
+from dineuro_bridge.trees.tree import Tree
 
 Scale = tuple[float, float, float]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from dineuro_bridge.tree import Tree, depth_first_order
+from dineuro_bridge.trees.tree import Tree, depth_first_order
 from dineuro_tracing.confidence import CERTAIN, Segments
 from dineuro_tracing.gaps import Joins
 from dineuro_tracing.skeleton import Skeleton

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dineuro_bridge.tree import Tree
+from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.confidence import Scale, Segments, assess
 from dineuro_tracing.doubts import Doubt
 from dineuro_tracing.trace import Trace

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dineuro_bridge.tree import depth_first_order
+from dineuro_bridge.trees.tree import depth_first_order
 from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.kernels import centroids
 from dineuro_tracing.skeleton import Skeleton

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from dineuro_bridge.errors import LimitExceeded
-from dineuro_bridge.tree import Tree
+from dineuro_bridge.trees.tree import Tree
 
 #: From this distance on a point counts as different (Vaa3D's default, voxels).
 FAR = 2.0

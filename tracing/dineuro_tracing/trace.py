@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import ProgressCallback, silent
-from dineuro_bridge.tree import Tree, depth_first_order
+from dineuro_bridge.trees.tree import Tree, depth_first_order
 from dineuro_tracing.doubts import Doubt, doubts_of_joins
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps

@@ -1,10 +1,10 @@
 """The ground floor: volumes, trees and the file formats that Vaa3D's users have."""
 
-from dineuro_bridge.formats import read_header, read_volume, write_volume
-from dineuro_bridge.marker import Marker, read_markers, write_markers
-from dineuro_bridge.swc import read_swc, write_swc
-from dineuro_bridge.tree import Tree
-from dineuro_bridge.volume import Header, Volume
+from dineuro_bridge.trees.marker import Marker, read_markers, write_markers
+from dineuro_bridge.trees.swc import read_swc, write_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import read_header, read_volume, write_volume
+from dineuro_bridge.volumes.volume import Header, Volume
 
 __all__ = [
     "Header",

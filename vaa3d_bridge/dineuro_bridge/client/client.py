@@ -14,7 +14,7 @@ from dineuro_bridge.client.http import HttpTransport
 from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Transport, upload_of
 from dineuro_bridge.errors import BadParameter, Cancelled
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_bridge.volume import Volume
+from dineuro_bridge.volumes.volume import Volume
 
 AnyVolume = Volume | np.ndarray[Any, Any] | Path | str
 

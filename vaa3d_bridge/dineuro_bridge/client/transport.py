@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dineuro_bridge import v3draw
 from dineuro_bridge.errors import TimeLimit
 from dineuro_bridge.files import size_of_file
 from dineuro_bridge.progress import ProgressCallback
-from dineuro_bridge.swc import parse_swc
-from dineuro_bridge.tree import Tree
-from dineuro_bridge.volume import Volume
+from dineuro_bridge.trees.swc import parse_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes import v3draw
+from dineuro_bridge.volumes.volume import Volume
 
 #: Bytes that are read from a file at a time.
 PIECE = 2**20

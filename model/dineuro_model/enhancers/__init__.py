@@ -1,0 +1,1 @@
+"""Enhancers that need no trained network."""

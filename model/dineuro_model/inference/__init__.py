@@ -1,0 +1,1 @@
+"""Volume -> probability with a network, tile by tile."""

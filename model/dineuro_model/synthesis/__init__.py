@@ -1,0 +1,1 @@
+"""Trees that nobody traced, and the stacks that a microscope would make of them."""

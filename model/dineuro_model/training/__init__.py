@@ -1,0 +1,1 @@
+"""Training: the recipe, the windows, the loss, a run that resumes."""

@@ -1,0 +1,376 @@
+"""The training run: the same path on CPU and CUDA, resumable after a kill at any moment.
+
+A run lives in a folder:
+
+    checkpoint.pt       all that is needed to go on; replaced whole, never half-written
+    model.safetensors   the averaged weights, as of the last validation
+    log.csv             a row every few steps; the validation's figures where there was one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from dineuro_bridge.errors import BadFile, BadInput, BadParameter, FileAccess
+from dineuro_bridge.files import atomic_output
+from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_model.inference.segment import has_fast_bf16
+from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.weights import load_model, load_prior, save_weights
+from dineuro_model.training.losses import segmentation_loss
+from dineuro_model.training.recipe import Recipe, Schedule
+from dineuro_model.training.sampling import NEURITE, UNKNOWN, WindowSource, read_case
+from dineuro_model.training.validation import Judgement, judge, validation_windows
+
+CHECKPOINT, MODEL, LOG = "checkpoint.pt", "model.safetensors", "log.csv"
+_COLUMNS = (
+    "step", "loss", "gradient", "learning_rate", "skipped", "seconds",
+    "dice", "cldice", "hd95", "noisy_dice", "noisy_cldice", "noisy_hd95",
+)  # fmt: skip
+#: After so many steps without a finite gradient the run stops.
+_MOST_SKIPPED = 20
+#: Share of the last step in the loss and gradient that are logged.
+_SMOOTHING = 0.05
+
+
+@dataclass(slots=True)
+class _State:
+    """What changes from step to step besides the weights.
+
+    Attributes:
+        step: how many are done.
+        loss: smoothed.
+        gradient: its norm, smoothed.
+        skipped: steps whose gradient was not finite.
+        in_a_row: of those, how many since the last good one.
+        seconds: of training so far, over all sittings.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    gradient: float = 0.0
+    skipped: int = 0
+    in_a_row: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Checkpoint:
+    """What a checkpoint holds, and the network that it is of."""
+
+    config: NetworkConfig
+    content: dict[str, Any]
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> _Checkpoint:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        return _Checkpoint(NetworkConfig.from_dict(content["config"]), content)
+    except Exception as error:
+        raise BadFile(f"{path}: is a damaged checkpoint: {error}") from error
+
+
+def train(
+    recipe: Recipe,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    progress: ProgressCallback = silent,
+) -> Path:
+    """Train a network and write its averaged weights.
+
+    Args:
+        recipe: what and how.
+        folder: of the run; made if it does not exist.
+        resume: go on from the folder's checkpoint; steps, rates and intervals may have changed.
+        progress: called after every step; it may raise `Cancelled`.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        FileAccess: the folder holds a run and `resume` is not set, or there is none to resume.
+        BadParameter: the recipe cannot be carried out.
+        BadInput: no gradient is finite any more.
+        And all that reading volumes and weights raises.
+    """
+    run = Path(folder)
+    _check_folder(run, resume)
+    with _machine(recipe.schedule) as device:
+        content = _read_checkpoint(run / CHECKPOINT, device) if resume else None
+        if content is not None and recipe.network is None:
+            # Its weights are all in the checkpoint: what it was started from is not needed again.
+            recipe = replace(recipe, network=content.config, start="", prior="")
+        trainer = Trainer(recipe, device)
+        if content is not None:
+            trainer.load(content, run / CHECKPOINT)
+        log = _Log(run / LOG, trainer.state.step)
+        trainer.run(run, log, progress)
+    return run / MODEL
+
+
+class Trainer:
+    """Networks, optimiser and data of a run.
+
+    Args:
+        recipe: of the run.
+        device: where it runs.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.bf16 = recipe.schedule.bf16 and has_fast_bf16(device)
+        torch.manual_seed(recipe.schedule.seed)
+        self.network = starting_network(recipe).to(device).train()
+        self.average = Network(self.network.config).to(device).eval()
+        self.average.load_state_dict(self.network.state_dict())
+        self.average.requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, recipe.schedule))
+        config = self.network.config
+        self.source = WindowSource(
+            [read_case(case) for case in recipe.training],
+            recipe.rendered,
+            (config.depth, config.size, config.size),
+            recipe.schedule.seed,
+        )
+        self.windows = validation_windows(recipe.validation, config, recipe.schedule.seed)
+        self.state = _State()
+
+    def run(self, run: Path, log: _Log, progress: ProgressCallback) -> None:
+        """Step by step to the end."""
+        schedule, state = self.recipe.schedule, self.state
+        progress(Progress("train", state.step, schedule.steps))
+        while state.step < schedule.steps:
+            start = time.perf_counter()
+            self.step()
+            state.seconds += time.perf_counter() - start
+            last = state.step == schedule.steps
+            judgement = None
+            if state.step % schedule.validate_every == 0 or last:
+                judgement = self.judge()
+                save_weights(run / MODEL, self.average, {"step": str(state.step)})
+            if state.step % schedule.log_every == 0 or judgement:
+                log.write(state, learning_rate(schedule, state.step), judgement)
+            if state.step % schedule.checkpoint_every == 0 or last:
+                self.save(run / CHECKPOINT)
+            progress(Progress("train", state.step, schedule.steps))
+
+    def step(self) -> None:
+        """One batch forth and back.
+
+        Raises:
+            BadInput: too many gradients in a row were not finite.
+        """
+        schedule, state = self.recipe.schedule, self.state
+        rate = learning_rate(schedule, state.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        intensity, labels = self.source.batch(state.step, schedule.batch)
+        loss = self._loss(torch.from_numpy(intensity), torch.from_numpy(labels))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), schedule.clip))
+        state.step += 1
+        if not math.isfinite(norm):
+            state.skipped += 1
+            state.in_a_row += 1
+            if state.in_a_row >= _MOST_SKIPPED:
+                raise BadInput(
+                    f"training: {_MOST_SKIPPED} steps in a row had no finite gradient; lower the "
+                    "learning rate, or set bf16 = false"
+                )
+            return
+        state.in_a_row = 0
+        self.optimiser.step()
+        self._average()
+        share = 1.0 if state.loss == 0 else _SMOOTHING
+        state.loss += share * (float(loss.detach()) - state.loss)
+        state.gradient += share * (norm - state.gradient)
+
+    def judge(self) -> Judgement | None:
+        """The averaged network on the validation windows."""
+        if not self.windows:
+            return None
+        return judge(self.average, self.windows, self.device, bf16=self.bf16)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        content = {
+            "config": self.network.config.to_dict(),
+            "seed": self.recipe.schedule.seed,
+            "state": {name: getattr(self.state, name) for name in _State.__slots__},
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        with atomic_output(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, checkpoint: _Checkpoint, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            BadFile: it is damaged, or of a run with another network or seed.
+        """
+        content = checkpoint.content
+        same = checkpoint.config == self.network.config
+        if not same or content.get("seed") != self.recipe.schedule.seed:
+            raise BadFile(f"{path}: is of a run with another network or another seed")
+        try:
+            self.network.load_state_dict(content["network"])
+            self.average.load_state_dict(content["average"])
+            self.optimiser.load_state_dict(content["optimiser"])
+            self.state = _State(**content["state"])
+            torch.set_rng_state(content["random"].cpu())
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise BadFile(f"{path}: is a damaged checkpoint: {error}") from error
+
+    def _loss(self, intensity: Tensor, labels: Tensor) -> Tensor:
+        config = self.network.config
+        margin = (config.depth - config.predicted) // 2
+        labels = labels[:, margin : margin + config.predicted].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(intensity.to(self.device))
+        return segmentation_loss(logits, labels == NEURITE, labels != UNKNOWN, self.recipe.loss)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights; fast at first, so that the beginning is forgotten."""
+        step = self.state.step
+        decay = min(self.recipe.schedule.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.network.parameters()), 1 - decay
+        )
+
+
+def starting_network(recipe: Recipe) -> Network:
+    """The network before the first step: from scratch, from a 2D ViT, or from another network.
+
+    Raises:
+        BadFile, FileAccess: the weights do not fit or cannot be read.
+        BadParameter: `start` is of another configuration.
+    """
+    if recipe.start:
+        network = load_model(recipe.start).network
+        if recipe.network not in (None, network.config):
+            raise BadParameter(
+                f"{recipe.start}: has another configuration than [network]: leave [network] out, "
+                f"or set it to {network.config.to_dict()}"
+            )
+        return network
+    network = Network(recipe.network or NetworkConfig())
+    if recipe.prior == "hub":
+        name = network.config.backbone
+        try:
+            prior = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+        except Exception as error:
+            raise FileAccess(f"{name}: cannot be fetched from the hub: {error}") from error
+        network.load_prior(prior, name)
+    elif recipe.prior:
+        network.load_prior(load_prior(recipe.prior), recipe.prior)
+    return network
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """Of the U-Net at a step: linear warm-up, then a cosine down to a hundredth."""
+    if step < schedule.warmup:
+        return schedule.learning_rate * (step + 1) / schedule.warmup
+    done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return schedule.learning_rate * (0.01 + 0.99 * cosine)
+
+
+def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any]]:
+    """The parameters by learning rate and weight decay.
+
+    What is new (U-Net, `alpha`, offsets) learns at the full rate; the ViT's last block at its own,
+    each block below at `layer_decay` of the one above, the embeddings below the first.
+    Biases, norms and other vectors do not decay.
+    """
+    n_blocks = 0 if network.vit is None else len(network.vit.blocks)
+    vit = schedule.vit_learning_rate / schedule.learning_rate if schedule.learning_rate else 0.0
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        scale = 1.0
+        if name.startswith("vit.") and not any(w in name for w in ("proj.alpha", "proj.offsets")):
+            if name.startswith("vit.blocks."):
+                below = n_blocks - 1 - int(name.split(".")[2])
+            elif name.startswith("vit.norm"):
+                below = 0
+            else:
+                below = n_blocks
+            scale = vit * schedule.layer_decay**below
+        decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
+    return [
+        {"params": parameters, "scale": scale, "weight_decay": decay, "lr": 0.0}
+        for (scale, decay), parameters in groups.items()
+    ]
+
+
+class _Log:
+    """The CSV file; rows of steps that are done again are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        kept: list[list[str]] = []
+        if path.exists() and step:
+            with path.open(newline="") as file:
+                rows = list(csv.reader(file))[1:]
+            kept = [r for r in rows if len(r) == len(_COLUMNS) and int(r[0]) <= step]
+        with atomic_output(path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([_COLUMNS, *kept])
+
+    def write(self, state: _State, rate: float, judgement: Judgement | None) -> None:
+        """One row."""
+        figures = [""] * 6
+        if judgement is not None:
+            figures = [f"{value:.4f}" for value in astuple(judgement)]
+        row = [
+            state.step, f"{state.loss:.5f}", f"{state.gradient:.4f}", f"{rate:.3e}",
+            state.skipped, f"{state.seconds:.1f}", *figures,
+        ]  # fmt: skip
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerow(row)
+
+
+def _check_folder(run: Path, resume: bool) -> None:
+    there = (run / CHECKPOINT).exists()
+    if resume and not there:
+        raise FileAccess(f"{run}: holds no checkpoint to resume from")
+    if there and not resume:
+        raise FileAccess(f"{run}: holds a run already; resume it or name another folder")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileAccess(f"{run}: cannot be made: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _machine(schedule: Schedule) -> Iterator[torch.device]:
+    """The device; threads and determinism as asked for, and as before afterwards."""
+    cuda = torch.cuda.is_available()
+    if schedule.device == "cuda" and not cuda:
+        raise BadParameter("training: device cuda: this machine has none that torch can use")
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        if schedule.threads:
+            torch.set_num_threads(schedule.threads)
+        torch.use_deterministic_algorithms(schedule.deterministic or strict)
+        yield torch.device("cuda" if cuda and schedule.device != "cpu" else "cpu")
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)

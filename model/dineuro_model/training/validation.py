@@ -1,0 +1,89 @@
+"""A quick look at a network in training: Dice, clDice and HD95 on a few fixed windows.
+
+The full evaluation works on whole volumes; this one costs seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dineuro_model.intensity import normalise
+from dineuro_model.mask_scores import score_masks
+from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.training.sampling import NEURITE, UNKNOWN, Case, draw_corner, read_case
+from dineuro_model.windows import cut
+
+#: Standard deviation of the noise added on the normalised scale for the noisy figures.
+_NOISE = 0.2
+_ORDER = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Means over the windows, at probability one half.
+
+    Attributes:
+        dice, cldice, hd95: on the windows as they are.
+        noisy_dice, noisy_cldice, noisy_hd95: with Gaussian noise added.
+    """
+
+    dice: float
+    cldice: float
+    hd95: float
+    noisy_dice: float
+    noisy_cldice: float
+    noisy_hd95: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationWindow:
+    """One window (D, S, S): normalised intensity, the same with noise, and labels."""
+
+    intensity: NDArray[np.float32]
+    noisy: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def validation_windows(
+    cases: Sequence[Case], config: NetworkConfig, seed: int, count: int = 1
+) -> list[ValidationWindow]:
+    """`count` windows of each case, with a neurite in them; the same ones for the same seed."""
+    shape = (config.depth, config.size, config.size)
+    windows = []
+    for number, case in enumerate(cases):
+        rng = np.random.default_rng((seed, number))
+        volume = read_case(case)
+        for _ in range(count):
+            while True:
+                corner = draw_corner(volume.neurite, volume.labels.shape, _ORDER, shape, rng)
+                labels = cut(volume.labels, corner, shape)
+                if (labels == NEURITE).any() or len(volume.neurite) == 0:
+                    break
+            intensity = normalise(cut(volume.voxels, corner, shape), *volume.scale)
+            noise = rng.normal(0, _NOISE, shape).astype(np.float32)
+            windows.append(ValidationWindow(intensity, np.maximum(intensity + noise, 0), labels))
+    return windows
+
+
+@torch.inference_mode()
+def judge(
+    network: Network, windows: Sequence[ValidationWindow], device: torch.device, *, bf16: bool
+) -> Judgement:
+    """Predict every window, as it is and with noise, and score what comes out."""
+    config = network.config
+    margin = (config.depth - config.predicted) // 2
+    inner = slice(margin, margin + config.predicted)
+    figures = []
+    for window in windows:
+        pair = torch.from_numpy(np.stack([window.intensity, window.noisy])).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            masks = (network(pair) >= 0).cpu().numpy()
+        known = window.labels[inner] != UNKNOWN
+        truth = window.labels[inner] == NEURITE
+        figures.append([v for mask in masks for v in astuple(score_masks(mask, truth, known))])
+    return Judgement(*(float(v) for v in np.mean(figures, axis=0)))

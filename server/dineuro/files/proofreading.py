@@ -1,0 +1,110 @@
+"""What a proofreader gets besides the tree: grades in ESWC columns, doubts as Vaa3D's markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dineuro_bridge.trees.marker import Marker
+from dineuro_bridge.trees.swc import Eswc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_tracing.confidence import Segments
+from dineuro_tracing.doubts import Doubt
+
+_COLORS = {
+    "join": (255, 128, 0),
+    "end": (0, 128, 255),
+    "branch": (0, 128, 255),
+    "segment": (255, 0, 0),
+}
+
+
+def graded(tree: Tree, segments: Segments) -> Eswc:
+    """The tree with ESWC's columns, and after them those of `Segments`, by node.
+
+    Roots belong to no segment: their seg_id is -1, what is graded of them is 1 and the winding 1.
+    """
+    of_node = segments.of_node
+    linked = of_node >= 0
+
+    def by_node(values: Any, at_roots: float) -> Any:
+        column = np.full(len(tree), float(at_roots))
+        column[linked] = np.asarray(values, dtype=np.float64)[of_node[linked]]
+        return column
+
+    zeros = np.zeros(len(tree))
+    return Eswc(
+        tree,
+        {
+            "seg_id": of_node.astype(np.float64),
+            "level": by_node(segments.levels(), 0),
+            "mode": zeros,
+            "timestamp": zeros,
+            "teraflyindex": zeros,
+            "confidence": by_node(segments.confidence, 1),
+            "probability": by_node(segments.probability, 1),
+            "contrast": by_node(segments.contrast, 1),
+            "gap_share": by_node(segments.gap_share, 0),
+            "tortuosity": by_node(segments.tortuosity, 1),
+        },
+    )
+
+
+def segment_records(segments: Segments) -> list[dict[str, Any]]:
+    """A line a segment for the report; `start` and `end` are ids of the SWC's nodes."""
+    return [
+        {
+            "start": int(segments.start[at]) + 1,
+            "end": int(segments.end[at]) + 1,
+            "length": round(float(segments.length[at]), 2),
+            "confidence": round(float(segments.confidence[at]), 3),
+            "probability": round(float(segments.probability[at]), 3),
+            "contrast": round(float(segments.contrast[at]), 3),
+            "gap_share": round(float(segments.gap_share[at]), 3),
+            "tortuosity": round(float(segments.tortuosity[at]), 3),
+        }
+        for at in range(len(segments))
+    ]
+
+
+def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
+    """A line a doubt for the report; places are x, y, z in voxels from 0."""
+    return [
+        {
+            "kind": doubt.kind,
+            "place": [round(value, 1) for value in doubt.place],
+            "chance": round(doubt.chance, 3),
+            "length": round(doubt.length, 1),
+            "across": round(doubt.across, 1),
+            "says": sentence(doubt),
+        }
+        for doubt in doubts
+    ]
+
+
+def as_markers(doubts: Sequence[Doubt]) -> list[Marker]:
+    """Numbered from the worst on; joins orange, ends and branches left out blue, segments red."""
+    return [
+        Marker(
+            *doubt.place,
+            name=f"{number} {doubt.kind}",
+            comment=sentence(doubt),
+            color=_COLORS[doubt.kind],
+        )
+        for number, doubt in enumerate(doubts, 1)
+    ]
+
+
+def sentence(doubt: Doubt) -> str:
+    """What a person is told at the place; without commas, which part a marker's columns."""
+    length, across = f"{doubt.length:.0f} voxels", f"{doubt.across:.0f} voxels"
+    if doubt.kind == "join":
+        return f"joined over {across}; {doubt.chance:.0%} sure; {length} hang on it"
+    if doubt.kind == "end":
+        likely = f"{1 - doubt.chance:.0%} likely"
+        return f"may go on over {across} to a piece of {length}; {likely}; left out"
+    if doubt.kind == "branch":
+        return f"branch of {length}; {1 - doubt.chance:.0%} likely; left out"
+    return f"segment of {length}; {doubt.chance:.0%} sure"

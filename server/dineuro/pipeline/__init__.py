@@ -1,0 +1,1 @@
+"""One volume in memory: enhance, trace, report. The pipeline knows no files."""

@@ -1,0 +1,154 @@
+"""`dineuro score`, `info` and `convert`: what is done to files without tracing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dineuro_bridge.errors import DineuroError
+from dineuro_bridge.volumes.volume import RowOrder
+from dineuro_cli import options
+from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
+from dineuro_cli.terminal import complain, print_figures
+
+
+def score_command(
+    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="The reference SWC.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="The SWC to judge.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare two trees: ESA, DSA and PDS as BigNeuron has them, and F1 by length."""
+    needs_server("scoring")
+    from dataclasses import asdict
+
+    from dineuro_bridge.trees.swc import read_swc
+    from dineuro_tracing.scores import score_trees
+
+    scores = score_trees(read_swc(gold), read_swc(test))
+    if as_json:
+        record = {"gold": str(gold), "test": str(test), **asdict(scores)}
+        typer.echo(json.dumps(record, allow_nan=False))
+        return
+    figures: dict[str, str] = {
+        "ESA": _or_dash(scores.esa),
+        "ESA gold to test (misses)": _or_dash(scores.esa12),
+        "ESA test to gold (extras)": _or_dash(scores.esa21),
+        "DSA": _or_dash(scores.dsa),
+        "PDS": _or_dash(scores.pds),
+    }
+    for match in (scores.at2, scores.at4):
+        figures[f"F1@{match.radius:g}"] = (
+            f"{match.f1:.3f} (precision {match.precision:.3f}, recall {match.recall:.3f})"
+        )
+    figures["length gold, test"] = f"{scores.gold_length:.1f}, {scores.test_length:.1f}"
+    figures["nodes gold, test"] = f"{scores.gold_nodes}, {scores.test_nodes}"
+    print_figures(f"{test} against {gold}", figures)
+
+
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="With X_report.json and, beside them, pictures.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="P.html", help="The page; FOLDER/report.html."),
+    ] = None,
+) -> None:
+    """Make one page of a batch: a row a stack, the least certain first.
+
+    The folder is what `dineuro trace STACKS -o FOLDER --report FOLDER --preview FOLDER` made.
+    """
+    from dineuro.files.overview import write_overview
+
+    page = folder / "report.html" if output is None else output
+    count = write_overview(folder, page)
+    complain(f"{page}: {count} stacks")
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def info_command(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Volumes.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell what a volume's file says of itself, without reading its voxels."""
+    failed = 0
+    for path in inputs:
+        try:
+            _print_info(path, as_json=as_json)
+        except DineuroError as error:
+            if len(inputs) == 1:
+                raise
+            failed += 1
+            complain(f"error: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_info(path: Path, *, as_json: bool) -> None:
+    from dineuro_bridge.volumes.formats import read_header
+
+    header = read_header(path)
+    channels, depth, height, width = header.shape
+    spacing = header.spacing[::-1] if header.spacing else None
+    if as_json:
+        record = {
+            "input": str(path), "format": header.format, "channels": channels,
+            "shape_zyx": [depth, height, width], "dtype": str(header.dtype),
+            "bytes": header.nbytes, "spacing_um_xyz": spacing, **header.details,
+        }  # fmt: skip
+        typer.echo(json.dumps(record))
+        return
+    figures = {
+        "format": header.format,
+        "size": f"{width} x {height} x {depth} (x, y, z)",
+        "channels": str(channels),
+        "samples": f"{header.dtype}, {header.nbytes / 2**20:.1f} MiB in all",
+        "voxel size": " x ".join(f"{s:g}" for s in spacing) + " µm" if spacing else "unknown",
+    }
+    print_figures(str(path), figures | header.details)
+
+
+def convert_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A volume.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its suffix names the format.")],
+    channel: Annotated[int | None, typer.Option(help="Only this channel, counted from 1.")] = None,
+    roi: Annotated[
+        Any, typer.Option(parser=options.roi, metavar="x0,y0,z0,x1,y1,z1", help="Only this box.")
+    ] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Deflate a TIFF.")] = False,
+    row_order: Annotated[
+        RowOrder, typer.Option(help="TIFF rows as the file has them, or as Vaa3D shows them.")
+    ] = "file",
+    max_gib: MaxGib = 16.0,
+) -> None:
+    """Convert a volume between .tif, .v3draw and .v3dpbd; samples are never changed."""
+    from dataclasses import replace
+
+    from dineuro_bridge.volumes.formats import (
+        TIFF_SUFFIXES,
+        WRITTEN_SUFFIXES,
+        read_volume,
+        volume_suffix,
+        write_volume,
+    )  # fmt: skip
+
+    suffix = volume_suffix(target)
+    if suffix not in WRITTEN_SUFFIXES:
+        raise typer.BadParameter(f"{target}: {suffix} is only read: write .v3draw")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise typer.BadParameter(f"{target}: is the input; it would be overwritten")
+    if compress and suffix not in TIFF_SUFFIXES:
+        raise typer.BadParameter(f"--compress is for .tif; {suffix} has no such choice")
+    volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB))
+    if roi is not None:
+        volume = volume.cropped(roi)
+    if channel is not None:
+        volume = replace(volume, voxels=volume.channel(channel)[None])
+    write_volume(target, volume, compress=compress)
+    if volume.spacing is not None and suffix not in TIFF_SUFFIXES:
+        size = ",".join(f"{s:g}" for s in volume.spacing[::-1])
+        complain(f"{target}: warning: {suffix} holds no voxel size: pass --spacing {size} later")

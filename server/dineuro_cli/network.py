@@ -1,0 +1,143 @@
+"""`dineuro models`, `evaluate` and `train`: the networks, how good they are, how they are made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dineuro_bridge.errors import BadFile
+from dineuro_cli.options import JsonFlag, check_model, needs_server
+from dineuro_cli.terminal import ProgressBar, complain, print_figures
+
+
+def models_command(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="One model, by name or path.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash the files and compare with what was released.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the installed networks, the default one first; or tell what a file of weights holds."""
+    needs_server("the network", network=True)
+    from dineuro_model.network.weights import describe, list_models
+
+    known = {model.name: model for model in list_models()}
+    chosen = [name] if name is not None else list(known)
+    damaged = []
+    for each in chosen:
+        figures = describe(known[each].path if each in known else each)
+        if each in known:
+            figures = {"description": known[each].description, **figures}
+            if verify and figures["sha256"] != known[each].sha256:
+                damaged.append(each)
+        if as_json:
+            typer.echo(json.dumps({"name": each, **figures}))
+        else:
+            print_figures(each, figures)
+    if damaged:
+        raise BadFile(f"{', '.join(damaged)}: is not the released file: install DINeuro again")
+    if not chosen:
+        complain("no network is installed")
+
+
+def train_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The recipe, a TOML file.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="RUN", help="The run's folder; CONFIG without its suffix."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Fine-tune this network, by name or path."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How many in all, instead of the recipe's.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Instead of the recipe's.")
+    ] = None,
+) -> None:
+    """Train a network, or fine-tune one on your own stacks; see docs/training.md."""
+    needs_server("training", network=True)
+    from dineuro_model.training.recipe import read_recipe
+    from dineuro_model.training.train import train
+
+    recipe = read_recipe(config)
+    if start is not None:
+        recipe = replace(recipe, start=start, prior="")
+    schedule = recipe.schedule
+    schedule = replace(schedule, steps=steps or schedule.steps, device=device or schedule.device)
+    run = output or config.with_suffix("")
+    with ProgressBar(run.name, remaining=True) as bar:
+        weights = train(replace(recipe, schedule=schedule), run, resume=resume, progress=bar)
+    typer.echo(weights)
+
+
+def evaluate_command(
+    manifest: Annotated[
+        Path,
+        typer.Argument(metavar="MANIFEST.csv", help="Cases: columns volume, mask, gold, group, …"),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="ROWS.csv", help="The scores of every case."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PLOT.png", help="A dot a case (needs matplotlib).")
+    ] = None,
+    enhancer: Annotated[
+        Literal["auto", "dineuro", "classical", "none"], typer.Option(help="What is judged.")
+    ] = "auto",
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Name or path of a network.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+    ] = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge masks (Dice, clDice, HD95) and trees (ESA, DSA, PDS, F1) over many cases.
+
+    A table of the means by group is printed; a case that fails counts as 0 and is named.
+    """
+    check_model(model, enhancer)
+    needs_server("evaluation", network=enhancer in ("auto", "dineuro"))
+    from dineuro.evaluation import (
+        as_table,
+        evaluate,
+        read_manifest,
+        summary,
+        write_plot,
+        write_rows,
+    )
+    from dineuro.pipeline.reconstruct import Request
+
+    cases = read_manifest(manifest)
+    request = Request(enhancer=enhancer, model=model, device=device)
+    with ProgressBar(manifest.name, remaining=True) as bar:
+        rows = evaluate(cases, request, bar)
+    if output is not None:
+        write_rows(output, rows)
+    if plot is not None:
+        write_plot(plot, rows)
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row)))
+    else:
+        typer.echo(as_table(summary(rows)))
+    failed = [row for row in rows if row.error]
+    for row in failed:
+        complain(f"error: {row.error}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,259 @@
+"""`dineuro trace` and `dineuro demo`: volumes in, trees out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dineuro_bridge.errors import BadFile, BadParameter, DineuroError, LimitExceeded
+from dineuro_bridge.volumes.volume import RowOrder
+from dineuro_cli import options
+from dineuro_cli.interrupts import interrupts
+from dineuro_cli.options import GIB, JsonFlag, MaxGib, check_model, needs_server
+from dineuro_cli.terminal import ProgressBar, complain, print_figures
+
+if TYPE_CHECKING:
+    from dineuro.files.outputs import Done, Outputs
+    from dineuro_cli.remote import Work
+
+
+def trace_command(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="IN...", help="Volumes, folders of volumes, or patterns."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT.swc",
+            help="The tree; '-' is standard output; a folder for several inputs; with the suffix "
+            ".eswc each node has its segment's confidence. Without it, IMAGE_dineuro.swc beside "
+            "each image.",
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="MASK", help="The mask, .v3draw .v3dpbd or .tif; or a folder."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="R.json", help="The report; or a folder.")
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="P.png", help="Projections with the tree; or a folder.")
+    ] = None,
+    doubts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="D.marker",
+            help="The places to proofread first, at most 20, the worst first; or a folder.",
+        ),
+    ] = None,
+    ano: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="A.ano", help="Opens image and results in Vaa3D with one drag; or a folder."
+        ),
+    ] = None,
+    channel: options.Channel = None,
+    roi: options.Roi = None,
+    marker: options.MarkerFile = None,
+    root: options.Root = None,
+    spacing: options.Spacing = None,
+    enhancer: options.EnhancerName = "auto",
+    model: options.Model = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+    ] = "auto",
+    threshold: options.Threshold = 128,
+    min_length: options.MinLength = 3.0,
+    gap: options.Gap = 60.0,
+    trees: options.Trees = "one",
+    min_confidence: options.MinConfidence = 0.5,
+    passes: options.Passes = 2,
+    units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
+    row_order: Annotated[
+        RowOrder,
+        typer.Option(help="TIFF rows as the file has them, or as Vaa3D shows them."),
+    ] = "file",
+    max_gib: MaxGib = 16.0,
+    as_json: JsonFlag = False,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    key: options.Key = None,
+    server_key: options.ServerKey = None,
+) -> None:
+    """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
+    if marker is not None and root is not None:
+        raise typer.BadParameter("--marker and --root both name the root: give one")
+    check_model(model, enhancer)
+    from dineuro.files.outputs import find_inputs, plan_outputs
+
+    paths = find_inputs(inputs)
+    to_stdout = output == Path("-")
+    if to_stdout and (len(paths) > 1 or as_json):
+        raise typer.BadParameter("-o - prints one tree: one input, and no --json")
+    asked = {"mask": mask, "report": report, "preview": preview, "doubts": doubts, "ano": ano}
+    wanted = {kind: place for kind, place in asked.items() if place is not None}
+    try:
+        plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
+    except BadParameter as error:
+        raise typer.BadParameter(str(error)) from error
+    params: dict[str, Any] = {
+        "enhancer": enhancer, "model": model, "channel": channel, "roi": roi,
+        "root": root if marker is None else first_marker(marker),
+        "spacing": spacing, "units": units, "row_order": row_order,
+        "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
+        "min_confidence": min_confidence, "passes": passes,
+    }  # fmt: skip
+    if server is None:
+        needs_server("tracing", network=enhancer in ("auto", "dineuro"))
+        work = _local_work(params, device, int(max_gib * GIB))
+    else:
+        from dineuro_cli.remote import check_outputs, remote_work
+
+        check_outputs(plans)
+        work = remote_work(server, params, token_file=token_file, key=key, server_key=server_key)
+    trace_all(paths, plans, work, to_stdout=to_stdout, as_json=as_json)
+
+
+def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
+    """What traces one file on this machine."""
+    from dineuro.files.write import Reading, run_one
+    from dineuro.pipeline.reconstruct import Request
+    from dineuro_tracing.trace import TraceParameters
+
+    request = Request(
+        enhancer=params["enhancer"],
+        parameters=TraceParameters(
+            **{
+                name: params[name]
+                for name in ("threshold", "min_length", "gap", "trees", "min_confidence")
+            }
+        ),
+        model=params["model"],
+        device=device,
+        channel=params["channel"],
+        roi=params["roi"],
+        root=params["root"],
+        spacing=params["spacing"][::-1] if params["spacing"] else None,
+        units=params["units"],
+        passes=params["passes"],
+    )
+    reading = Reading(params["row_order"], max_bytes)
+    return lambda path, outputs, progress: run_one(path, outputs, request, reading, progress)
+
+
+def first_marker(path: Path) -> tuple[float, float, float]:
+    """Where the first marker of a file is, as the root."""
+    from dineuro_bridge.trees.marker import read_markers
+
+    markers = read_markers(path)
+    if not markers:
+        raise BadFile(f"{path}: holds no marker")
+    return markers[0].x, markers[0].y, markers[0].z
+
+
+def _traced(path: Path, outputs: Outputs, work: Work) -> Done:
+    """One volume traced, with a bar where somebody is looking."""
+    with ProgressBar(path.name) as bar:
+        try:
+            return work(path, outputs, bar)
+        except MemoryError as error:
+            raise LimitExceeded(f"{path}: this machine's memory does not hold it") from error
+
+
+def trace_all(
+    paths: list[Path],
+    plans: list[Outputs],
+    work: Work,
+    *,
+    to_stdout: bool = False,
+    as_json: bool = False,
+) -> None:
+    """All volumes one after the other; a bad one of several is reported, and again at the end."""
+    if len(paths) == 1:
+        _tell(_traced(paths[0], plans[0], work), to_stdout=to_stdout, as_json=as_json)
+        return
+    failures: list[tuple[Path, str]] = []
+    for path, outputs in zip(paths, plans, strict=True):
+        try:
+            _tell(_traced(path, outputs, work), to_stdout=False, as_json=as_json)
+            continue
+        except Exception as error:
+            interrupts.raise_again()
+            if isinstance(error, DineuroError):
+                failures.append((path, str(error)))
+            else:
+                logging.exception("%s: an error of DINeuro's own", path)
+                failures.append((path, f"{path}: {type(error).__name__}: {error}"))
+        complain(f"error: {failures[-1][1]}")
+        if as_json:
+            typer.echo(json.dumps({"input": str(path), "error": failures[-1][1]}))
+    if failures:
+        complain(f"{len(failures)} of {len(paths)} inputs failed:")
+        for _, message in failures:
+            complain(f"  {message}")
+        raise typer.Exit(1)
+
+
+def _tell(done: Done, *, to_stdout: bool, as_json: bool) -> None:
+    """The result for whoever listens: a script, a pipe, or a person."""
+    if to_stdout:
+        from dineuro_bridge.trees.swc import swc_text
+
+        sys.stdout.write(swc_text(done.tree))
+    elif as_json:
+        typer.echo(json.dumps(done.record))
+    elif sys.stdout.isatty():
+        print_report(done.record)
+    for warning in done.record["warnings"]:
+        complain(f"{done.record['input']}: warning: {warning}")
+
+
+def print_report(record: dict[str, Any]) -> None:
+    """A report as a table for a person."""
+    depth, height, width = record["shape_zyx"]
+    soma = record["root"]
+    if record["soma_radius"] is not None:
+        soma += f", radius {record['soma_radius']:.1f}"
+    print_figures(
+        record["input"],
+        {
+            "volume": f"{width} x {height} x {depth}, {record['dtype']}",
+            "nodes, trees": f"{record['nodes']}, {record['trees']}",
+            "forks, tips": f"{record['forks']}, {record['tips']}",
+            "length": f"{record['length']:.0f} voxels",
+            "root": soma,
+            "mask explained by the tree": f"{record['explained']:.1%}",
+            "tree that runs through the mask": f"{record['supported']:.1%}",
+            "tree that is certain": f"{record['certain']:.1%} of its length; "
+            f"{len(record['doubts'])} places to look at",
+            "pieces left out": f"{record['left_out']:.0f} voxels",
+            "joined gaps": f"{record['joined_gaps']} ({record['joined_length']:.0f} voxels)",
+            "seconds": ", ".join(f"{k} {v:.2f}" for k, v in record["seconds"].items()),
+            **{f"{kind} written to": place for kind, place in record["outputs"].items()},
+        },
+    )
+
+
+def demo_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Where stack, tree, mask and picture are written.")
+    ] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Another seed grows another neuron.")] = 1,
+) -> None:
+    """Grow a neuron, render it as a noisy stack, trace it, and compare with what was grown."""
+    needs_server("tracing")
+    from dineuro.demo import run_demo
+
+    with ProgressBar("demo") as bar:
+        record, figures = run_demo(folder, seed, bar)
+    print_report(record)
+    print_figures("against the tree that was rendered", figures)

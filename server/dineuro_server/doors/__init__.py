@@ -1,0 +1,1 @@
+"""The doors of the server: HTTP with its page, and ZeroMQ."""

@@ -1,0 +1,159 @@
+"""What /openapi.json says of the routes whose bodies the framework does not read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dineuro_server.doors.http.negotiation import JSON, MASKS, PNG, SWC, ZIP
+from dineuro_server.doors.http.problems import MEDIA_TYPE
+from dineuro_server.doors.http.records import JobRecord, Problem
+from dineuro_server.doors.http.uploads import RAW_TYPES
+from dineuro_server.jobs.parameters import Parameters
+from dineuro_server.jobs.records import Kind
+
+DESCRIPTION = """\
+A microscope stack goes in; the neuron's tree (SWC), the enhanced volume and a report come back.
+
+    curl --data-binary @neuron.tif 'http://localhost:8000/v1/trace?name=neuron.tif' > neuron.swc
+
+Errors are problem+json (RFC 9457) with a `code` for programs and an `id` that stands in the log.
+"""
+
+_SWC_EXAMPLE = (
+    "# DINeuro 0.1.0\n# image neuron.tif\n# n type x y z radius parent\n1 1 8 25 15 4.2 -1\n"
+)
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_TOLD = {
+    "name": "neuron.tif",
+    "enhancer": "classical",
+    "roi": [0, 0, 10, 512, 512, 90],
+    "root": [256.0, 240.5, 31.0],
+    "spacing": [0.2, 0.2, 1.0],
+}
+_CONTROLS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("priority", {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
+     "Of your own jobs the highest goes first."),
+    ("time_limit", {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e9},
+     "Seconds that the job may run; the server's own limit is kept in any case."),
+    ("deadline", {"type": "number", "minimum": 0, "exclusiveMaximum": 1e9},
+     "Seconds to wait for the result; after that the answer is 202 with the job's address."),
+    ("reuse", {"type": "boolean", "default": True},
+     "Whether the answer may come from the store, where the same was asked before."),
+)  # fmt: skip
+
+PROBLEMS = {
+    400: "The request cannot be understood.",
+    401: "No token, or one that is not known.",
+    403: "Not allowed.",
+    404: "There is no such job, or it is another's.",
+    406: "The answer does not exist in any of the formats accepted.",
+    409: "The idempotency key was used for another request, or the job is in another state.",
+    413: "Larger, or took more time or memory, than allowed.",
+    415: "No volume that is read here.",
+    422: "A parameter out of its range, or a damaged file.",
+    429: "Too many jobs or bytes of yours; Retry-After says when to try again.",
+    503: "The queue is full, or the server stops; Retry-After says when to try again.",
+    507: "The server's disk is full.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that are problems."""
+    return {
+        status: {"description": PROBLEMS[status], "model": Problem, "content": {MEDIA_TYPE: {}}}
+        for status in statuses
+    }
+
+
+def submission_docs(kind: Kind) -> dict[str, Any]:
+    """The keywords of a route that takes a volume."""
+    masks: dict[str, Any] = dict.fromkeys(MASKS, _BINARY)
+    tree = {SWC: {"schema": {"type": "string"}, "example": _SWC_EXAMPLE}}
+    results = {**({} if kind == "enhance" else tree), **masks, ZIP: _BINARY, PNG: _BINARY}
+    report = {JSON: {"schema": {"type": "object"}}}
+    parameters = [*_parameters(), *_headers()]
+    if kind == "retrace":
+        parameters.append(
+            _query_parameter("job", {"type": "string"}, "A finished job, traced again; no body.")
+        )
+    return {
+        "responses": {
+            200: {"description": "The result, as Accept wants it.", "content": results | report},
+            202: {"description": "The job goes on; see Location.", "model": JobRecord},
+            **problems(400, 401, 403, 404, 406, 409, 413, 415, 422, 429, 503, 507),
+        },
+        "openapi_extra": {
+            "parameters": parameters,
+            "requestBody": {
+                "required": kind != "retrace",
+                "content": {
+                    **dict.fromkeys(RAW_TYPES[:5], _BINARY),
+                    "multipart/form-data": {"schema": _form_schema()},
+                },
+            },
+        },
+    }
+
+
+def _parameters() -> list[dict[str, Any]]:
+    """The query of a submission; lists are written with commas."""
+    schemas = Parameters.model_json_schema()["properties"]
+    told = [
+        _query_parameter(name, _without_title(schema), _meaning(name))
+        for name, schema in schemas.items()
+    ]
+    return told + [_query_parameter(*control) for control in _CONTROLS]
+
+
+def _query_parameter(name: str, schema: dict[str, Any], meaning: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name, "in": "query", "required": False, "schema": schema}
+    told["description"] = meaning
+    if schema.get("type") == "array":
+        told |= {"style": "form", "explode": False}
+    if name in _TOLD:
+        told["examples"] = {"typical": {"value": _TOLD[name]}}
+    return told
+
+
+def _without_title(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema; what may be None in Python may be left out in a query."""
+    plain = {key: value for key, value in schema.items() if key not in ("title", "anyOf")}
+    for choice in schema.get("anyOf", []):
+        if choice.get("type") != "null":
+            plain |= choice
+    if plain.get("default", ...) is None:
+        del plain["default"]
+    return plain
+
+
+def _meaning(name: str) -> str:
+    """What the class' own description says of an attribute."""
+    lines = (Parameters.__doc__ or "").splitlines()
+    for line in lines:
+        names, colon, text = line.strip().partition(": ")
+        if colon and name in names.split(", "):
+            return text
+    raise KeyError(name)
+
+
+def _headers() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"},
+            "description": "`respond-async` answers with the job at once; `wait=10` waits 10 s.",
+        },
+        {
+            "name": "Idempotency-Key", "in": "header", "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+            "description": "Sent again with the same key, a request gets the first one's job.",
+        },
+    ]  # fmt: skip
+
+
+def _form_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"file": {"type": "string", "format": "binary"}},
+        "required": ["file"],
+        "description": "The volume; the query's parameters may be fields of the form instead.",
+    }

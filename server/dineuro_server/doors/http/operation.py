@@ -1,0 +1,77 @@
+"""What the people and programs that run a server look at: health, figures, networks, the API."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from dineuro_server.doors.http.openapi import problems
+from dineuro_server.doors.http.records import Health, ModelList, ModelRecord
+from dineuro_server.doors.http.service import OwnerOf, ServiceOf, may_watch
+from dineuro_server.ops.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operation"])
+_STATIC = "/static"
+
+
+@router.get("/v1/models", responses=problems(401, 403))
+def models(service: ServiceOf, _: OwnerOf) -> ModelList:
+    """The installed networks, the default one first."""
+    return ModelList(
+        models=[
+            ModelRecord(
+                name=model.name,
+                sha256=model.sha256,
+                description=model.description,
+                default=number == 0,
+            )
+            for number, model in enumerate(service.engine.models())
+        ]
+    )
+
+
+@router.get("/livez")
+def livez() -> Health:
+    """Whether the process answers at all."""
+    return Health(status="ok", detail="alive")
+
+
+@router.get("/readyz", responses={503: {"model": Health, "description": "Not ready yet."}})
+def readyz(service: ServiceOf, response: Response) -> Health:
+    """Whether jobs are taken and every worker is warm."""
+    engine = service.engine
+    if engine.ready:
+        return Health(status="ok", detail="ready")
+    response.status_code = 503
+    if engine.stopping:
+        return Health(status="stopping", detail="the server is shutting down")
+    cold = [runner.device for runner in engine.runners if not runner.ready]
+    return Health(status="starting", detail=f"workers that are not warm yet: {', '.join(cold)}")
+
+
+@router.get("/metrics", response_class=Response, responses=problems(401))
+def metrics(service: ServiceOf, _: Annotated[None, Depends(may_watch)]) -> Response:
+    """Figures for Prometheus."""
+    return Response(service.engine.metrics.page(), media_type=CONTENT_TYPE)
+
+
+def add_docs(app: FastAPI) -> None:
+    """Serve /docs with the pages of an installed package: nothing beyond this server is asked."""
+    folder = Path(str(files("fastapi_offline"))) / "static"
+    app.mount(_STATIC, StaticFiles(directory=folder), name="static")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=app.openapi_url or "/openapi.json",
+            title="DINeuro",
+            swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_STATIC}/swagger-ui.css",
+            swagger_favicon_url=f"{_STATIC}/favicon.png",
+        )

@@ -1,0 +1,169 @@
+"""A job as JSON shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
+
+from dineuro_server.jobs.records import Job, Kind, State
+
+_EXAMPLE: JsonDict = {
+    "id": "5f0c6a3d8e9b4f21a7c4d2e8b1f03a96",
+    "kind": "trace",
+    "state": "running",
+    "created": "2026-05-04T09:12:31.402Z",
+    "started": "2026-05-04T09:12:31.533Z",
+    "finished": None,
+    "expires": None,
+    "priority": 0,
+    "attempts": 1,
+    "reused": False,
+    "progress": {"stage": "enhance", "done": 12, "total": 40},
+    "error": None,
+    "input_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "source": None,
+    "parameters": {"name": "neuron.tif", "enhancer": "auto", "threshold": 128},
+    "time_limit": 3600.0,
+    "result_bytes": 0,
+    "links": {
+        "self": "/v1/jobs/5f0c6a3d8e9b4f21a7c4d2e8b1f03a96",
+        "events": "/v1/jobs/5f0c6a3d8e9b4f21a7c4d2e8b1f03a96/events",
+    },
+}
+
+
+class ProgressRecord(BaseModel):
+    """`done` of `total` steps of a stage; the unit of a step is the stage's own."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class ErrorRecord(BaseModel):
+    """Why a job is not done: a word for programs, a sentence for people."""
+
+    code: str
+    detail: str
+
+
+class JobRecord(BaseModel):
+    """A job; times are UTC, `result_bytes` what its results take on the server's disk."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: str
+    kind: Kind
+    state: State
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    expires: datetime | None
+    priority: int
+    attempts: int
+    reused: bool
+    progress: ProgressRecord | None
+    error: ErrorRecord | None
+    input_sha256: str | None
+    source: str | None
+    parameters: dict[str, Any]
+    time_limit: float
+    result_bytes: int
+    links: dict[str, str]
+
+
+class JobList(BaseModel):
+    """Jobs, the newest first; `next` leads on to older ones."""
+
+    jobs: list[JobRecord]
+    next: str | None
+
+
+class ModelRecord(BaseModel):
+    """A network that may be asked for by its name."""
+
+    name: str
+    sha256: str
+    description: str
+    default: bool
+
+
+class ModelList(BaseModel):
+    """The installed networks, the default one first."""
+
+    models: list[ModelRecord]
+
+
+class Health(BaseModel):
+    """Whether the server is alive, or ready; `detail` says what it waits for."""
+
+    status: Literal["ok", "starting", "stopping"]
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457); `id` stands in the server's log too, `code` is for programs."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:dineuro:problem:bad_parameter",
+                    "title": "Unprocessable Entity",
+                    "status": 422,
+                    "detail": "threshold: input should be less than or equal to 255",
+                    "code": "bad_parameter",
+                    "id": "3f9c2b7a1d5e8c40",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    id: str
+
+
+def record_of(job: Job) -> JobRecord:
+    """The job for a client: nothing of owners, paths and keys."""
+    here = f"/v1/jobs/{job.id}"
+    links = {"self": here, "events": f"{here}/events"}
+    if job.state == "done":
+        names = ["mask", "report", "view", "preview.png"]
+        names += [] if job.kind == "enhance" else ["swc", "doubts"]
+        links |= {name.partition(".")[0]: f"{here}/{name}" for name in names}
+    return JobRecord(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        created=_time(job.created),
+        started=None if job.started is None else _time(job.started),
+        finished=None if job.finished is None else _time(job.finished),
+        expires=None if job.expires is None else _time(job.expires),
+        priority=job.priority,
+        attempts=job.attempts,
+        reused=job.reused,
+        progress=None
+        if job.stage is None
+        else ProgressRecord(stage=job.stage, done=job.done, total=job.total),
+        error=None
+        if job.error_code is None
+        else ErrorRecord(code=job.error_code, detail=job.error_text or ""),
+        input_sha256=job.input,
+        source=job.source,
+        parameters=job.parameters,
+        time_limit=job.time_limit_s,
+        result_bytes=job.result_bytes,
+        links=links,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

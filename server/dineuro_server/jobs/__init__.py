@@ -1,0 +1,1 @@
+"""Jobs: their records, store, inputs, results and queue."""

@@ -1,0 +1,61 @@
+"""What may be asked of the engine: a request's bounds, and all its parameters written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dineuro_bridge.errors import BadParameter
+from dineuro_model.catalog import ModelInfo
+from dineuro_server.jobs.parameters import parse_parameters
+from dineuro_server.jobs.records import KINDS, Job, JobSpec
+
+#: What a retrace of an earlier job may set anew; all else is that job's.
+RETRACED = ("threshold", "min_length", "gap", "trees", "min_confidence", "root", "units", "name")
+
+
+def checked(
+    spec: JobSpec, models: Sequence[ModelInfo], traced_before: Callable[[str], Job]
+) -> JobSpec:
+    """The request with all parameters written out, and a retrace's input, as far as it is possible.
+
+    Args:
+        spec: as it was asked.
+        models: the installed ones. A client names one of them: a path would let it look around
+            on the disk.
+        traced_before: the job that a retrace begins with, by its identity; its errors pass through.
+
+    Raises:
+        BadParameter: it cannot be; the message names which.
+    """
+    if spec.kind not in KINDS:
+        raise BadParameter(f"kind {spec.kind!r}: must be one of {', '.join(KINDS)}")
+    if not -10 <= spec.priority <= 10:
+        raise BadParameter(f"priority {spec.priority}: must be from -10 to 10")
+    if spec.time_limit_s is not None and not 0 < spec.time_limit_s < 1e9:
+        raise BadParameter(f"time limit {spec.time_limit_s}: must be positive seconds")
+    if spec.source is not None:
+        return _retrace(spec, traced_before)
+    if spec.input is None:
+        raise BadParameter(f"{spec.kind}: needs an input, or for a retrace an earlier job")
+    parameters = parse_parameters(spec.parameters)
+    known = [model.name for model in models]
+    if parameters.model is not None and parameters.model not in known:
+        raise BadParameter(
+            f"model {parameters.model}: is not installed; installed: {', '.join(known)}"
+        )
+    return replace(spec, parameters=parameters.as_dict())
+
+
+def _retrace(spec: JobSpec, traced_before: Callable[[str], Job]) -> JobSpec:
+    if spec.kind != "retrace" or spec.source is None:
+        raise BadParameter(f"{spec.kind}: needs an input; only a retrace takes a job")
+    source = traced_before(spec.source)
+    strange = [name for name in spec.parameters if name not in RETRACED]
+    if strange:
+        raise BadParameter(
+            f"{strange[0]}: is the first job's and cannot be set; a retrace may set "
+            f"{', '.join(RETRACED)}"
+        )
+    parameters = parse_parameters({**source.parameters, **spec.parameters})
+    return replace(spec, parameters=parameters.as_dict(), input=source.input)

@@ -1,0 +1,1 @@
+"""Worker processes: one a device, each with a thread that watches it."""

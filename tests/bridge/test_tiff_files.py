@@ -1,0 +1,190 @@
+"""TIFFs as other programs write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from dineuro_bridge.errors import BadFile, BadVolume, LimitExceeded, UnsupportedFormat
+from dineuro_bridge.volumes.formats import read_header, read_volume, write_volume
+from dineuro_bridge.volumes.volume import Volume
+
+STACK = np.random.default_rng(0).integers(0, 255, (2, 5, 16, 20)).astype(np.uint8)  # C Z Y X
+ONE = STACK[:1]
+PLAIN: dict[str, Any] = {"data": ONE[0], "photometric": "minisblack"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "spacing"),
+    [
+        (
+            {"data": STACK.transpose(1, 0, 2, 3), "imagej": True, "resolution": (4, 2),
+             "metadata": {"axes": "ZCYX", "spacing": 2, "unit": "um"}},
+            STACK, (2, 0.5, 0.25),
+        ),
+        (
+            {"data": ONE[0], "imagej": True, "resolution": (4, 4),
+             "metadata": {"axes": "ZYX", "spacing": 2, "unit": "\\u00B5m"}},
+            ONE, (2, 0.25, 0.25),
+        ),
+        (
+            {"data": ONE[0], "imagej": True, "resolution": (4, 4),
+             "metadata": {"axes": "ZYX", "spacing": 2, "unit": "pixel"}},
+            ONE, None,
+        ),
+        (
+            {"data": STACK, "ome": True, "metadata": {
+                "axes": "CZYX", "PhysicalSizeX": 300.0, "PhysicalSizeXUnit": "nm",
+                "PhysicalSizeY": 0.3, "PhysicalSizeZ": 1}},
+            STACK, (1, 0.3, 0.3),
+        ),
+        (
+            {"data": STACK.transpose(1, 0, 2, 3), "ome": True, "metadata": {"axes": "ZCYX"}},
+            STACK, None,
+        ),
+        ({**PLAIN, "metadata": None}, ONE, None),
+        ({**PLAIN, "bigtiff": True}, ONE, None),
+        ({**PLAIN, "compression": "lzw"}, ONE, None),
+        ({**PLAIN, "compression": "zlib", "predictor": True}, ONE, None),
+        ({**PLAIN, "compression": "zstd"}, ONE, None),
+        ({**PLAIN, "tile": (16, 16)}, ONE, None),
+        ({**PLAIN, "data": ONE[0].astype(">u2"), "byteorder": ">"}, ONE, None),
+        ({**PLAIN, "data": ONE[0].astype(np.float32)}, ONE, None),
+        ({**PLAIN, "data": STACK[:, 0], "planarconfig": "separate"}, STACK[:, :1], None),
+        ({**PLAIN, "data": ONE[0] > 99}, (ONE > 99) * np.uint8(255), None),
+        ({**PLAIN, "data": ONE[0, 0]}, ONE[:, :1], None),
+    ],
+    ids=[
+        "imagej", "imagej-micro-sign", "imagej-pixels", "ome-units", "ome-zc", "plain", "bigtiff",
+        "lzw", "deflate-predictor", "zstd", "tiled", "big-endian", "float", "planar", "one-bit",
+        "2d",
+    ],
+)  # fmt: skip
+def test_other_programs_files_are_read(
+    options: dict[str, Any],
+    expected: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, **options)
+    volume = read_volume(path)
+    assert volume.voxels.dtype.isnative
+    assert np.array_equal(volume.voxels, expected)
+    assert read_header(path).shape == expected.shape
+    assert volume.spacing == (spacing and pytest.approx(spacing))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"data": np.zeros((4, 9, 9, 3), np.uint8), "photometric": "rgb"}, BadVolume, "colour"),
+        ({**PLAIN, "data": ONE[0, 0], "photometric": "palette",
+          "colormap": np.zeros((3, 256), np.uint16)}, BadVolume, "colour"),
+        ({"data": ONE[0], "imagej": True, "metadata": {"axes": "TYX"}}, BadVolume, "series of 5"),
+        ({**PLAIN, "data": ONE[0].astype(np.complex64)}, UnsupportedFormat, "complex64"),
+    ],
+    ids=["rgb", "palette", "time", "complex"],
+)  # fmt: skip
+def test_what_is_no_gray_volume_is_refused(
+    options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, **options)
+    with pytest.raises(error, match=said):
+        read_volume(path)
+
+
+def test_pages_of_differing_size_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(ONE[0, 0])
+        file.write(ONE[0, 0, :8])
+    with pytest.raises(BadVolume, match="differing kinds"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_a_truncated_file_is_refused(compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (9, 64, 64)).astype(np.uint8)
+    tifffile.imwrite(path, noise, photometric="minisblack", compression=compression)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(BadFile, match=r"a\.tif: (truncated|damaged|incomplete)"):
+        read_volume(path)
+
+
+def test_damaged_compressed_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, **PLAIN, compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[2].dataoffsets[0]
+    raw = bytearray(path.read_bytes())
+    raw[at + 2 : at + 40] = bytes(38)
+    path.write_bytes(raw)
+    with pytest.raises(BadFile, match=r"a\.tif: damaged TIFF"):
+        read_volume(path)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((16, 1024, 1024), np.uint8), compression="zlib", photometric="minisblack"
+    )
+    assert path.stat().st_size < 2**18
+    with pytest.raises(LimitExceeded, match="1024 x 1024 x 16"):
+        read_volume(path, max_bytes=2**20)
+
+
+@pytest.mark.parametrize(("dtype", "orientation", "flipped"), [
+    (np.uint8, None, True), (np.uint8, 4, False), (np.uint8, 1, True), (np.uint16, None, False),
+    (np.float32, None, False),
+])  # fmt: skip
+def test_vaa3ds_row_order_is_what_vaa3d_shows(
+    dtype: type, orientation: int | None, flipped: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    tags = [] if orientation is None else [(274, "H", 1, orientation, False)]
+    with tifffile.TiffWriter(path) as file:
+        for plane in ONE[0].astype(dtype):
+            file.write(plane, extratags=tags, metadata=None, photometric="minisblack")
+    as_stored = read_volume(path)
+    as_shown = read_volume(path, row_order="vaa3d")
+    assert np.array_equal(as_stored.voxels, ONE)
+    assert np.array_equal(as_shown.voxels, ONE[:, :, ::-1] if flipped else ONE)
+    assert (as_stored.row_order, as_shown.row_order) == ("file", "vaa3d")
+
+
+def test_ours_are_read_by_others_with_axes_and_voxel_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_volume(path, Volume(STACK, (2.0, 0.5, 0.25)))
+    with tifffile.TiffFile(path) as file:
+        assert file.is_imagej
+        assert file.series[0].axes == "ZCYX"
+        assert np.array_equal(file.asarray(), STACK.transpose(1, 0, 2, 3))
+        assert file.imagej_metadata is not None
+        assert file.imagej_metadata["spacing"] == 2
+        assert file.series[0].keyframe.tags["XResolution"].value == (4, 1)
+    write_volume(path, Volume(STACK.astype(np.int16), (2.0, 0.5, 0.25)))
+    with tifffile.TiffFile(path) as file:
+        assert file.is_ome
+        assert file.series[0].axes == "CZYX"
+
+
+def test_slices_that_imagejs_header_promises_have_to_be_there(tmp_path: Path) -> None:
+    """A stack of 9 slices of which a tool kept 4 pages and the old header."""
+    stack = np.arange(9 * 6 * 5, dtype=np.uint8).reshape(9, 6, 5)
+    text = "ImageJ=1.54\nimages=9\nslices=9\nloop=false\n"
+    path = tmp_path / "cut.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for number, page in enumerate(stack[:4]):
+            described: dict[str, Any] = {"description": text} if number == 0 else {}
+            writer.write(page, contiguous=False, compression="zlib", metadata=None, **described)
+    for reader in (read_volume, read_header):
+        with pytest.raises(BadFile, match=r"cut\.tif: ImageJ's header promises 9 slices"):
+            reader(path)

@@ -1,0 +1,144 @@
+"""What a recipe makes of files: patterns, masks, trees; and what a network is started from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.trees.swc import write_swc
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.weights import describe, save_weights
+from dineuro_model.synthesis.rendering import Rendering
+from dineuro_model.training import sampling
+from dineuro_model.training.recipe import Recipe, read_recipe
+from dineuro_model.training.sampling import BACKGROUND, NEURITE, UNKNOWN, Case, read_case
+from dineuro_model.training.train import starting_network
+from tests.model.test_transfer import TINY
+from tests.support.shapes import chain, line, paint
+
+SHAPE = (20, 40, 48)
+PATH = line((4, 20, 10), (44, 20, 10))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three stacks; b is judged, c has no mask."""
+    half = paint([line((4, 20, 10), (24, 20, 10))], SHAPE)
+    for name in ("a", "b", "c"):
+        write_volume(tmp_path / f"{name}.tif", Volume(paint([PATH], SHAPE)[None]))
+        write_swc(tmp_path / f"{name}.swc", chain(PATH))
+    for name in ("a", "b"):
+        write_volume(tmp_path / f"{name}_mask.tif", Volume(half[None]))
+    return tmp_path
+
+
+def test_a_pattern_stands_for_the_volumes_that_have_a_mask_and_are_not_judged(folder: Path) -> None:
+    for name in ("x", "y"):
+        write_swc(folder / f"neuron_{name}.swc", chain(PATH))
+    (folder / "recipe.toml").write_text(
+        '[[training]]\nvolume = "*.tif"\nmask = "{name}_mask.tif"\ntree = "{name}.swc"\n'
+        '[[validation]]\nvolume = "b.tif"\nmask = "{name}_mask.tif"\n'
+        '[rendered]\nmorphologies = ["neuron_*.swc"]\nwithout = ["neuron_y"]\n'
+    )
+    recipe = read_recipe(folder / "recipe.toml")
+    assert [Path(c.volume).name for c in recipe.training] == ["a.tif"]
+    assert Path(recipe.training[0].mask) == folder / "a_mask.tif"
+    assert Path(recipe.training[0].tree) == folder / "a.swc"
+    assert [Path(c.mask).name for c in recipe.validation] == ["b_mask.tif"]
+    assert [Path(m).name for m in recipe.rendered.morphologies] == ["neuron_x.swc"]
+
+
+def test_a_pattern_without_any_mask_is_refused(folder: Path) -> None:
+    (folder / "recipe.toml").write_text('[[training]]\nvolume = "*.tif"\nmask = "{name}_no.tif"\n')
+    with pytest.raises(
+        BadParameter, match=r"recipe\.toml: \*\.tif: none of 5 volumes has its mask"
+    ):
+        read_recipe(folder / "recipe.toml")
+
+
+def test_a_tree_alone_gives_a_tube_with_an_unsure_rim(folder: Path) -> None:
+    case = Case(str(folder / "c.tif"), tree=str(folder / "c.swc"), radius=2.5)
+    labels = read_case(case).labels
+    across = labels[10, 10:31, 24]
+    assert across[10] == NEURITE
+    assert np.flatnonzero(across == NEURITE).tolist() == [8, 9, 10, 11, 12]
+    assert np.flatnonzero(across == UNKNOWN).tolist() == [6, 7, 13, 14]
+    assert (labels[0] == BACKGROUND).all()
+
+
+def test_beside_a_mask_the_tree_takes_back_what_the_mask_leaves_out(folder: Path) -> None:
+    """The mask ends halfway: the line beyond it does not count, what is beside it is background."""
+    case = Case(str(folder / "a.tif"), str(folder / "a_mask.tif"), str(folder / "a.swc"))
+    labels = read_case(case).labels
+    assert labels[10, 20, 15] == NEURITE
+    assert labels[10, 20, 35] == UNKNOWN
+    assert labels[10, 24, 35] == BACKGROUND
+    assert (read_case(replace(case, tree="")).labels != UNKNOWN).all()
+
+
+def test_a_tree_beside_the_volume_is_refused(folder: Path) -> None:
+    write_swc(folder / "c.swc", replace(chain(PATH), xyz=PATH + 500.0))
+    case = Case(str(folder / "c.tif"), tree=str(folder / "c.swc"))
+    with pytest.raises(BadVolume, match=r"c\.swc: no node lies in .*c\.tif"):
+        read_case(case)
+
+
+def test_a_neurite_of_another_neuron_is_not_learnt_as_background(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    voxels = np.random.default_rng(1).integers(0, 255, (48, 232, 232)).astype(np.uint8)
+    none, all_ = np.zeros(voxels.shape, dtype=bool), np.ones(voxels.shape, dtype=bool)
+    scene = Rendering(voxels, none, all_, Tree.empty())
+    monkeypatch.setattr(sampling, "random_scene", lambda *_: scene)
+    source = sampling.WindowSource((), sampling.Rendered(share=1), (16, 112, 112), 1)
+    for slot in range(4):
+        assert BACKGROUND not in source.window(0, slot)[1]
+
+
+def test_fine_tuning_takes_the_network_of_the_weights(tmp_path: Path) -> None:
+    network = Network(TINY)
+    save_weights(tmp_path / "mine.safetensors", network, {"recipe": "mine"})
+    started = starting_network(Recipe(start=str(tmp_path / "mine.safetensors")))
+    assert started.config == TINY
+    assert torch.equal(started.head.weight, network.head.weight.half().float())
+    other = replace(TINY, predicted=2)
+    with pytest.raises(BadParameter, match="has another configuration"):
+        starting_network(Recipe(network=other, start=str(tmp_path / "mine.safetensors")))
+    told = describe(tmp_path / "mine.safetensors")
+    assert told["backbone"] == TINY.backbone
+    assert told["recipe"] == "mine"
+    assert len(told["sha256"]) == 64
+
+
+def test_the_unet_alone_is_a_network_too() -> None:
+    network = Network(NetworkConfig(backbone="", depth=8, predicted=4, size=32, taps=3))
+    assert network(torch.rand(2, 8, 16, 24)).shape == (2, 4, 16, 24)
+    assert network.step == 8
+    with pytest.raises(BadParameter, match="has no ViT"):
+        network.load_prior({})
+
+
+def test_the_recipe_of_the_shipped_network_can_be_read(tmp_path: Path) -> None:
+    """With files of those names beside it; and no neuron that judges is trained on."""
+    recipe = Path(__file__).parents[2] / "docs" / "recipes" / "dineuro-s1.toml"
+    for name in ("lifted/lifted_6", "lifted/lifted_29"):
+        for ending in (".tif", "_mask.tif", ".swc"):
+            (tmp_path / f"{name}{ending}").parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}{ending}").touch()
+    (tmp_path / "morphologies").mkdir()
+    for name in ("6", "29"):
+        (tmp_path / "morphologies" / f"{name}.swc").touch()
+    (tmp_path / recipe.name).write_bytes(recipe.read_bytes())
+    read = read_recipe(tmp_path / recipe.name)
+    assert [Path(c.volume).stem for c in read.training] == ["lifted_29", "trailmap_train"]
+    assert len(read.validation) == 14
+    assert [Path(m).stem for m in read.rendered.morphologies] == ["29"]
+    assert read.network is not None

@@ -1,0 +1,111 @@
+"""The engine's parts by themselves: whose turn it is, clocks that are set, keys that are reused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dineuro_bridge.errors import Conflict, NotFound, QuotaExceeded
+from dineuro_server.engine import Engine
+from dineuro_server.jobs.admission import Quota
+from dineuro_server.jobs.fair_queue import Turns
+from dineuro_server.jobs.records import JobSpec
+from dineuro_server.jobs.sweeper import ClockWatch
+from dineuro_server.settings import Settings
+
+START = b"raw_image_stack_by_hpengL\x01\x00" + np.array([4, 4, 4, 1], "<i4").tobytes()
+
+
+def waiting(*jobs: tuple[str, str, int]) -> Any:
+    return [SimpleNamespace(id=name, owner=owner, priority=rank) for name, owner, rank in jobs]
+
+
+def order(jobs: list[Any]) -> list[str]:
+    turns, done = Turns(), []
+    while (job := turns.choose(jobs)) is not None:
+        jobs.remove(job)
+        done.append(job.id)
+    return done
+
+
+def test_owners_take_turns_however_many_jobs_one_has() -> None:
+    jobs = waiting(*((f"a{n}", "anna", 0) for n in range(5)), ("b0", "ben", 0), ("c0", "cem", 0))
+    assert order(jobs) == ["a0", "b0", "c0", "a1", "a2", "a3", "a4"]
+
+
+def test_a_priority_moves_one_s_own_jobs_and_nobody_else_s() -> None:
+    jobs = waiting(("a0", "anna", 0), ("a1", "anna", 9), ("b0", "ben", -9), ("b1", "ben", -10))
+    assert order(jobs) == ["a1", "b0", "a0", "b1"]
+
+
+def test_a_clock_that_is_set_is_seen_and_one_that_drifts_is_not() -> None:
+    wall, steady = [1000.0], [5.0]
+    watch = ClockWatch(lambda: wall[0], lambda: steady[0])
+    wall[0], steady[0] = wall[0] + 60.5, steady[0] + 60
+    assert watch.jump() == 0
+    wall[0], steady[0] = wall[0] + 86_400, steady[0] + 10
+    assert watch.jump() == pytest.approx(86_390)
+    assert watch.jump() == 0
+    wall[0] -= 86_400
+    assert watch.jump() == pytest.approx(-86_400)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """Not started: its jobs wait."""
+    quotas = {"small": Quota(jobs=2, nbytes=200)}
+    made = Engine(
+        Settings(state=tmp_path, warm=False, min_free_gib=0, devices="cpu"),
+        lambda owner: quotas.get(owner, Quota(100, 2**30)),
+    )
+    yield made
+    made.stop(drain=False)
+
+
+def submitted(engine: Engine, owner: str, number: int = 0, **more: Any) -> Any:
+    with engine.spool(owner) as spool:
+        spool.write(START + bytes([number] * 64))
+        spec = JobSpec("trace", owner, spool.finish().sha256, **more)
+        return engine.submit(spec)
+
+
+def test_results_are_kept_as_long_as_before_after_the_clock_was_set(engine: Engine) -> None:
+    job = engine.cancel(submitted(engine, "anna").id, "anna")
+    assert job.expires is not None
+    engine.store.shift_expiry(86_400)
+    later = engine.get(job.id, "anna")
+    assert later.expires == pytest.approx(job.expires + 86_400)
+
+
+def test_a_key_gives_the_same_job_and_is_not_for_another_request(engine: Engine) -> None:
+    first = submitted(engine, "anna", idempotency_key="k")
+    assert submitted(engine, "anna", idempotency_key="k").id == first.id
+    assert submitted(engine, "ben", idempotency_key="k").id != first.id
+    with pytest.raises(Conflict):
+        submitted(engine, "anna", number=1, idempotency_key="k")
+
+
+def test_an_owner_s_quota_is_its_own(engine: Engine) -> None:
+    submitted(engine, "small", 1)
+    with pytest.raises(QuotaExceeded, match="bytes"):
+        submitted(engine, "small", 2)
+    submitted(engine, "anna", 2)
+    assert engine.jobs("small")[0].state == "queued"
+
+
+def test_inputs_that_nobody_needs_are_thrown_out_and_shared_ones_are_not(engine: Engine) -> None:
+    one, two = submitted(engine, "anna", 3), submitted(engine, "ben", 3)
+    blob = engine.store.blob(one.input).path
+    for job in (one, two):
+        engine.cancel(job.id, job.owner)
+    engine.remove(one.id, "anna")
+    assert blob.exists()
+    engine.remove(two.id, "ben")
+    assert not blob.exists()
+    with pytest.raises(NotFound):
+        engine.get(one.id, "anna")

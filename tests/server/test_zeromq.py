@@ -1,0 +1,692 @@
+"""The ZeroMQ door over real sockets, on the real engine with its worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+import zmq.auth
+
+from dineuro_bridge import protocol
+from dineuro_bridge.client.zeromq import CurveKeys
+from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.protocol import Message, decode, encode
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_server.access.curve import make_client_keys, revoke_client
+from dineuro_server.access.tokens import LOCAL, check_doors
+from dineuro_server.doors.zeromq.door import Door, Limits
+from dineuro_server.engine import Engine
+from dineuro_server.jobs.records import JobSpec
+from dineuro_server.settings import Settings
+from tests.support.shapes import line, paint
+
+SHAPE = (16, 24, 48)
+VOXELS = paint([line((8, 12, 8), (40, 12, 8))], SHAPE)
+RAW = {"format": "raw", "shape": [1, *SHAPE], "dtype": "uint8"}
+FAST = {"enhancer": "none", "name": "cell.v3draw"}
+#: Small chunks, so that small volumes have many; nobody is taken for gone while another works.
+LIMITS = Limits(chunk_bytes=1024, heartbeat_s=20, idle_s=2.0)
+_NUMBERS = itertools.count()
+
+
+class Peer:
+    """One DEALER that speaks as told."""
+
+    def __init__(self, address: str, hello: bool = True, keys: Any = None) -> None:
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        if keys is not None:
+            server, public, secret = keys
+            self.socket.curve_serverkey = server
+            self.socket.curve_publickey, self.socket.curve_secretkey = public, secret
+        self.socket.connect(address)
+        if hello:
+            self.say("HELLO", protocol=1, client="test")
+            self.welcome = self.hear("WELCOME").header
+
+    def say(self, type_: str, payload: bytes = b"", /, **header: Any) -> None:
+        self.socket.send_multipart(encode(Message(type_, header, payload)))
+
+    def frames(self, *frames: bytes) -> None:
+        self.socket.send_multipart(frames)
+
+    def any(self, seconds: float = 60) -> Message:
+        """The next message; who waits says so now and then."""
+        until = time.monotonic() + seconds
+        while not self.socket.poll(100):
+            assert time.monotonic() < until, "nothing was said"
+            self.say("PING")
+        return decode(self.socket.recv_multipart())
+
+    def hear(self, *kinds: str, seconds: float = 60) -> Message:
+        """The next message that is one of these kinds."""
+        until = time.monotonic() + seconds
+        while True:
+            message = self.any(until - time.monotonic())
+            if message.type in kinds:
+                return message
+            assert message.type in ("PROGRESS", "CREDIT", "PONG"), message
+
+    def turned_away(self) -> bool:
+        """Whether a HELLO is not answered. A handshake refused before it leaves it no way out."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send_multipart(encode(Message("HELLO", {"protocol": 1})), zmq.DONTWAIT)
+        return self.silent(0.5)
+
+    def silent(self, seconds: float = 0.3) -> bool:
+        return not self.socket.poll(int(1000 * seconds))
+
+    def submit(self, data: bytes, **more: Any) -> Message:
+        request = f"r{next(_NUMBERS)}-{random.random()}"
+        asked = {"request": request, "kind": "trace", "nbytes": len(data), "params": FAST}
+        asked = {**asked, "volume": RAW, **more}
+        self.say("SUBMIT", **asked)
+        while (message := self.any()).header.get("request", asked["request"]) != asked[
+            "request"
+        ] or (message.type in ("PONG", "PROGRESS", "RESULT", "CREDIT")):
+            pass
+        return message
+
+    def upload(self, transfer: str, data: bytes, start: int = 0, most: int = 10**9) -> None:
+        """Chunks within the credit."""
+        credit = protocol.CREDIT
+        size = LIMITS.chunk_bytes
+        for seq in range(start, min(-(-len(data) // size), most)):
+            if not credit:
+                credit += self.hear("CREDIT").header["n"]
+            self.say("CHUNK", data[seq * size : (seq + 1) * size], transfer=transfer, seq=seq)
+            credit -= 1
+
+    def result(self, data: bytes, **more: Any) -> Message:
+        """A volume sent, and its RESULT."""
+        accepted = self.submit(data, **more)
+        assert accepted.type == "ACCEPT", accepted
+        self.upload(accepted.header["transfer"], data)
+        self.hear("QUEUED")
+        return self.hear("RESULT")
+
+    def fetch(self, job: str, part: str, nbytes: int, start: int = 0) -> bytes:
+        whole = b""
+        while start + len(whole) < nbytes:
+            self.say("FETCH", job=job, part=part, offset=start + len(whole),
+                     nbytes=LIMITS.chunk_bytes)  # fmt: skip
+            chunk = self.hear("CHUNK")
+            assert chunk.header["offset"] == start + len(whole)
+            whole += bytes(chunk.payload)
+        return whole
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    state = tmp_path_factory.mktemp("state")
+    made = Engine(Settings(state=state, warm=False, min_free_gib=0, max_gib=0.001, devices="cpu"))
+    made.start()
+    yield made
+    made.stop(drain=False)
+
+
+@pytest.fixture(scope="module")
+def door(engine: Engine) -> Iterator[Door]:
+    made = Door(engine, "tcp://127.0.0.1:0", limits=LIMITS)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def peer(door: Door) -> Iterator[Peer]:
+    made = Peer(door.address)
+    yield made
+    made.close()
+
+
+def other() -> bytes:
+    """Another volume every time."""
+    voxels = VOXELS.copy()
+    voxels[0, 0, :4] = list(next(_NUMBERS).to_bytes(4, "little"))
+    return voxels.tobytes()
+
+
+def spooled(engine: Engine) -> int:
+    return len(list((engine.store.folder / "spool").iterdir()))
+
+
+def until(happened: Any, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_limits_are_announced(peer: Peer) -> None:
+    assert peer.welcome["protocol"] == 1
+    assert peer.welcome["chunk_bytes"] == 1024
+    assert peer.welcome["credit"] == protocol.CREDIT
+    assert peer.welcome["max_bytes"] == int(0.001 * 2**30)
+    assert "dineuro-s1" in peer.welcome["models"]
+
+
+def test_plain_memory_goes_in_and_tree_mask_report_and_doubts_come_out(
+    peer: Peer, engine: Engine
+) -> None:
+    result = peer.result(VOXELS.tobytes(), sha256=hashlib.sha256(VOXELS.tobytes()).hexdigest())
+    job, parts = result.header["job"], result.header["parts"]
+    text = {
+        part: peer.fetch(job, part, parts[part]["nbytes"]) for part in ("swc", "report", "doubts")
+    }
+    assert b"# n type x y z radius parent" in text["swc"]
+    assert json.loads(text["report"])["mask_voxels"] == (VOXELS > 0).sum()
+    assert text["doubts"].startswith(b"##x,y,z")
+    assert parts["mask"]["shape"] == [1, *SHAPE]
+    mask = np.frombuffer(peer.fetch(job, "mask", parts["mask"]["nbytes"]), np.uint8)
+    assert np.array_equal(mask.reshape(SHAPE) > 0, VOXELS > 0)
+    # On the disk it is the file that could have come in through the other door.
+    stored = engine.get(job, LOCAL)
+    whole = b"raw_image_stack_by_hpengL\x01\x00" + np.array([48, 24, 16, 1], "<i4").tobytes()
+    assert stored.input == hashlib.sha256(whole + VOXELS.tobytes()).hexdigest()
+
+
+def test_a_file_goes_in_as_it_is(peer: Peer, tmp_path: Path) -> None:
+    path = tmp_path / "cell.tif"
+    write_volume(path, Volume(VOXELS[None]))
+    data = path.read_bytes()
+    result = peer.result(data, volume={"format": "file"}, sha256=hashlib.sha256(data).hexdigest())
+    assert result.header["parts"]["mask"]["shape"] == [1, *SHAPE]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_other_sample_types(peer: Peer, dtype: str) -> None:
+    voxels = (VOXELS.astype(dtype) * 3).astype(np.dtype(dtype).newbyteorder("<"))
+    result = peer.result(voxels.tobytes(), volume={**RAW, "dtype": dtype})
+    assert result.header["parts"]["swc"]["nbytes"] > 300
+
+
+def test_progress_is_told_and_what_was_asked_before_is_reused(peer: Peer) -> None:
+    data = other()
+    accepted = peer.submit(data)
+    peer.upload(accepted.header["transfer"], data)
+    assert peer.hear("QUEUED").header["reused"] is False
+    states = []
+    while (message := peer.any()).type in ("PROGRESS", "PONG"):
+        states.append(message.header.get("state"))
+    assert message.type == "RESULT"
+    assert "running" in states
+    assert peer.result(data).header["reused"] is True
+    assert peer.result(data, reuse=False).header["reused"] is False
+
+
+def test_a_finished_job_is_traced_again_with_other_parameters(peer: Peer) -> None:
+    job = peer.result(other()).header["job"]
+    peer.say("SUBMIT", request=f"again{random.random()}", kind="retrace", source=job,
+             params={"threshold": 200})  # fmt: skip
+    again = peer.hear("QUEUED").header["job"]
+    assert again != job
+    result = peer.hear("RESULT").header
+    report = json.loads(peer.fetch(again, "report", result["parts"]["report"]["nbytes"]))
+    assert report["settings"]["threshold"] == 200
+
+
+def test_enhance_has_no_tree(peer: Peer) -> None:
+    result = peer.result(other(), kind="enhance")
+    assert set(result.header["parts"]) == {"mask", "report", "preview"}
+    peer.say("FETCH", job=result.header["job"], part="swc", offset=0, nbytes=10)
+    assert peer.hear("ERROR").header["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ({"kind": "paint"}, "bad_parameter", "kind 'paint'"),
+        ({"params": {"threshold": 999}}, "bad_parameter", "threshold"),
+        ({"params": {"model": "../../etc"}}, "bad_parameter", "model"),
+        ({"params": {"colour": 1}}, "bad_parameter", "colour: is no parameter"),
+        ({"nbytes": 0}, "bad_request", "nbytes"),
+        ({"nbytes": 2**40, "volume": {"format": "file"}}, "too_large", "the limit"),
+        ({"volume": {"format": "picture"}}, "bad_request", "'raw' or 'file'"),
+        ({"volume": {**RAW, "dtype": "int64"}}, "bad_request", "dtype"),
+        ({"volume": {**RAW, "shape": [1, 2, 3]}}, "bad_request", "shape"),
+        ({"volume": {**RAW, "shape": [1, 16, 24, -48]}}, "bad_request", "shape"),
+        ({"volume": {**RAW, "shape": [1, 16, 24, 47]}}, "bad_request", "make"),
+        ({"request": ""}, "bad_request", "request"),
+        ({"source": "0" * 32, "kind": "retrace"}, "not_found", "there is none"),
+        ({"priority": 99}, "bad_parameter", "priority"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_byte_is_sent(
+    peer: Peer, engine: Engine, more: dict[str, Any], code: str, said: str
+) -> None:
+    data = other()
+    answer = peer.submit(data, **more)
+    if answer.type == "ACCEPT":  # what only the engine knows is said at the upload's end
+        peer.upload(answer.header["transfer"], data)
+        answer = peer.hear("ERROR")
+    assert answer.type in ("REJECT", "ERROR")
+    assert answer.header["code"] == code
+    assert said in answer.header["detail"]
+    until(lambda: spooled(engine) == 0)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "code"),
+    [
+        ({"seq": 1, "payload": b"x" * 10}, "bad_request"),
+        ({"seq": 0, "payload": b""}, "bad_request"),
+        ({"seq": -1, "payload": b"x"}, "bad_request"),
+        ({"seq": 0, "payload": b"x" * 1025}, "too_large"),
+    ],
+)
+def test_a_chunk_that_does_not_fit_ends_the_upload(
+    peer: Peer, engine: Engine, chunk: dict[str, Any], code: str
+) -> None:
+    transfer = peer.submit(other()).header["transfer"]
+    peer.say("CHUNK", chunk["payload"], transfer=transfer, seq=chunk["seq"])
+    assert peer.hear("ERROR").header["code"] == code
+    assert spooled(engine) == 0
+    peer.say("CHUNK", b"x", transfer=transfer, seq=0)
+    assert peer.hear("ERROR").header["code"] == "not_found"
+
+
+def test_more_bytes_than_were_announced_end_the_upload(peer: Peer, engine: Engine) -> None:
+    transfer = peer.submit(b"x" * 100, volume={"format": "file"}).header["transfer"]
+    peer.say("CHUNK", b"x" * 101, transfer=transfer, seq=0)
+    assert peer.hear("ERROR").header["code"] == "too_large"
+    assert spooled(engine) == 0
+
+
+def test_more_chunks_than_the_credit_end_the_upload_and_credit_is_given_again(
+    peer: Peer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dineuro_server.doors.zeromq.transfers import Transfer
+
+    take, seen = Transfer.take, []
+
+    def watched(self: Transfer, *words: Any) -> None:
+        seen.append(self.credit)
+        take(self, *words)
+
+    monkeypatch.setattr(Transfer, "take", watched)
+    data = other()
+    transfer = peer.submit(data).header["transfer"]
+    peer.upload(transfer, data)
+    peer.hear("RESULT", "QUEUED")
+    assert min(seen) >= 1
+    assert max(seen) == protocol.CREDIT
+    # Without credit: the door's own count is made to be at its end.
+    monkeypatch.setattr(Transfer, "accept", lambda self: _exhausted(self))
+    transfer = peer.submit(other()).header["transfer"]
+    peer.say("CHUNK", b"x", transfer=transfer, seq=0)
+    while (message := peer.any()).type != "ERROR":
+        assert message.type in ("PROGRESS", "RESULT", "PONG")
+    assert "without credit" in message.header["detail"]
+    until(lambda: spooled(engine) == 0)
+
+
+def _exhausted(transfer: Any) -> Message:
+    transfer.credit = 0
+    told = {"request": transfer.request, "transfer": transfer.token, "next": 0, "credit": 0}
+    return Message("ACCEPT", told)
+
+
+@pytest.mark.parametrize("form", ["raw", "file"])
+def test_a_damaged_upload_is_told_from_a_whole_one(peer: Peer, engine: Engine, form: str) -> None:
+    data = other()
+    volume = RAW if form == "raw" else {"format": "file"}
+    transfer = peer.submit(data, volume=volume, sha256="0" * 64).header["transfer"]
+    peer.upload(transfer, data)
+    error = peer.hear("ERROR").header
+    assert error["code"] == "bad_file"
+    assert "damaged on its way" in error["detail"]
+    assert len(error["id"]) == 16
+    until(lambda: spooled(engine) == 0)
+
+
+def test_no_volume_at_all_is_refused_and_no_path_told(peer: Peer, engine: Engine) -> None:
+    data = b"this is no volume" * 9
+    transfer = peer.submit(data, volume={"format": "file"}).header["transfer"]
+    peer.upload(transfer, data)
+    error = peer.hear("ERROR").header
+    assert error["code"] in ("bad_file", "unsupported_format")
+    assert error["detail"].startswith("cell.v3draw: ")
+    assert str(engine.store.folder) not in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([b"hello"], "no message"),
+        ([b"DNP1", b"PING"], "no message"),
+        ([b"DNP2", b"PING", b"{}"], "no message"),
+        ([b"DNP1", b"SING", b"{}"], "'SING'"),
+        ([b"DNP1", b"\xff" * 100, b"{}"], "is no type"),
+        ([b"DNP1", b"PING", b"{"], "no JSON"),
+        ([b"DNP1", b"PING", b"[" * 50_000], "no JSON"),
+        ([b"DNP1", b"PING", b"[]"], "no JSON object"),
+        ([b"DNP1", b"PING", b"{}", b"more"], "4 frames"),
+        ([b"DNP1", b"CHUNK", b"{}"], "3 frames"),
+        ([b"DNP1", b"CHUNK", b"{}", b"x"], "names a transfer"),
+        ([b"DNP1", b"SUBMIT", b"{}"], "lacks 'request'"),
+        ([b"DNP1", b"SUBMIT", b'{"request":1,"kind":"trace"}'], "no text"),
+        ([b"DNP1", b"SUBMIT", b'{"request":"a","kind":"trace","nbytes":NaN}'], "no JSON"),
+        ([b"DNP1", b"SUBMIT", b'{"request":"a","kind":"trace","nbytes":true}'], "whole number"),
+        ([b"DNP1", b"ATTACH", b"{}"], "a transfer or a job"),
+        ([b"DNP1", b"WELCOME", b"{}"], "lacks"),
+        ([b"DNP1", b"PONG", b"{}"], "what a server says"),
+        ([b"DNP1", b"HELLO", b'{"protocol":2}'], "speaks DNP1"),
+        ([b"DNP1", b"PING", b"{%s}" % (b" " * 65_600)], "more than 65536"),
+    ],
+)
+def test_what_is_no_message_is_said_so_and_harms_nobody(
+    peer: Peer, frames: list[bytes], said: str
+) -> None:
+    peer.frames(*frames)
+    error = peer.hear("ERROR").header
+    assert error["code"] == "bad_request"
+    assert said in error["detail"]
+    peer.say("PING")
+    peer.hear("PONG")
+
+
+def test_unknown_fields_are_passed_over(peer: Peer) -> None:
+    peer.say("PING", colour="blue")
+    peer.hear("PONG")
+
+
+def test_hello_comes_first(door: Door) -> None:
+    stranger = Peer(door.address, hello=False)
+    stranger.say("PING")
+    error = stranger.hear("ERROR").header
+    assert error["code"] == "unauthorized"
+    assert "HELLO" in error["detail"]
+    stranger.close()
+
+
+def test_a_frame_beyond_all_measure_ends_the_connection_and_no_other(
+    door: Door, peer: Peer
+) -> None:
+    liar = Peer(door.address)
+    liar.frames(b"DNP1", b"CHUNK", b"{}", b"x" * 200_000)
+    assert liar.silent(0.5)
+    liar.close()
+    peer.say("PING")
+    peer.hear("PONG")
+
+
+def test_the_same_request_is_one_job(peer: Peer) -> None:
+    data, request = other(), f"once{random.random()}"
+    first = peer.submit(data, request=request)
+    again = peer.submit(data, request=request)
+    assert first.header["transfer"] == again.header["transfer"]
+    peer.upload(first.header["transfer"], data)
+    job = peer.hear("QUEUED").header["job"]
+    peer.hear("RESULT")
+    third = peer.submit(data, request=request)
+    assert (third.type, third.header["job"]) == ("QUEUED", job)
+
+
+def test_an_upload_goes_on_over_another_connection(door: Door, peer: Peer) -> None:
+    data = other()
+    first = Peer(door.address)
+    transfer = first.submit(data).header["transfer"]
+    first.upload(transfer, data, most=5)
+    time.sleep(0.2)
+    peer.say("ATTACH", transfer=transfer)
+    accepted = peer.hear("ACCEPT").header
+    assert accepted["next"] == 5
+    first.say("CHUNK", b"x", transfer=transfer, seq=5)
+    assert first.hear("ERROR").header["code"] == "conflict"
+    first.close()
+    peer.upload(transfer, data, start=5)
+    peer.hear("QUEUED")
+    peer.hear("RESULT")
+    peer.say("ATTACH", transfer=transfer)
+    peer.hear("QUEUED")
+
+
+def test_a_result_goes_on_over_another_connection(door: Door, peer: Peer) -> None:
+    first = Peer(door.address)
+    result = first.result(other()).header
+    nbytes = result["parts"]["mask"]["nbytes"]
+    start = first.fetch(result["job"], "mask", 3000)
+    first.close()
+    peer.say("ATTACH", job=result["job"])
+    assert peer.hear("RESULT").header["parts"] == result["parts"]
+    rest = peer.fetch(result["job"], "mask", nbytes, start=len(start))
+    assert len(start + rest) == nbytes == VOXELS.size
+
+
+def test_an_upload_is_cancelled_and_nothing_stays(peer: Peer, engine: Engine) -> None:
+    transfer = peer.submit(other()).header["transfer"]
+    peer.say("CHUNK", b"x" * 100, transfer=transfer, seq=0)
+    peer.say("CANCEL", transfer=transfer)
+    peer.hear("CANCELLED")
+    assert spooled(engine) == 0
+
+
+def test_an_upload_that_is_cancelled_while_it_is_checked_becomes_no_job_that_runs_on(
+    peer: Peer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dineuro_server.doors.zeromq.transfers import Transfer
+
+    finish = Transfer.finish
+
+    def slowly(self: Transfer, engine: Engine) -> Any:
+        time.sleep(0.3)
+        return finish(self, engine)
+
+    monkeypatch.setattr(Transfer, "finish", slowly)
+    data = other()
+    before = {job.id for job in engine.jobs(LOCAL)}
+    transfer = peer.submit(data).header["transfer"]
+    peer.upload(transfer, data)
+    peer.say("CANCEL", transfer=transfer)
+    peer.hear("CANCELLED")
+    until(lambda: {job.id for job in engine.jobs(LOCAL)} - before)
+    (job,) = {job.id for job in engine.jobs(LOCAL)} - before
+    until(lambda: engine.get(job, LOCAL).ended)
+
+
+def test_a_running_and_a_queued_job_are_cancelled(peer: Peer) -> None:
+    rng = np.random.default_rng(5)
+    noise = (rng.random((100, 100, 100)) < 0.3).astype(np.uint8).tobytes()
+    volume = {"format": "raw", "shape": [1, 100, 100, 100], "dtype": "uint8"}
+    slow = {"enhancer": "classical", "trees": "all", "name": "noise"}
+    jobs = []
+    for _ in range(2):
+        accepted = peer.submit(noise, volume=volume, params=slow, reuse=False)
+        peer.upload(accepted.header["transfer"], noise)
+        jobs.append(peer.hear("QUEUED").header["job"])
+    for job in jobs[::-1]:
+        peer.say("CANCEL", job=job)
+        assert peer.hear("CANCELLED", "RESULT").header["job"] == job
+    peer.say("CANCEL", job=jobs[0])
+    assert peer.hear("CANCELLED", "RESULT").header["job"] == jobs[0]
+
+
+def test_a_silent_client_s_upload_is_given_up(engine: Engine) -> None:
+    hasty = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, heartbeat_s=0.3))
+    hasty.start()
+    silent = Peer(hasty.address)
+    silent.submit(other())
+    assert spooled(engine) == 1
+    until(lambda: spooled(engine) == 0)
+    silent.say("PING")
+    assert silent.hear("ERROR").header["code"] == "unauthorized"
+    silent.close()
+    hasty.close()
+
+
+def test_another_s_job_is_not_there(door: Door, engine: Engine, peer: Peer) -> None:
+    with engine.spool("anna") as spool:
+        spool.write(b"raw_image_stack_by_hpengL\x01\x00")
+        spool.write(np.array([48, 24, 16, 1], "<i4").tobytes() + other())
+        job = engine.submit(JobSpec("trace", "anna", spool.finish().sha256, parameters=FAST))
+    for kind in ("ATTACH", "CANCEL"):
+        peer.say(kind, job=job.id)
+        assert peer.hear("ERROR").header["code"] == "not_found"
+    peer.say("FETCH", job=job.id, part="swc", offset=0, nbytes=10)
+    assert peer.hear("ERROR").header["code"] == "not_found"
+
+
+@pytest.mark.parametrize(("offset", "nbytes"), [(-1, 10), (0, 0), (0, 2000)])
+def test_a_fetch_out_of_bounds_is_refused(peer: Peer, offset: int, nbytes: int) -> None:
+    peer.say("FETCH", job="0" * 32, part="swc", offset=offset, nbytes=nbytes)
+    assert peer.hear("ERROR").header["code"] == "bad_request"
+
+
+def test_two_clients_at_once_get_each_their_own(door: Door) -> None:
+    peers = [Peer(door.address) for _ in range(2)]
+    volumes = [other() for _ in peers]
+    accepted = [p.submit(v) for p, v in zip(peers, volumes, strict=True)]
+    for seq in range(-(-len(volumes[0]) // 1024)):
+        for p, a, v in zip(peers, accepted, volumes, strict=True):
+            if seq >= protocol.CREDIT and seq % 4 == 0:
+                p.hear("CREDIT")
+            part = v[seq * 1024 : (seq + 1) * 1024]
+            p.say("CHUNK", part, transfer=a.header["transfer"], seq=seq)
+    for p, v in zip(peers, volumes, strict=True):
+        result = p.hear("QUEUED"), p.hear("RESULT")
+        job = result[1].header["job"]
+        report = json.loads(p.fetch(job, "report", result[1].header["parts"]["report"]["nbytes"]))
+        head = b"raw_image_stack_by_hpengL\x01\x00" + np.array([48, 24, 16, 1], "<i4").tobytes()
+        assert report["sha256"] == hashlib.sha256(head + v).hexdigest()
+        p.close()
+
+
+def test_noise_of_every_kind_harms_nobody(door: Door, peer: Peer) -> None:
+    rng = random.Random(7)
+    vandal = Peer(door.address)
+    types = [kind.encode() for kind in protocol.TYPES]
+    for _ in range(1500):
+        header = rng.choice(
+            [
+                b"{}",
+                rng.randbytes(rng.randrange(60)),
+                _random_header(rng),
+                b'{"transfer":"x","seq":0}',
+            ]
+        )
+        frames = [rng.choice([b"DNP1", rng.randbytes(4)]), rng.choice(types), header]
+        if rng.random() < 0.5:
+            frames.append(rng.randbytes(rng.randrange(200)))
+        vandal.frames(*frames)
+        while not vandal.silent(0):
+            vandal.any()
+    vandal.close()
+    peer.say("PING")
+    peer.hear("PONG")
+    peer.result(other())
+
+
+def _random_header(rng: random.Random) -> bytes:
+    names = ["request", "kind", "nbytes", "volume", "params", "job", "transfer", "part", "offset"]
+    values = [0, -1, 2**70, "", "x" * 300, None, [], {}, {"format": "raw"}, True, 1.5, "trace"]
+    chosen = {name: rng.choice(values) for name in rng.sample(names, rng.randrange(len(names)))}
+    return json.dumps(chosen).encode()
+
+
+# CURVE
+
+
+@pytest.fixture
+def guarded(engine: Engine, tmp_path: Path) -> Iterator[tuple[Door, Path]]:
+    keys = tmp_path / "keys"
+    make_client_keys(keys, "anna")
+    made = Door(engine, "tcp://127.0.0.1:0", keys, LIMITS)
+    made.start()
+    yield made, keys
+    made.close()
+
+
+def curve(keys: Path, name: str) -> tuple[bytes, bytes, bytes | None]:
+    server, _ = zmq.auth.load_certificate(keys / "server.key")
+    return (server, *zmq.auth.load_certificate(keys / f"{name}.key_secret"))
+
+
+def test_a_key_s_name_owns_its_jobs(guarded: tuple[Door, Path], engine: Engine) -> None:
+    door, keys = guarded
+    anna = Peer(door.address, keys=curve(keys, "anna"))
+    job = anna.result(other()).header["job"]
+    assert engine.get(job, "anna").owner == "anna"
+    make_client_keys(keys, "ben")  # counts at once
+    ben = Peer(door.address, keys=curve(keys, "ben"))
+    ben.say("ATTACH", job=job)
+    assert ben.hear("ERROR").header["code"] == "not_found"
+    for one in (anna, ben):
+        one.close()
+
+
+def test_without_a_key_or_with_a_strange_one_nobody_comes_in(
+    guarded: tuple[Door, Path], tmp_path: Path
+) -> None:
+    door, keys = guarded
+    plain = Peer(door.address, hello=False)
+    make_client_keys(tmp_path / "elsewhere", "anna")
+    server, _ = zmq.auth.load_certificate(keys / "server.key")
+    public, secret = zmq.auth.load_certificate(tmp_path / "elsewhere" / "anna.key_secret")
+    strange = Peer(door.address, hello=False, keys=(server, public, secret))
+    assert plain.turned_away()
+    assert strange.turned_away()
+    for one in (plain, strange):
+        one.close()
+
+
+def test_a_revoked_key_comes_in_no_more(guarded: tuple[Door, Path]) -> None:
+    door, keys = guarded
+    known = Peer(door.address, hello=False, keys=curve(keys, "anna"))
+    assert not known.turned_away()
+    known.close()
+    revoke_client(keys, "anna")
+    anna = Peer(door.address, hello=False, keys=curve(keys, "anna"))
+    assert anna.turned_away()
+    anna.close()
+    with pytest.raises(BadParameter, match="has no key of anna"):
+        revoke_client(keys, "anna")
+
+
+def test_secret_keys_are_their_owner_s_alone(tmp_path: Path) -> None:
+    secret, server = make_client_keys(tmp_path, "anna")
+    for path in (secret, server.with_suffix(".key_secret")):
+        assert path.stat().st_mode & 0o077 == 0
+    with pytest.raises(BadParameter, match="has a key already"):
+        make_client_keys(tmp_path, "anna")
+    with pytest.raises(BadParameter, match="a name has"):
+        make_client_keys(tmp_path, "../anna")
+
+
+def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) -> None:
+    secret, server = make_client_keys(tmp_path, "anna")
+    assert len(CurveKeys(secret, server).load()) == 3
+    with pytest.raises(FileAccess, match=r"gone\.key: no such file"):
+        CurveKeys(secret, tmp_path / "gone.key").load()
+    (tmp_path / "note.key").write_text("nothing")
+    with pytest.raises(FileAccess, match=r"note\.key: holds no CURVE key"):
+        CurveKeys(secret, tmp_path / "note.key").load()
+    with pytest.raises(FileAccess, match="holds no secret key"):
+        CurveKeys(server, server).load()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("tcp://0.0.0.0:5599", "needs CURVE keys"), ("ipc:///tmp/x", "must be tcp://HOST:PORT")],
+)
+def test_a_door_to_others_needs_keys(address: str, said: str) -> None:
+    with pytest.raises(BadParameter, match=said):
+        check_doors(Settings(zmq=address))
+    check_doors(Settings(zmq="tcp://0.0.0.0:5599", insecure=True))
+    check_doors(Settings(zmq="tcp://0.0.0.0:5599", http="0.0.0.0:8000", local=True))
+    check_doors(Settings(zmq="off"))

@@ -1,0 +1,301 @@
+// The page in headless Chromium before the real server. Neither is stood in for.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { createRequire } from "node:module";
+
+const web = new URL("../../server/web/", import.meta.url);
+const { chromium } = createRequire(new URL("package.json", web))("playwright-core");
+
+const DINEURO = process.env.DINEURO ?? new URL("../../.venv/bin/dineuro", import.meta.url).pathname;
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const folder = mkdtempSync(join(tmpdir(), "dineuro-page-"));
+const WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"];
+
+async function serve(name, ...more) {
+  const child = spawn(DINEURO, ["serve", "--http", "127.0.0.1:0", "--zmq", "off", "--cold", "--state", join(folder, name), ...more], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  const url = await new Promise((resolve, reject) => {
+    child.stderr.on("data", (bytes) => {
+      said += bytes;
+      const found = said.match(/HTTP at (http:\/\/\S+)/);
+      if (found) resolve(found[1]);
+    });
+    child.on("exit", () => reject(new Error(said)));
+  });
+  // It listens a moment after it has said so.
+  while (!(await fetch(`${url}/livez`).catch(() => null))) await new Promise((next) => setTimeout(next, 50));
+  return { url, kill: () => child.kill("SIGKILL") };
+}
+
+// A .v3draw stack of 30 x 50 x 90 with a bright line along x, broken or not, and a branch.
+function stack(name, { slow = false, broken = false, mark = 0 } = {}) {
+  const [depth, height, width] = slow ? [60, 300, 300] : [30, 50, 90];
+  const header = Buffer.alloc(43);
+  header.write("raw_image_stack_by_hpengL");
+  header.writeInt16LE(1, 25);
+  [width, height, depth, 1].forEach((n, i) => header.writeInt32LE(n, 27 + 4 * i));
+  const voxels = Buffer.alloc(depth * height * width, 0);
+  const set = (z, y, x) => (voxels[(z * height + y) * width + x] = 220);
+  if (slow) {
+    for (let z = 0; z < depth; z += 4)
+      for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (y % 4 === 0 || x % 8 === 0) set(z, y, x);
+  } else {
+    for (let x = 8; x < 82; x++) if (!broken || x < 55 || x > 61) for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), 20 + (d % 3), x);
+    for (let y = 22; y < 44; y++) for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), y, 40 + (d % 3));
+  }
+  voxels[0] = mark;
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat([header, voxels]));
+  return path;
+}
+
+let server, browser, plain;
+
+before(async () => {
+  server = await serve("state");
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", ...WEBGL] });
+});
+
+after(async () => {
+  await browser?.close();
+  await plain?.close();
+  server?.kill();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+// A page, and all that must not have happened on it.
+async function open(t, url = server.url, from = browser, allowed = /^$/) {
+  const context = await from.newContext({ viewport: { width: 1300, height: 900 } });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) wrong.push(`asked ${request.url()}`);
+  });
+  page.on("console", (message) => message.type() === "error" && !allowed.test(message.text()) && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(wrong, []);
+  });
+  await page.goto(url);
+  return page;
+}
+
+async function traced(page, path, { enhancer = "none" } = {}) {
+  await page.selectOption("#new [name=enhancer]", enhancer);
+  await page.setInputFiles("#files", path);
+  await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
+}
+
+// Waits for words; the page forbids the evaluation that other ways of waiting need.
+const says = (page, id, words, more) => page.locator(`#${id}`).filter({ hasText: words }).waitFor(more);
+
+// How many of the canvas' pixels are bright, and how many are greenish as a certain tree is.
+const pixels = (page, id) =>
+  page.evaluate(async (name) => {
+    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    const canvas = document.getElementById(name);
+    const copy = document.createElement("canvas");
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    const pen = copy.getContext("2d");
+    pen.drawImage(canvas, 0, 0);
+    const data = pen.getImageData(0, 0, copy.width, copy.height).data;
+    let bright = 0, tree = 0, mask = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
+      if (r + g + b > 300) bright++;
+      if (g > 90 && g > 1.25 * r && g > 1.25 * b) tree++;
+      if (g > 60 && b > 60 && g > 1.8 * r) mask++;
+    }
+    return { bright, tree, mask, all: data.length / 4 };
+  }, id);
+
+async function until(page, id, wanted) {
+  let seen;
+  for (let i = 0; i < 100; i++) {
+    seen = await pixels(page, id);
+    if (wanted(seen)) return seen;
+    await page.waitForTimeout(100);
+  }
+  assert.fail(JSON.stringify(seen));
+}
+
+test("a stack that is dropped comes back as volume, tree, figures and files", async (t) => {
+  const page = await open(t);
+  assert.match(await page.textContent("#server"), /networks|asking/);
+  await traced(page, stack("cell.v3draw", { mark: 1 }));
+  const whole = await until(page, "canvas-3d", (seen) => seen.tree > 100 && seen.bright > 100);
+  assert.ok(whole.bright < whole.all / 2);
+  await page.uncheck("#see-tree");
+  const without = await until(page, "canvas-3d", (seen) => seen.tree === 0);
+  assert.ok(without.bright > 100);
+  await page.uncheck("#see-image");
+  await until(page, "canvas-3d", (seen) => seen.bright === 0);
+  await page.check("#see-mask");
+  await until(page, "canvas-3d", (seen) => seen.mask > 100);
+  assert.match(await page.textContent("#figures"), /90 × 50 × 30/);
+  assert.match(await page.textContent("#figures"), /certain/);
+  for (const [text, ending] of [["SWC", "cell_dineuro.swc"], ["mask (.tif)", "cell_mask.tif"], ["all as zip", "cell.zip"]]) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#downloads >> text="${text}"`)]);
+    assert.equal(download.suggestedFilename(), ending);
+  }
+});
+
+test("projections, a root that is clicked, and tracing again without the network", async (t) => {
+  const page = await open(t);
+  await traced(page, stack("again.v3draw", { mark: 2 }));
+  await page.click("#show-2d");
+  await until(page, "canvas-2d", (seen) => seen.tree > 100 && seen.bright > 100);
+  await page.click("#canvas-2d", { position: { x: 30, y: 120 } });
+  assert.match(await page.inputValue("#again [name=root]"), /^\d+,\d+,\d+$/);
+  await page.fill("#again [name=root]", "80,21,16");
+  const jobs = await page.locator("#jobs li").count();
+  await page.click("#again button");
+  await page.locator("#jobs li").nth(jobs).waitFor();
+  await says(page, "figures", /marker/);
+});
+
+test("the places to look at first are flown to", async (t) => {
+  const page = await open(t);
+  await traced(page, stack("doubt.v3draw", { broken: true, mark: 3 }));
+  await page.selectOption("#colour", "order");
+  const before = await until(page, "canvas-3d", (seen) => seen.bright > 100);
+  await page.locator("#doubts button").first().click();
+  await until(page, "canvas-3d", (seen) => Math.abs(seen.bright - before.bright) > 200);
+  await page.click("#home");
+});
+
+test("a job is cancelled", async (t) => {
+  const page = await open(t);
+  await page.click("#new summary");
+  await page.selectOption("#new [name=trees]", "all");
+  await page.selectOption("#new [name=enhancer]", "none");
+  await page.setInputFiles("#files", stack("slow.v3draw", { slow: true }));
+  await says(page, "stage", /Tracing/, { timeout: 60_000 });
+  await page.click("#cancel");
+  await says(page, "problem", /cancelled/, { timeout: 10_000 });
+});
+
+test("what is no stack is refused by name", async (t) => {
+  const page = await open(t, server.url, browser, /status of 4/);
+  const path = join(folder, "holiday.tif");
+  writeFileSync(path, "no picture at all");
+  await page.setInputFiles("#files", path);
+  await says(page, "uploading", /holiday.tif/);
+});
+
+test("several stacks one after the other", async (t) => {
+  const page = await open(t);
+  await page.selectOption("#new [name=enhancer]", "none");
+  await page.setInputFiles("#files", [stack("one.v3draw", { mark: 4 }), stack("two.v3draw", { mark: 5 })]);
+  await page.waitForSelector('#jobs button[aria-current="true"]:has-text("two.v3draw")', { timeout: 60_000 });
+  await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
+  assert.ok(await page.locator('#jobs button:has-text("one.v3draw")').count());
+});
+
+test("of a folder the stacks are taken, not the masks and notes", async (t) => {
+  const page = await open(t);
+  mkdirSync(join(folder, "batch", "day 2"), { recursive: true });
+  stack("batch/first.v3draw", { mark: 9 });
+  stack("batch/day 2/second.v3draw", { mark: 10 });
+  stack("batch/first_mask.v3draw", { mark: 11 });
+  writeFileSync(join(folder, "batch", "notes.txt"), "none");
+  await page.selectOption("#new [name=enhancer]", "none");
+  await page.setInputFiles("#folder", join(folder, "batch"));
+  await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
+  const names = await page.locator("#jobs button").allTextContents();
+  assert.deepEqual(["first.v3draw", "second.v3draw", "first_mask", "notes"].map((name) => names.filter((n) => n.includes(name)).length), [1, 1, 0, 0]);
+  assert.equal(await page.textContent("#uploading"), "");
+});
+
+test("a neuron through the network, its stages seen", async (t) => {
+  const page = await open(t);
+  const made = join(folder, "demo");
+  await new Promise((done, failed) => spawn(DINEURO, ["demo", made], { stdio: "ignore" }).on("exit", (code) => (code ? failed(new Error(`demo: ${code}`)) : done())));
+  await page.setInputFiles("#files", join(made, "neuron.tif"));
+  await says(page, "stage", /Enhancing/, { timeout: 60_000 });
+  await page.waitForSelector("#result:not([hidden])", { timeout: 120_000 });
+  assert.match(await page.textContent("#figures"), /enhanced by(dineuro|classical)/);
+  await until(page, "canvas-3d", (seen) => seen.tree > 100 && seen.bright > 100);
+});
+
+test("a stack is dropped, and a picture of it is shown in the dark too", async (t) => {
+  const page = await open(t);
+  await page.emulateMedia({ colorScheme: "dark" });
+  assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(245, 246, 248)");
+  await page.selectOption("#new [name=enhancer]", "none");
+  const bytes = [...readFileSync(stack("drop.v3draw", { mark: 8 }))];
+  const data = await page.evaluateHandle((given) => {
+    const made = new DataTransfer();
+    made.items.add(new File([new Uint8Array(given)], "drop.v3draw"));
+    return made;
+  }, bytes);
+  await page.dispatchEvent("#drop", "drop", { dataTransfer: data });
+  await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
+  assert.equal(await page.textContent("#name"), "drop.v3draw");
+});
+
+test("little has to come before something is seen", () => {
+  const built = new URL("../dineuro_server/doors/web/", web);
+  const sizes = ["index.html", "style.css", "main.js", "chunk.js"].map((name) => gzipSync(readFileSync(new URL(name, built))).length);
+  assert.ok(sizes.reduce((a, b) => a + b) < 20_000, String(sizes));
+});
+
+test("without WebGL the projections are shown", async (t) => {
+  plain = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-3d-apis"] });
+  const page = await open(t, server.url, plain, /WebGL/);
+  await traced(page, stack("flat.v3draw", { mark: 6 }));
+  await page.waitForSelector("#no-webgl:not([hidden])");
+  await until(page, "canvas-2d", (seen) => seen.tree > 100);
+});
+
+test("a token is asked for where the server wants one", async (t) => {
+  const tokens = join(folder, "tokens");
+  const made = await new Promise((done) => {
+    let text = "";
+    const child = spawn(DINEURO, ["keys", "token", "anna", "--tokens", tokens]);
+    child.stdout.on("data", (bytes) => (text += bytes));
+    child.on("exit", () => done(text.trim()));
+  });
+  const guarded = await serve("guarded", "--tokens", tokens);
+  t.after(() => guarded.kill());
+  const page = await open(t, guarded.url, browser, /401/);
+  await page.waitForSelector("#token-dialog[open]");
+  await page.fill("#token", "wrong");
+  await page.click("text=Use it");
+  await page.waitForSelector("#token-dialog[open]");
+  await page.fill("#token", made.split("\n").pop());
+  await page.click("text=Use it");
+  await says(page, "server", /networks/);
+  await traced(page, stack("mine.v3draw", { mark: 7 }));
+  await until(page, "canvas-3d", (seen) => seen.tree > 100);
+});
+
+test("a server that has gone is told", async (t) => {
+  const mortal = await serve("mortal");
+  const page = await open(t, mortal.url, browser, /ERR_|Failed to load/);
+  await says(page, "server", /networks/);
+  mortal.kill();
+  await page.setInputFiles("#files", stack("late.v3draw"));
+  await says(page, "uploading", /does not answer/);
+});
+
+test("the keyboard and a screen reader find their way", async (t) => {
+  const page = await open(t);
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "drop");
+  const nameless = await page.evaluate(() =>
+    [...document.querySelectorAll("input, select, button, canvas")]
+      .filter((e) => !(e.labels?.length || e.getAttribute("aria-label") || e.textContent.trim()))
+      .map((e) => e.outerHTML),
+  );
+  assert.deepEqual(nameless, []);
+});

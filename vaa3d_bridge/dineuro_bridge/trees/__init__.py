@@ -1,0 +1,1 @@
+"""Trees and the files that hold them: SWC, ESWC, markers, linker files."""
