@@ -15,7 +15,11 @@ VAA3D_ROOT ?=
 # The development data, for `make benchmark`.
 DATA ?= ../shared/data
 
-.PHONY: demo test fast lint types format install clean plugin test-plugin web test-web benchmark release-check
+# The checks that need nothing but Python; lint-web needs Node.
+LINT := lint-python lint-cpp
+
+.PHONY: demo test fast lint $(LINT) lint-prose lint-web types format install clean plugin \
+  test-plugin web test-web benchmark release-check
 
 install: $(STAMP)
 
@@ -30,7 +34,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/dineuro demo demo
 
-test: lint types
+test: $(LINT) types
 	$(PYTEST)
 
 plugin: $(foreach qt,$(QT),plugin-qt$(qt))
@@ -61,12 +65,12 @@ server/web/node_modules/.installed: server/web/package-lock.json
 	touch $@
 
 # Headless Chromium before the real server; and what is committed must be what the sources make.
-test-web: $(STAMP) web
+test-web: $(STAMP) lint-web web
 	git diff --exit-code --stat server/dineuro_server/doors/web
 	cd server/web && npm test
 
 # What one runs while working: everything but the slow tests.
-fast: lint types
+fast: $(LINT) types
 	$(PYTEST) -m 'not slow'
 
 # Every benchmark, and one page of them: build/benchmark/README.md. Hours on a small machine; what an
@@ -80,16 +84,30 @@ benchmark: $(STAMP) plugin web
 release-check:
 	PYTHON=$(PYTHON) release/check.sh
 
-lint: $(STAMP)
+lint: $(LINT) lint-web
+
+lint-python: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-cpp: $(STAMP)
+	git ls-files '*.cpp' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# The Markdown pages: columns, one sentence a line, banned phrases.
+lint-prose: $(STAMP)
+	$(BIN)/python -m release.prose
+
+lint-web: server/web/node_modules/.installed
+	cd server/web && npm run --silent lint
 
 types: $(STAMP)
 	$(BIN)/mypy
 
-format: $(STAMP)
+format: $(STAMP) server/web/node_modules/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	git ls-files '*.cpp' '*.h' | xargs $(BIN)/clang-format -i
+	cd server/web && npm run --silent format
 
 clean:
 	rm -rf .venv build dist demo *.egg-info
