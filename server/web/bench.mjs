@@ -10,9 +10,14 @@ import { chromium } from "playwright-core";
 const ROUNDS = 7;
 const DINEURO = process.env.DINEURO ?? new URL("../../.venv/bin/dineuro", import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "dineuro-bench-"));
-const server = spawn(DINEURO, ["serve", "--http", "127.0.0.1:8741", "--zmq", "off", "--cold", "--state", join(folder, "state")], { stdio: "ignore" });
+const server = spawn(
+  DINEURO,
+  ["serve", "--http", "127.0.0.1:8741", "--zmq", "off", "--cold", "--state", join(folder, "state")],
+  { stdio: "ignore" },
+);
 const url = "http://127.0.0.1:8741/";
-while (!(await fetch(`${url}livez`).catch(() => null))) await new Promise((next) => setTimeout(next, 100));
+while (!(await fetch(`${url}livez`).catch(() => null)))
+  await new Promise((next) => setTimeout(next, 100));
 
 const header = Buffer.alloc(43);
 header.write("raw_image_stack_by_hpengL");
@@ -20,7 +25,9 @@ header.writeInt16LE(1, 25);
 [256, 256, 256, 1].forEach((n, i) => header.writeInt32LE(n, 27 + 4 * i));
 const voxels = Buffer.alloc(256 ** 3);
 for (let i = 0; i < voxels.length; i++) voxels[i] = (i * 2654435761) >>> 27; // noise
-for (let x = 10; x < 240; x++) for (let d = 0; d < 9; d++) voxels[((120 + Math.floor(d / 3)) * 256 + 100 + (d % 3)) * 256 + x] = 220;
+for (let x = 10; x < 240; x++)
+  for (let d = 0; d < 9; d++)
+    voxels[((120 + Math.floor(d / 3)) * 256 + 100 + (d % 3)) * 256 + x] = 220;
 writeFileSync(join(folder, "large.v3draw"), Buffer.concat([header, voxels]));
 
 const browser = await chromium.launch({
@@ -59,4 +66,6 @@ await browser.close();
 server.kill("SIGKILL");
 rmSync(folder, { recursive: true, force: true });
 seen.sort((a, b) => a - b);
-console.log(`from click to picture, ${ROUNDS} times: median ${seen[ROUNDS >> 1]} ms, ${seen[0]} to ${seen.at(-1)} ms`);
+console.log(
+  `from click to picture, ${ROUNDS} times: median ${seen[ROUNDS >> 1]} ms, ${seen[0]} to ${seen.at(-1)} ms`,
+);

@@ -1,6 +1,7 @@
 // Bundles the page into ../dineuro_server/doors/web, which comes with the Python package.
-import { build } from "esbuild";
+
 import { cpSync, rmSync } from "node:fs";
+import { build } from "esbuild";
 
 const out = "../dineuro_server/doors/web";
 rmSync(out, { recursive: true, force: true });
@@ -16,7 +17,9 @@ await build({
   entryNames: "[name]",
   chunkNames: "[name]",
   // three.js is MIT: its notice must come with it.
-  banner: { js: "/* DINeuro, Apache-2.0. The part that draws holds three.js, MIT: three.LICENSE.txt. */" },
+  banner: {
+    js: "/* DINeuro, Apache-2.0. The part that draws holds three.js, MIT: three.LICENSE.txt. */",
+  },
 });
 cpSync("node_modules/three/LICENSE", `${out}/three.LICENSE.txt`);
 for (const file of ["index.html", "style.css", "icon.svg"]) cpSync(`src/${file}`, `${out}/${file}`);

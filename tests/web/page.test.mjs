@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { createRequire } from "node:module";
 
 const web = new URL("../../server/web/", import.meta.url);
 const { chromium } = createRequire(new URL("package.json", web))("playwright-core");
@@ -17,9 +17,23 @@ const folder = mkdtempSync(join(tmpdir(), "dineuro-page-"));
 const WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"];
 
 async function serve(name, ...more) {
-  const child = spawn(DINEURO, ["serve", "--http", "127.0.0.1:0", "--zmq", "off", "--cold", "--state", join(folder, name), ...more], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const child = spawn(
+    DINEURO,
+    [
+      "serve",
+      "--http",
+      "127.0.0.1:0",
+      "--zmq",
+      "off",
+      "--cold",
+      "--state",
+      join(folder, name),
+      ...more,
+    ],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
   let said = "";
   const url = await new Promise((resolve, reject) => {
     child.stderr.on("data", (bytes) => {
@@ -30,7 +44,8 @@ async function serve(name, ...more) {
     child.on("exit", () => reject(new Error(said)));
   });
   // It listens a moment after it has said so.
-  while (!(await fetch(`${url}/livez`).catch(() => null))) await new Promise((next) => setTimeout(next, 50));
+  while (!(await fetch(`${url}/livez`).catch(() => null)))
+    await new Promise((next) => setTimeout(next, 50));
   return { url, kill: () => child.kill("SIGKILL") };
 }
 
@@ -45,10 +60,14 @@ function stack(name, { slow = false, broken = false, mark = 0 } = {}) {
   const set = (z, y, x) => (voxels[(z * height + y) * width + x] = 220);
   if (slow) {
     for (let z = 0; z < depth; z += 4)
-      for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (y % 4 === 0 || x % 8 === 0) set(z, y, x);
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) if (y % 4 === 0 || x % 8 === 0) set(z, y, x);
   } else {
-    for (let x = 8; x < 82; x++) if (!broken || x < 55 || x > 61) for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), 20 + (d % 3), x);
-    for (let y = 22; y < 44; y++) for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), y, 40 + (d % 3));
+    for (let x = 8; x < 82; x++)
+      if (!broken || x < 55 || x > 61)
+        for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), 20 + (d % 3), x);
+    for (let y = 22; y < 44; y++)
+      for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), y, 40 + (d % 3));
   }
   voxels[0] = mark;
   const path = join(folder, name);
@@ -76,9 +95,14 @@ async function open(t, url = server.url, from = browser, allowed = /^$/) {
   const page = await context.newPage();
   const wrong = [];
   page.on("request", (request) => {
-    if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) wrong.push(`asked ${request.url()}`);
+    if (!request.url().startsWith(url) && !request.url().startsWith("blob:"))
+      wrong.push(`asked ${request.url()}`);
   });
-  page.on("console", (message) => message.type() === "error" && !allowed.test(message.text()) && wrong.push(message.text()));
+  page.on(
+    "console",
+    (message) =>
+      message.type() === "error" && !allowed.test(message.text()) && wrong.push(message.text()),
+  );
   page.on("pageerror", (error) => wrong.push(String(error)));
   t.after(async () => {
     await context.close();
@@ -95,7 +119,8 @@ async function traced(page, path, { enhancer = "none" } = {}) {
 }
 
 // Waits for words; the page forbids the evaluation that other ways of waiting need.
-const says = (page, id, words, more) => page.locator(`#${id}`).filter({ hasText: words }).waitFor(more);
+const says = (page, id, words, more) =>
+  page.locator(`#${id}`).filter({ hasText: words }).waitFor(more);
 
 // How many of the canvas' pixels are bright, and how many are greenish as a certain tree is.
 const pixels = (page, id) =>
@@ -107,7 +132,9 @@ const pixels = (page, id) =>
     const pen = copy.getContext("2d");
     pen.drawImage(canvas, 0, 0);
     const data = pen.getImageData(0, 0, copy.width, copy.height).data;
-    let bright = 0, tree = 0, mask = 0;
+    let bright = 0,
+      tree = 0,
+      mask = 0;
     for (let i = 0; i < data.length; i += 4) {
       const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
       if (r + g + b > 300) bright++;
@@ -142,8 +169,15 @@ test("a stack that is dropped comes back as volume, tree, figures and files", as
   await until(page, "canvas-3d", (seen) => seen.mask > 100);
   assert.match(await page.textContent("#figures"), /90 × 50 × 30/);
   assert.match(await page.textContent("#figures"), /certain/);
-  for (const [text, ending] of [["SWC", "cell_dineuro.swc"], ["mask (.tif)", "cell_mask.tif"], ["all as zip", "cell.zip"]]) {
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#downloads >> text="${text}"`)]);
+  for (const [text, ending] of [
+    ["SWC", "cell_dineuro.swc"],
+    ["mask (.tif)", "cell_mask.tif"],
+    ["all as zip", "cell.zip"],
+  ]) {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.click(`#downloads >> text="${text}"`),
+    ]);
     assert.equal(download.suggestedFilename(), ending);
   }
 });
@@ -194,8 +228,13 @@ test("what is no stack is refused by name", async (t) => {
 test("several stacks one after the other", async (t) => {
   const page = await open(t);
   await page.selectOption("#new [name=enhancer]", "none");
-  await page.setInputFiles("#files", [stack("one.v3draw", { mark: 4 }), stack("two.v3draw", { mark: 5 })]);
-  await page.waitForSelector('#jobs button[aria-current="true"]:has-text("two.v3draw")', { timeout: 60_000 });
+  await page.setInputFiles("#files", [
+    stack("one.v3draw", { mark: 4 }),
+    stack("two.v3draw", { mark: 5 }),
+  ]);
+  await page.waitForSelector('#jobs button[aria-current="true"]:has-text("two.v3draw")', {
+    timeout: 60_000,
+  });
   await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
   assert.ok(await page.locator('#jobs button:has-text("one.v3draw")').count());
 });
@@ -211,14 +250,23 @@ test("of a folder the stacks are taken, not the masks and notes", async (t) => {
   await page.setInputFiles("#folder", join(folder, "batch"));
   await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
   const names = await page.locator("#jobs button").allTextContents();
-  assert.deepEqual(["first.v3draw", "second.v3draw", "first_mask", "notes"].map((name) => names.filter((n) => n.includes(name)).length), [1, 1, 0, 0]);
+  assert.deepEqual(
+    ["first.v3draw", "second.v3draw", "first_mask", "notes"].map(
+      (name) => names.filter((n) => n.includes(name)).length,
+    ),
+    [1, 1, 0, 0],
+  );
   assert.equal(await page.textContent("#uploading"), "");
 });
 
 test("a neuron through the network, its stages seen", async (t) => {
   const page = await open(t);
   const made = join(folder, "demo");
-  await new Promise((done, failed) => spawn(DINEURO, ["demo", made], { stdio: "ignore" }).on("exit", (code) => (code ? failed(new Error(`demo: ${code}`)) : done())));
+  await new Promise((done, failed) =>
+    spawn(DINEURO, ["demo", made], { stdio: "ignore" }).on("exit", (code) =>
+      code ? failed(new Error(`demo: ${code}`)) : done(),
+    ),
+  );
   await page.setInputFiles("#files", join(made, "neuron.tif"));
   await says(page, "stage", /Enhancing/, { timeout: 60_000 });
   await page.waitForSelector("#result:not([hidden])", { timeout: 120_000 });
@@ -229,7 +277,10 @@ test("a neuron through the network, its stages seen", async (t) => {
 test("a stack is dropped, and a picture of it is shown in the dark too", async (t) => {
   const page = await open(t);
   await page.emulateMedia({ colorScheme: "dark" });
-  assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(245, 246, 248)");
+  assert.notEqual(
+    await page.evaluate(() => getComputedStyle(document.body).backgroundColor),
+    "rgb(245, 246, 248)",
+  );
   await page.selectOption("#new [name=enhancer]", "none");
   const bytes = [...readFileSync(stack("drop.v3draw", { mark: 8 }))];
   const data = await page.evaluateHandle((given) => {
@@ -244,12 +295,17 @@ test("a stack is dropped, and a picture of it is shown in the dark too", async (
 
 test("little has to come before something is seen", () => {
   const built = new URL("../dineuro_server/doors/web/", web);
-  const sizes = ["index.html", "style.css", "main.js", "chunk.js"].map((name) => gzipSync(readFileSync(new URL(name, built))).length);
+  const sizes = ["index.html", "style.css", "main.js", "chunk.js"].map(
+    (name) => gzipSync(readFileSync(new URL(name, built))).length,
+  );
   assert.ok(sizes.reduce((a, b) => a + b) < 20_000, String(sizes));
 });
 
 test("without WebGL the projections are shown", async (t) => {
-  plain = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-3d-apis"] });
+  plain = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-3d-apis"],
+  });
   const page = await open(t, server.url, plain, /WebGL/);
   await traced(page, stack("flat.v3draw", { mark: 6 }));
   await page.waitForSelector("#no-webgl:not([hidden])");

@@ -1,6 +1,10 @@
 // What the server is asked, and how it answers. Nothing here knows the page.
 
-export interface Progress { stage: string; done: number; total: number }
+export interface Progress {
+  stage: string;
+  done: number;
+  total: number;
+}
 
 export interface Job {
   id: string;
@@ -13,12 +17,28 @@ export interface Job {
   parameters: Record<string, unknown> & { name: string };
 }
 
-export interface Doubt { kind: string; place: [number, number, number]; says: string; chance: number }
-export interface Segment { start: number; end: number; confidence: number }
+export interface Doubt {
+  kind: string;
+  place: [number, number, number];
+  says: string;
+  chance: number;
+}
+export interface Segment {
+  start: number;
+  end: number;
+  confidence: number;
+}
 
 export interface Report {
   shape_zyx: [number, number, number];
-  settings: { spacing_um_xyz: [number, number, number] | null; threshold: number; min_length: number; gap: number; trees: string; min_confidence: number };
+  settings: {
+    spacing_um_xyz: [number, number, number] | null;
+    threshold: number;
+    min_length: number;
+    gap: number;
+    trees: string;
+    min_confidence: number;
+  };
   enhancer: string;
   warnings: string[];
   doubts?: Doubt[];
@@ -28,7 +48,11 @@ export interface Report {
 
 /** What went wrong, in the server's words. */
 export class Problem extends Error {
-  constructor(readonly status: number, readonly code: string, detail: string) {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+  ) {
     super(detail);
   }
 }
@@ -47,7 +71,11 @@ function problemOf(status: number, text: string): Problem {
   try {
     const told = JSON.parse(text) as { code?: string; detail?: string; id?: string };
     const id = told.code === "internal" && told.id ? ` [${told.id}]` : "";
-    return new Problem(status, told.code ?? "internal", (told.detail ?? `the server answered ${status}`) + id);
+    return new Problem(
+      status,
+      told.code ?? "internal",
+      (told.detail ?? `the server answered ${status}`) + id,
+    );
   } catch {
     return new Problem(status, "internal", `the server answered ${status}`);
   }
@@ -58,7 +86,10 @@ const GONE = new Problem(0, "server_gone", "the server does not answer: is dineu
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(path, { ...init, headers: headers(init.headers as Record<string, string>) });
+    answer = await fetch(path, {
+      ...init,
+      headers: headers(init.headers as Record<string, string>),
+    });
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw GONE;
@@ -68,22 +99,35 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
 }
 
 export const models = async (): Promise<string[]> =>
-  ((await (await ask("/v1/models")).json()) as { models: { name: string }[] }).models.map((m) => m.name);
-export const jobs = async (): Promise<Job[]> => ((await (await ask("/v1/jobs?limit=50")).json()) as { jobs: Job[] }).jobs;
-export const job = async (id: string): Promise<Job> => (await (await ask(`/v1/jobs/${id}`)).json()) as Job;
-export const cancel = async (id: string): Promise<void> => void (await ask(`/v1/jobs/${id}`, { method: "DELETE" }));
-export const report = async (id: string): Promise<Report> => (await (await ask(`/v1/jobs/${id}/report`)).json()) as Report;
+  ((await (await ask("/v1/models")).json()) as { models: { name: string }[] }).models.map(
+    (m) => m.name,
+  );
+export const jobs = async (): Promise<Job[]> =>
+  ((await (await ask("/v1/jobs?limit=50")).json()) as { jobs: Job[] }).jobs;
+export const job = async (id: string): Promise<Job> =>
+  (await (await ask(`/v1/jobs/${id}`)).json()) as Job;
+export const cancel = async (id: string): Promise<void> =>
+  void (await ask(`/v1/jobs/${id}`, { method: "DELETE" }));
+export const report = async (id: string): Promise<Report> =>
+  (await (await ask(`/v1/jobs/${id}/report`)).json()) as Report;
 export const swc = async (id: string): Promise<string> => (await ask(`/v1/jobs/${id}/swc`)).text();
-export const view = async (id: string): Promise<ArrayBuffer> => (await ask(`/v1/jobs/${id}/view`)).arrayBuffer();
-export const file = async (id: string, name: string): Promise<Blob> => (await ask(`/v1/jobs/${id}/${name}`)).blob();
+export const view = async (id: string): Promise<ArrayBuffer> =>
+  (await ask(`/v1/jobs/${id}/view`)).arrayBuffer();
+export const file = async (id: string, name: string): Promise<Blob> =>
+  (await ask(`/v1/jobs/${id}/${name}`)).blob();
 
 /** A volume on its way; resolves with the job's id once the server has all of it. */
-export function upload(file: File, params: URLSearchParams, progress: (share: number) => void): Promise<string> {
+export function upload(
+  file: File,
+  params: URLSearchParams,
+  progress: (share: number) => void,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     params.set("name", file.name);
     request.open("POST", `/v1/trace?${params}`);
-    for (const [name, value] of Object.entries(headers({ Prefer: "respond-async" }))) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(headers({ Prefer: "respond-async" })))
+      request.setRequestHeader(name, value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => progress(event.loaded / event.total);
     request.onload = () => settle(request, resolve, reject);
@@ -93,7 +137,11 @@ export function upload(file: File, params: URLSearchParams, progress: (share: nu
 }
 
 // At once, where the store had the answer: then it is the result, and the job's id is in a header.
-function settle(request: XMLHttpRequest, resolve: (id: string) => void, reject: (error: Problem) => void): void {
+function settle(
+  request: XMLHttpRequest,
+  resolve: (id: string) => void,
+  reject: (error: Problem) => void,
+): void {
   const known = request.getResponseHeader("X-DINeuro-Job");
   if (request.status === 202) resolve((JSON.parse(request.responseText) as Job).id);
   else if (request.status === 200 && known) resolve(known);
@@ -103,12 +151,21 @@ function settle(request: XMLHttpRequest, resolve: (id: string) => void, reject: 
 /** A finished job traced again; the new job's id. */
 export async function retrace(id: string, params: URLSearchParams): Promise<string> {
   params.set("job", id);
-  const answer = await ask(`/v1/retrace?${params}`, { method: "POST", headers: { Prefer: "respond-async" } });
-  return answer.status === 202 ? ((await answer.json()) as Job).id : (answer.headers.get("X-DINeuro-Job") ?? "");
+  const answer = await ask(`/v1/retrace?${params}`, {
+    method: "POST",
+    headers: { Prefer: "respond-async" },
+  });
+  return answer.status === 202
+    ? ((await answer.json()) as Job).id
+    : (answer.headers.get("X-DINeuro-Job") ?? "");
 }
 
 /** Everything that happens to a job until it has ended; taken up again where the connection breaks. */
-export async function follow(id: string, told: (progress: Progress) => void, signal: AbortSignal): Promise<void> {
+export async function follow(
+  id: string,
+  told: (progress: Progress) => void,
+  signal: AbortSignal,
+): Promise<void> {
   let last = "";
   for (let failures = 0; !signal.aborted; ) {
     try {
@@ -121,14 +178,17 @@ export async function follow(id: string, told: (progress: Progress) => void, sig
       }
       return;
     } catch (error) {
-      if (signal.aborted || (error instanceof Problem && error.status >= 400) || ++failures > 5) throw error;
+      if (signal.aborted || (error instanceof Problem && error.status >= 400) || ++failures > 5)
+        throw error;
       await new Promise((after) => setTimeout(after, 1000));
     }
   }
 }
 
 // Server-sent events; EventSource could not send a token.
-async function* events(answer: Response): AsyncGenerator<{ id: string; kind: string; data: string }> {
+async function* events(
+  answer: Response,
+): AsyncGenerator<{ id: string; kind: string; data: string }> {
   const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; ; ) {
     const { done, value } = await reader.read();
@@ -137,7 +197,8 @@ async function* events(answer: Response): AsyncGenerator<{ id: string; kind: str
     const blocks = text.split("\n\n");
     text = blocks.pop() ?? "";
     for (const block of blocks) {
-      const field = (name: string): string => block.match(new RegExp(`^${name}: ?(.*)$`, "m"))?.[1] ?? "";
+      const field = (name: string): string =>
+        block.match(new RegExp(`^${name}: ?(.*)$`, "m"))?.[1] ?? "";
       yield { id: field("id"), kind: field("event"), data: field("data") };
     }
   }

@@ -1,5 +1,5 @@
 // Three projections with the tree over them, on a plain canvas: also where there is no WebGL.
-import { colourOf, type Colouring, type Tree, type View } from "./model";
+import { type Colouring, colourOf, type Tree, type View } from "./model";
 
 // Of each: the axis looked along, those of its columns and rows (0 is z, 1 y, 2 x).
 const VIEWS = [
@@ -9,9 +9,20 @@ const VIEWS = [
 ] as const;
 const GAP = 6;
 
-export interface Looks { image: number; mask: number; tree: boolean; colour: Colouring }
+export interface Looks {
+  image: number;
+  mask: number;
+  tree: boolean;
+  colour: Colouring;
+}
 
-interface Panel { x: number; y: number; width: number; height: number; of: (typeof VIEWS)[number] }
+interface Panel {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  of: (typeof VIEWS)[number];
+}
 
 export class Flat {
   private view: View | null = null;
@@ -30,7 +41,11 @@ export class Flat {
     this.view = view;
     this.tree = tree;
     this.mark = null;
-    this.size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!) as [number, number, number];
+    this.size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!) as [
+      number,
+      number,
+      number,
+    ];
     this.planes = null;
     this.draw();
   }
@@ -50,21 +65,30 @@ export class Flat {
   voxelAt(left: number, top: number): [number, number, number] | null {
     const ratio = this.canvas.width / this.canvas.clientWidth;
     const panel = this.panels.find(
-      (p) => left * ratio >= p.x && left * ratio < p.x + p.width && top * ratio >= p.y && top * ratio < p.y + p.height,
+      (p) =>
+        left * ratio >= p.x &&
+        left * ratio < p.x + p.width &&
+        top * ratio >= p.y &&
+        top * ratio < p.y + p.height,
     );
     if (!panel || !this.view) return null;
     const { shape, step, origin } = this.view;
     const at = [0, 0, 0];
-    at[panel.of.columns] = Math.floor(((left * ratio - panel.x) / panel.width) * shape[panel.of.columns]);
+    at[panel.of.columns] = Math.floor(
+      ((left * ratio - panel.x) / panel.width) * shape[panel.of.columns],
+    );
     at[panel.of.rows] = Math.floor(((top * ratio - panel.y) / panel.height) * shape[panel.of.rows]);
     at[panel.of.along] = this.brightest(at, panel.of.along);
-    const [z, y, x] = at.map((n, axis) => origin[axis]! + n * step[axis]! + Math.floor(step[axis]! / 2));
+    const [z, y, x] = at.map(
+      (n, axis) => origin[axis]! + n * step[axis]! + Math.floor(step[axis]! / 2),
+    );
     return [x!, y!, z!];
   }
 
   private brightest(at: number[], along: number): number {
     const { shape, image } = this.view!;
-    let best = 0, most = -1;
+    let best = 0,
+      most = -1;
     for (let n = 0; n < shape[along]!; n++) {
       const [z, y, x] = at.map((v, axis) => (axis === along ? n : v));
       const value = image[(z! * shape[1] + y!) * shape[2] + x!]!;
@@ -78,7 +102,10 @@ export class Flat {
     if (!this.view || !clientWidth) return;
     // Only once somebody looks: it takes as long as all the rest.
     const { view } = this;
-    this.planes ??= VIEWS.map((of) => ({ image: highest(view, view.image, of), mask: highest(view, view.mask, of) }));
+    this.planes ??= VIEWS.map((of) => ({
+      image: highest(view, view.image, of),
+      mask: highest(view, view.mask, of),
+    }));
     const ratio = Math.min(devicePixelRatio, 2);
     this.canvas.width = clientWidth * ratio;
     this.canvas.height = clientHeight * ratio;
@@ -99,10 +126,21 @@ export class Flat {
 
   private layout(): Panel[] {
     const [z, y, x] = this.size;
-    const zoom = Math.min((this.canvas.width - GAP) / (x + z), (this.canvas.height - GAP) / (y + z));
-    const corners = [[0, 0], [x * zoom + GAP, 0], [0, y * zoom + GAP]] as const;
+    const zoom = Math.min(
+      (this.canvas.width - GAP) / (x + z),
+      (this.canvas.height - GAP) / (y + z),
+    );
+    const corners = [
+      [0, 0],
+      [x * zoom + GAP, 0],
+      [0, y * zoom + GAP],
+    ] as const;
     return VIEWS.map((of, i) => ({
-      x: corners[i]![0], y: corners[i]![1], width: this.size[of.columns] * zoom, height: this.size[of.rows] * zoom, of,
+      x: corners[i]![0],
+      y: corners[i]![1],
+      width: this.size[of.columns] * zoom,
+      height: this.size[of.rows] * zoom,
+      of,
     }));
   }
 
@@ -115,7 +153,8 @@ export class Flat {
     const pixels = new ImageData(made.width, made.height);
     const { image, mask } = this.planes![i]!;
     for (let n = 0; n < image.length; n++) {
-      const lit = image[n]! * this.looks.image, m = (mask[n]! / 255) * this.looks.mask;
+      const lit = image[n]! * this.looks.image,
+        m = (mask[n]! / 255) * this.looks.mask;
       pixels.data[4 * n] = Math.max(lit * (1 - 0.6 * m), 13 * m);
       pixels.data[4 * n + 1] = Math.max(lit, 115 * m);
       pixels.data[4 * n + 2] = Math.max(lit * (1 - 0.1 * m), 102 * m);
@@ -127,8 +166,12 @@ export class Flat {
 
   private at(place: ArrayLike<number>, panel: Panel): [number, number] {
     const { shape, step, origin } = this.view!;
-    const share = (axis: number): number => (place[2 - axis]! + 0.5 - origin[axis]!) / (shape[axis]! * step[axis]!);
-    return [panel.x + share(panel.of.columns) * panel.width, panel.y + share(panel.of.rows) * panel.height];
+    const share = (axis: number): number =>
+      (place[2 - axis]! + 0.5 - origin[axis]!) / (shape[axis]! * step[axis]!);
+    return [
+      panel.x + share(panel.of.columns) * panel.width,
+      panel.y + share(panel.of.rows) * panel.height,
+    ];
   }
 
   private drawTree(pen: CanvasRenderingContext2D, panel: Panel, ratio: number): void {

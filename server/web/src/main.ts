@@ -2,7 +2,7 @@
 import * as api from "./api";
 import { Problem } from "./api";
 import { Flat, type Looks } from "./flat";
-import { parseTree, parseView, type Colouring, type Tree, type View } from "./model";
+import { type Colouring, parseTree, parseView, type Tree, type View } from "./model";
 import type { Stage } from "./scene";
 
 function at<E extends HTMLElement>(id: string): E {
@@ -10,12 +10,21 @@ function at<E extends HTMLElement>(id: string): E {
 }
 
 const STAGES: Record<string, string> = {
-  read: "Reading", load: "Loading the network", enhance: "Enhancing", trace: "Tracing", write: "Writing the results",
+  read: "Reading",
+  load: "Loading the network",
+  enhance: "Enhancing",
+  trace: "Tracing",
+  write: "Writing the results",
 };
 
 let chosen = ""; // the job that is looked at
 let following = new AbortController();
-let shown: { view: View; tree: Tree; report: api.Report; spacing: [number, number, number] } | null = null;
+let shown: {
+  view: View;
+  tree: Tree;
+  report: api.Report;
+  spacing: [number, number, number];
+} | null = null;
 let stage: Stage | null = null;
 let hasWebGL = true;
 let flat: Flat;
@@ -43,7 +52,8 @@ function row(job: api.Job): HTMLLIElement {
 
 async function choose(id: string): Promise<void> {
   following.abort();
-  const mine = (following = new AbortController());
+  const mine = new AbortController();
+  following = mine;
   chosen = id;
   let job = await api.job(id);
   at("empty").hidden = true;
@@ -106,22 +116,34 @@ async function show3d(): Promise<void> {
 }
 
 function describe(job: api.Job, report: api.Report): void {
-  const number = (value: unknown, digits = 0): string => Number(value).toLocaleString("en", { maximumFractionDigits: digits });
+  const number = (value: unknown, digits = 0): string =>
+    Number(value).toLocaleString("en", { maximumFractionDigits: digits });
   const share = (value: unknown): string => `${number(100 * Number(value), 1)} %`;
   const [z, y, x] = report.shape_zyx;
-  const figures: Record<string, string> = { volume: `${x} × ${y} × ${z}`, "enhanced by": report.enhancer };
+  const figures: Record<string, string> = {
+    volume: `${x} × ${y} × ${z}`,
+    "enhanced by": report.enhancer,
+  };
   if ("nodes" in report)
     Object.assign(figures, {
-      length: `${number(report.length)} voxels`, "forks, tips": `${number(report.forks)}, ${number(report.tips)}`, root: String(report.root),
-      certain: share(report.certain), "mask explained": share(report.explained), "runs through the mask": share(report.supported),
-      "joined gaps": `${number(report.joined_gaps)} (${number(report.joined_length)} voxels)`, "left out": `${number(report.left_out)} voxels`,
+      length: `${number(report.length)} voxels`,
+      "forks, tips": `${number(report.forks)}, ${number(report.tips)}`,
+      root: String(report.root),
+      certain: share(report.certain),
+      "mask explained": share(report.explained),
+      "runs through the mask": share(report.supported),
+      "joined gaps": `${number(report.joined_gaps)} (${number(report.joined_length)} voxels)`,
+      "left out": `${number(report.left_out)} voxels`,
     });
-  at("figures").replaceChildren(...Object.entries(figures).map(([name, value]) => cells("tr", ["td", name], ["td", value])));
+  at("figures").replaceChildren(
+    ...Object.entries(figures).map(([name, value]) => cells("tr", ["td", name], ["td", value])),
+  );
   at("warnings").replaceChildren(...report.warnings.map((text) => cells("li", ["span", text])));
   at("doubts").replaceChildren(...(report.doubts ?? []).map(doubt));
   at("again").hidden = job.kind === "enhance";
   const form = at<HTMLFormElement>("again");
-  for (const name of ["threshold", "min_length", "gap", "trees", "min_confidence"] as const) field(form, name).value = String(report.settings[name]);
+  for (const name of ["threshold", "min_length", "gap", "trees", "min_confidence"] as const)
+    field(form, name).value = String(report.settings[name]);
   field(form, "root").value = "";
   threshold();
   downloads(job);
@@ -129,7 +151,8 @@ function describe(job: api.Job, report: api.Report): void {
 
 function cells(tag: string, ...inner: [string, string][]): HTMLElement {
   const made = document.createElement(tag);
-  for (const [kind, text] of inner) made.appendChild(document.createElement(kind)).textContent = text;
+  for (const [kind, text] of inner)
+    made.appendChild(document.createElement(kind)).textContent = text;
   return made;
 }
 
@@ -150,10 +173,16 @@ function doubt(told: api.Doubt): HTMLLIElement {
 function downloads(job: api.Job): void {
   const stem = job.parameters.name.replace(/\.[^.]*$/, "");
   const files: [string, string, string][] = [
-    ["SWC", "swc", `${stem}_dineuro.swc`], ["mask (.v3draw)", "mask.v3draw", `${stem}_mask.v3draw`], ["mask (.tif)", "mask.tif", `${stem}_mask.tif`],
-    ["doubts", "doubts", `${stem}_doubts.marker`], ["report", "report", `${stem}_report.json`], ["all as zip", "results.zip", `${stem}.zip`],
+    ["SWC", "swc", `${stem}_dineuro.swc`],
+    ["mask (.v3draw)", "mask.v3draw", `${stem}_mask.v3draw`],
+    ["mask (.tif)", "mask.tif", `${stem}_mask.tif`],
+    ["doubts", "doubts", `${stem}_doubts.marker`],
+    ["report", "report", `${stem}_report.json`],
+    ["all as zip", "results.zip", `${stem}.zip`],
   ];
-  const wanted = files.filter(([, name]) => job.kind !== "enhance" || !["swc", "doubts"].includes(name));
+  const wanted = files.filter(
+    ([, name]) => job.kind !== "enhance" || !["swc", "doubts"].includes(name),
+  );
   at("downloads").replaceChildren(
     ...wanted.map(([text, name, file]) => {
       const link = document.createElement("a");
@@ -181,7 +210,10 @@ function looks(): void {
   const on = (id: string): boolean => at<HTMLInputElement>(id).checked;
   const opacity = Number(at<HTMLInputElement>("opacity").value);
   const now: Looks = {
-    image: on("see-image") ? opacity : 0, mask: on("see-mask") ? 1 : 0, tree: on("see-tree"), colour: at<HTMLSelectElement>("colour").value as Colouring,
+    image: on("see-image") ? opacity : 0,
+    mask: on("see-mask") ? 1 : 0,
+    tree: on("see-tree"),
+    colour: at<HTMLSelectElement>("colour").value as Colouring,
   };
   flat.look(now);
   stage?.look(now.image, now.mask, now.tree);
@@ -219,7 +251,19 @@ async function submit(files: File[]): Promise<void> {
   let last = "";
   for (const [i, file] of files.entries()) {
     const which = files.length > 1 ? ` (${i + 1} of ${files.length})` : "";
-    const query = params(form, ["channel", "enhancer", "roi", "root", "spacing", "threshold", "min_length", "gap", "trees", "min_confidence", "passes"]);
+    const query = params(form, [
+      "channel",
+      "enhancer",
+      "roi",
+      "root",
+      "spacing",
+      "threshold",
+      "min_length",
+      "gap",
+      "trees",
+      "min_confidence",
+      "passes",
+    ]);
     if (!field(form, "reuse").checked) query.set("reuse", "false");
     try {
       last = await api.upload(file, query, (share) => {
@@ -241,7 +285,9 @@ function isStack(name: string): boolean {
 
 // Entries must be asked for before anything is waited for; who brings none brings files.
 async function dropped(data: DataTransfer): Promise<File[]> {
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  const entries = [...data.items]
+    .map((item) => item.webkitGetAsEntry())
+    .filter((entry) => entry !== null);
   const files = entries.length ? [] : [...data.files];
   for (const entry of entries) await collect(entry, files, true);
   return files;
@@ -250,19 +296,31 @@ async function dropped(data: DataTransfer): Promise<File[]> {
 async function collect(entry: FileSystemEntry, files: File[], named: boolean): Promise<void> {
   if (entry.isFile) {
     if (named || isStack(entry.name))
-      files.push(await new Promise((done, failed) => (entry as FileSystemFileEntry).file(done, failed)));
+      files.push(
+        await new Promise((done, failed) => (entry as FileSystemFileEntry).file(done, failed)),
+      );
     return;
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   for (;;) {
-    const some = await new Promise<FileSystemEntry[]>((done, failed) => reader.readEntries(done, failed));
+    const some = await new Promise<FileSystemEntry[]>((done, failed) =>
+      reader.readEntries(done, failed),
+    );
     if (!some.length) return;
-    for (const inner of some.sort((a, b) => a.name.localeCompare(b.name))) await collect(inner, files, false);
+    for (const inner of some.sort((a, b) => a.name.localeCompare(b.name)))
+      await collect(inner, files, false);
   }
 }
 
 async function again(): Promise<void> {
-  const wanted = params(at<HTMLFormElement>("again"), ["threshold", "min_length", "gap", "root", "trees", "min_confidence"]);
+  const wanted = params(at<HTMLFormElement>("again"), [
+    "threshold",
+    "min_length",
+    "gap",
+    "root",
+    "trees",
+    "min_confidence",
+  ]);
   await choose(await api.retrace(chosen, wanted));
 }
 
@@ -275,7 +333,9 @@ function threshold(): void {
 
 async function hello(): Promise<void> {
   const names = await api.models();
-  at("server").textContent = names.length ? `networks: ${names.join(", ")}` : "no network is installed";
+  at("server").textContent = names.length
+    ? `networks: ${names.join(", ")}`
+    : "no network is installed";
   await refresh();
 }
 
@@ -325,7 +385,8 @@ function wire(): void {
   };
   at("again").oninput = threshold;
   at("cancel").onclick = () => guarded(() => api.cancel(chosen));
-  for (const id of ["see-image", "see-mask", "see-tree", "opacity", "colour"]) at(id).oninput = looks;
+  for (const id of ["see-image", "see-mask", "see-tree", "opacity", "colour"])
+    at(id).oninput = looks;
   at("show-3d").onclick = () => flip(true);
   at("show-2d").onclick = () => flip(false);
   at("home").onclick = () => {

@@ -12,9 +12,12 @@ export interface View {
 
 export function parseView(buffer: ArrayBuffer): View {
   const head = new DataView(buffer);
-  if (new TextDecoder().decode(buffer.slice(0, 4)) !== "DNV1") throw new Error("the preview cannot be read");
+  if (new TextDecoder().decode(buffer.slice(0, 4)) !== "DNV1")
+    throw new Error("the preview cannot be read");
   const triple = (at: number): [number, number, number] => [
-    head.getInt32(at, true), head.getInt32(at + 4, true), head.getInt32(at + 8, true),
+    head.getInt32(at, true),
+    head.getInt32(at + 4, true),
+    head.getInt32(at + 8, true),
   ];
   const packed = new Uint8Array(buffer, 40);
   const image = new Uint8Array(packed.length);
@@ -59,7 +62,8 @@ export function parseTree(text: string, segments: Segment[]): Tree {
     tree.parent[i] = index.get(parent!) ?? -1;
   });
   countForks(tree);
-  for (const segment of segments) grade(tree, index.get(segment.start), index.get(segment.end), segment.confidence);
+  for (const segment of segments)
+    grade(tree, index.get(segment.start), index.get(segment.end), segment.confidence);
   return tree;
 }
 
@@ -73,21 +77,45 @@ function countForks(tree: Tree): void {
   }
 }
 
-function grade(tree: Tree, start: number | undefined, end: number | undefined, confidence: number): void {
-  for (let node = end ?? -1; node >= 0 && node !== start; node = tree.parent[node]!) tree.confidence[node] = confidence;
+function grade(
+  tree: Tree,
+  start: number | undefined,
+  end: number | undefined,
+  confidence: number,
+): void {
+  for (let node = end ?? -1; node >= 0 && node !== start; node = tree.parent[node]!)
+    tree.confidence[node] = confidence;
 }
 
 export type Colouring = "confidence" | "order" | "type";
-const ORDERS = [[1, 0.35, 0.25], [1, 0.75, 0.2], [0.55, 0.9, 0.3], [0.25, 0.85, 0.9], [0.5, 0.6, 1], [0.9, 0.5, 1]] as const;
+const ORDERS = [
+  [1, 0.35, 0.25],
+  [1, 0.75, 0.2],
+  [0.55, 0.9, 0.3],
+  [0.25, 0.85, 0.9],
+  [0.5, 0.6, 1],
+  [0.9, 0.5, 1],
+] as const;
 const TYPES: Record<number, readonly [number, number, number]> = {
-  1: [0.25, 0.85, 0.9], 2: [0.5, 0.6, 1], 3: [1, 0.35, 0.25], 4: [1, 0.5, 0.9],
+  1: [0.25, 0.85, 0.9],
+  2: [0.5, 0.6, 1],
+  3: [1, 0.35, 0.25],
+  4: [1, 0.5, 0.9],
 };
 
 /** Red, green and blue of a node, 0 to 1. */
-export function colourOf(tree: Tree, node: number, by: Colouring): readonly [number, number, number] {
+export function colourOf(
+  tree: Tree,
+  node: number,
+  by: Colouring,
+): readonly [number, number, number] {
   if (by === "order") return ORDERS[tree.order[node]! % ORDERS.length]!;
   if (by === "type") return TYPES[tree.type[node]!] ?? [0.8, 0.8, 0.8];
   // Grey-green where it is certain, over yellow to red where it is likely wrong.
   const doubt = Math.min(1, Math.max(0, (1 - tree.confidence[node]!) * 2));
-  return [0.3 + 0.7 * Math.min(1, 2 * doubt), 0.9 - 0.75 * Math.max(0, 2 * doubt - 1), 0.35 * (1 - doubt)];
+  return [
+    0.3 + 0.7 * Math.min(1, 2 * doubt),
+    0.9 - 0.75 * Math.max(0, 2 * doubt - 1),
+    0.35 * (1 - doubt),
+  ];
 }

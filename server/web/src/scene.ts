@@ -1,11 +1,30 @@
 // The volume as a maximum-intensity view with the tree over it; WebGL2 by three.js.
 import {
-  BackSide, BoxGeometry, BufferAttribute, BufferGeometry, CustomBlending, Data3DTexture, DoubleSide, GLSL3, LinearFilter, MaxEquation, Mesh,
-  MeshLambertMaterial, DirectionalLight, AmbientLight, OneFactor, PerspectiveCamera, RGFormat, Scene, ShaderMaterial,
-  UnsignedByteType, Vector3, WebGLRenderer,
+  AmbientLight,
+  BackSide,
+  BoxGeometry,
+  BufferAttribute,
+  BufferGeometry,
+  CustomBlending,
+  Data3DTexture,
+  DirectionalLight,
+  DoubleSide,
+  GLSL3,
+  LinearFilter,
+  MaxEquation,
+  Mesh,
+  MeshLambertMaterial,
+  OneFactor,
+  PerspectiveCamera,
+  RGFormat,
+  Scene,
+  ShaderMaterial,
+  UnsignedByteType,
+  Vector3,
+  WebGLRenderer,
 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
-import { colourOf, type Colouring, type Tree, type View } from "./model";
+import { type Colouring, colourOf, type Tree, type View } from "./model";
 
 const SIDES = 6;
 // While something moves a coarse picture is drawn, and a fine one once it rests (milliseconds).
@@ -76,10 +95,22 @@ export class Stage {
     const longest = Math.max(...size);
     const [z, y, x] = size.map((n) => n / longest) as [number, number, number];
     const material = new ShaderMaterial({
-      glslVersion: GLSL3, vertexShader: VERTEX, fragmentShader: FRAGMENT, side: BackSide, transparent: true, depthTest: false, depthWrite: false,
-      blending: CustomBlending, blendEquation: MaxEquation, blendSrc: OneFactor, blendDst: OneFactor,
+      glslVersion: GLSL3,
+      vertexShader: VERTEX,
+      fragmentShader: FRAGMENT,
+      side: BackSide,
+      transparent: true,
+      depthTest: false,
+      depthWrite: false,
+      blending: CustomBlending,
+      blendEquation: MaxEquation,
+      blendSrc: OneFactor,
+      blendDst: OneFactor,
       uniforms: {
-        volume: { value: texture(view) }, eye: { value: new Vector3() }, image: { value: 1 }, mask: { value: 0 },
+        volume: { value: texture(view) },
+        eye: { value: new Vector3() },
+        image: { value: 1 },
+        mask: { value: 0 },
         steps: { value: 1.2 * Math.max(...view.shape) },
       },
     });
@@ -92,7 +123,10 @@ export class Stage {
     };
     this.scene.add(this.volume);
     this.shown = { view, tree, scale: spacing.map((s) => s / longest) as [number, number, number] };
-    this.tubes = new Mesh(this.tubeGeometry(), new MeshLambertMaterial({ vertexColors: true, side: DoubleSide, transparent: true }));
+    this.tubes = new Mesh(
+      this.tubeGeometry(),
+      new MeshLambertMaterial({ vertexColors: true, side: DoubleSide, transparent: true }),
+    );
     this.tubes.renderOrder = 2; // over the volume, in which nothing is before or behind
     this.scene.add(this.tubes);
     this.home();
@@ -136,7 +170,9 @@ export class Stage {
       const share = Math.min(1, (now - began) / 500);
       const soft = share * share * (3 - 2 * share);
       this.controls.target.lerpVectors(from, goal, soft);
-      this.camera.position.copy(this.controls.target).addScaledVector(away, distance + (0.45 - distance) * soft);
+      this.camera.position
+        .copy(this.controls.target)
+        .addScaledVector(away, distance + (0.45 - distance) * soft);
       this.controls.update();
       this.draw();
       if (share < 1) requestAnimationFrame(move);
@@ -147,7 +183,8 @@ export class Stage {
   private world(x: number, y: number, z: number): Vector3 {
     const { view, scale } = this.shown!;
     const at = (value: number, axis: number): number =>
-      (value + 0.5 - view.origin[axis]! - (view.shape[axis]! * view.step[axis]!) / 2) * scale[axis]!;
+      (value + 0.5 - view.origin[axis]! - (view.shape[axis]! * view.step[axis]!) / 2) *
+      scale[axis]!;
     // Rows run down, slices away from who looks.
     return new Vector3(at(x, 2), -at(y, 1), -at(z, 0));
   }
@@ -163,24 +200,34 @@ export class Stage {
     const thin = 0.0012 * Math.max(1, ...view.step);
     links.forEach((node, link) => {
       const parent = tree.parent[node]!;
-      const ends = [node, parent].map((n) => this.world(tree.xyz[3 * n]!, tree.xyz[3 * n + 1]!, tree.xyz[3 * n + 2]!));
+      const ends = [node, parent].map((n) =>
+        this.world(tree.xyz[3 * n]!, tree.xyz[3 * n + 1]!, tree.xyz[3 * n + 2]!),
+      );
       const along = ends[1]!.clone().sub(ends[0]!).normalize();
-      const side = new Vector3(Math.abs(along.x) < 0.9 ? 1 : 0, Math.abs(along.x) < 0.9 ? 0 : 1, 0).cross(along).normalize();
+      const side = new Vector3(Math.abs(along.x) < 0.9 ? 1 : 0, Math.abs(along.x) < 0.9 ? 0 : 1, 0)
+        .cross(along)
+        .normalize();
       const up = along.clone().cross(side);
       for (let end = 0; end < 2; end++) {
         const n = end ? parent : node;
         const radius = Math.max(thin, 0.6 * tree.radius[n]! * scale[2]);
         for (let k = 0; k < SIDES; k++) {
           const turn = (2 * Math.PI * k) / SIDES;
-          const out = side.clone().multiplyScalar(Math.cos(turn)).addScaledVector(up, Math.sin(turn));
+          const out = side
+            .clone()
+            .multiplyScalar(Math.cos(turn))
+            .addScaledVector(up, Math.sin(turn));
           const at = (link * 2 + end) * SIDES + k;
           out.toArray(normals, 3 * at);
-          ends[end]!.clone().addScaledVector(out, radius).toArray(places, 3 * at);
+          ends[end]!.clone()
+            .addScaledVector(out, radius)
+            .toArray(places, 3 * at);
           nodes[at] = n;
         }
       }
       for (let k = 0; k < SIDES; k++) {
-        const a = link * 2 * SIDES + k, b = link * 2 * SIDES + ((k + 1) % SIDES);
+        const a = link * 2 * SIDES + k,
+          b = link * 2 * SIDES + ((k + 1) % SIDES);
         faces.set([a, b, a + SIDES, b, b + SIDES, a + SIDES], (link * SIDES + k) * 6);
       }
     });
@@ -194,7 +241,7 @@ export class Stage {
   }
 
   private clear(): void {
-    (this.volume?.material.uniforms.volume!.value as Data3DTexture | undefined)?.dispose();
+    (this.volume?.material.uniforms.volume?.value as Data3DTexture | undefined)?.dispose();
     for (const mesh of [this.volume, this.tubes]) {
       if (!mesh) continue;
       this.scene.remove(mesh);

@@ -12,8 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kTries = 5;             // connections made anew before a server is given up
-constexpr double kPatience = 300;     // seconds that a full server is asked again
+constexpr int kTries = 5;          // connections made anew before a server is given up
+constexpr double kPatience = 300;  // seconds that a full server is asked again
 constexpr std::uint64_t kMostPart = std::uint64_t{1} << 40;
 
 std::string randomName() {
@@ -64,7 +64,8 @@ public:
                 // The server may have forgotten a client that was silent for so long.
                 open = true;
             } catch (const Json::exception& error) {
-                throw Error("bad_request", address_ + ": an answer cannot be read: " + error.what());
+                throw Error("bad_request",
+                            address_ + ": an answer cannot be read: " + error.what());
             } catch (const zmq::error_t& error) {
                 throw Error("server_gone", address_ + ": " + error.what());
             }
@@ -89,10 +90,9 @@ private:
     void send() {
         const auto limit = door_.welcome()["max_bytes"].get<std::uint64_t>();
         if (volume_.nbytes() > limit)
-            throw Error("too_large", address_ + ": the volume has " +
-                                         std::to_string(volume_.nbytes()) +
-                                         " bytes, this server takes at most " +
-                                         std::to_string(limit));
+            throw Error("too_large",
+                        address_ + ": the volume has " + std::to_string(volume_.nbytes()) +
+                            " bytes, this server takes at most " + std::to_string(limit));
         Message answer;
         if (transfer_.empty()) {
             door_.say(submission());
@@ -126,14 +126,14 @@ private:
     Message submission() const {
         Json params = job_.params;
         params["name"] = job_.name;
-        return {"SUBMIT",
-                {{"request", request_},
-                 {"kind", job_.kind},
-                 {"nbytes", volume_.nbytes()},
-                 {"volume",
-                  {{"format", "raw"}, {"shape", volume_.shape}, {"dtype", volume_.dtype}}},
-                 {"params", params},
-                 {"reuse", job_.reuse}}};
+        return {
+            "SUBMIT",
+            {{"request", request_},
+             {"kind", job_.kind},
+             {"nbytes", volume_.nbytes()},
+             {"volume", {{"format", "raw"}, {"shape", volume_.shape}, {"dtype", volume_.dtype}}},
+             {"params", params},
+             {"reuse", job_.reuse}}};
     }
 
     void chunks(std::uint64_t seq, std::int64_t credit) {
@@ -205,8 +205,8 @@ private:
         for (std::uint64_t asked = got; got < nbytes;) {
             for (; asked < nbytes && asked - got < std::max<std::uint64_t>(credit, 1) * size;
                  asked += size)
-                door_.say({"FETCH",
-                           {{"job", id_}, {"part", part}, {"offset", asked}, {"nbytes", size}}});
+                door_.say(
+                    {"FETCH", {{"job", id_}, {"part", part}, {"offset", asked}, {"nbytes", size}}});
             const Message chunk = wait({"CHUNK"});
             if (chunk.header.value("part", "") != part) continue;
             if (chunk.header.value("offset", nbytes) != got) continue;

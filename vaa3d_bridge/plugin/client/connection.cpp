@@ -29,8 +29,7 @@ Deadline::Deadline(double seconds) {
 int Deadline::left(int most) const {
     if (!at_) return most;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*at_ - Clock::now()).count();
-    if (left <= 0)
-        throw Error("time_limit", "the server did not finish within the time allowed");
+    if (left <= 0) throw Error("time_limit", "the server did not finish within the time allowed");
     return static_cast<int>(std::min<long>(left, most));
 }
 

@@ -6,8 +6,8 @@
 
 namespace dineuro {
 
-// A failure with a sentence for a person. `code` is one of the protocol's, or one of a client's own:
-// "cancelled", "server_gone", "time_limit", "bad_key", "bad_tree".
+// A failure with a sentence for a person. `code` is one of the protocol's, or one of a client's
+// own: "cancelled", "server_gone", "time_limit", "bad_key", "bad_tree".
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& detail, int retryAfter = 0)

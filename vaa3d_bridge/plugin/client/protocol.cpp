@@ -171,8 +171,7 @@ Message decode(const std::vector<std::string_view>& frames) {
     const std::string& type = found->first;
     if (frames.size() != (type == "CHUNK" ? 4u : 3u))
         refuse(type + ": has " + std::to_string(frames.size()) + " frames");
-    if (frames[2].size() > kHeaderBytes)
-        refuse(type + ": the header has more than 65536 bytes");
+    if (frames[2].size() > kHeaderBytes) refuse(type + ": the header has more than 65536 bytes");
     Json header;
     try {
         header = Json::parse(frames[2]);

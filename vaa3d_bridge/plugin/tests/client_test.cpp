@@ -53,11 +53,9 @@ struct Play {
     }
 
     Message accept(std::size_t next) const {
-        return {"ACCEPT",
-                {{"request", submitted["request"]},
-                 {"transfer", "t"},
-                 {"next", next},
-                 {"credit", 2}}};
+        return {
+            "ACCEPT",
+            {{"request", submitted["request"]}, {"transfer", "t"}, {"next", next}, {"credit", 2}}};
     }
 
     std::string part(const std::string& name) const {
@@ -118,11 +116,13 @@ TEST_CASE("a job from its volume to its result") {
     job.name = "cell";
     job.params = {{"channel", 1}};
     std::map<std::string, std::uint64_t> stages;
-    const Result result = Client(server.address).run(
-        stack.volume, job, [&](const std::string& stage, std::uint64_t done, std::uint64_t) {
-            CHECK(done > stages[stage]);
-            stages[stage] = done;
-        });
+    const Result result =
+        Client(server.address)
+            .run(stack.volume, job,
+                 [&](const std::string& stage, std::uint64_t done, std::uint64_t) {
+                     CHECK(done > stages[stage]);
+                     stages[stage] = done;
+                 });
     CHECK(play.uploaded == stack.bytes());
     CHECK(play.submitted["params"] == Json{{"channel", 1}, {"name", "cell"}});
     CHECK(play.submitted["volume"]["shape"] == Json{1, 5, 20, 30});
@@ -275,9 +275,8 @@ TEST_CASE("a cancel is told to the server, and does not wait") {
     };
     std::string code;
     CHECK(seconds([&] {
-              code = codeOf([&] {
-                  Client(server.address).run(stack.volume, Job(), {}, cancelled);
-              });
+              code =
+                  codeOf([&] { Client(server.address).run(stack.volume, Job(), {}, cancelled); });
           }) < 1);
     CHECK(code == "cancelled");
     CHECK(play.heard["CANCEL"] == 1);
@@ -331,9 +330,11 @@ TEST_CASE("a volume beyond the server's limit is not sent") {
     FakeServer server(std::ref(play));
     std::vector<unsigned char> big(1000001);
     std::string why;
-    CHECK(codeOf([&] {
-              Client(server.address).run({big.data(), {1, 1, 1, big.size()}, "uint8"}, Job());
-          }, &why) == "too_large");
+    CHECK(codeOf(
+              [&] {
+                  Client(server.address).run({big.data(), {1, 1, 1, big.size()}, "uint8"}, Job());
+              },
+              &why) == "too_large");
     CHECK(play.heard["SUBMIT"] == 0);
     CHECK(codeOf([&] { Client(server.address).run(Volume(), Job()); }) == "bad_volume");
 }

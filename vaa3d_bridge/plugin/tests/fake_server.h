@@ -70,8 +70,8 @@ private:
         std::vector<std::string> all{who, frames.magic, frames.type, frames.header};
         if (message.type == "CHUNK") all.emplace_back(message.payload);
         for (std::size_t i = 0; i < all.size(); ++i)
-            (void)door_.send(zmq::buffer(all[i]), i + 1 < all.size() ? zmq::send_flags::sndmore
-                                                                     : zmq::send_flags::none);
+            (void)door_.send(zmq::buffer(all[i]),
+                             i + 1 < all.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     }
 
     zmq::context_t context_{1};

@@ -27,7 +27,9 @@ std::string changed(std::string bytes) {
         switch (below(5)) {
             case 0: bytes.insert(at, 1, sign); break;
             case 1: bytes.erase(at, 1 + below(8)); break;
-            case 2: if (at < bytes.size()) bytes[at] = sign; break;
+            case 2:
+                if (at < bytes.size()) bytes[at] = sign;
+                break;
             case 3: bytes.insert(at, bytes.substr(below(bytes.size()), below(40))); break;
             default: bytes.insert(at, below(200), sign);
         }

@@ -21,7 +21,8 @@ struct Box : View3DControl {
 };
 
 void fill(Image4DSimple& image, V3DLONG c, ImagePixelType type) {
-    image.setData(new unsigned char[static_cast<std::size_t>(4 * 3 * 2 * c * 4)](), 4, 3, 2, c, type);
+    image.setData(new unsigned char[static_cast<std::size_t>(4 * 3 * 2 * c * 4)](), 4, 3, 2, c,
+                  type);
 }
 
 LocationSimple landmark(float x, float y, float z) {
@@ -84,8 +85,8 @@ TEST_CASE("types change between segments, not within") {
     CHECK(one.listNeuron[3].pn == one.listNeuron[1].n);
     CHECK(one.hashNeuron[static_cast<int>(one.listNeuron[3].n)] == 3);
     // With two neurites the twin is a fork already.
-    const NeuronTree two = neuronTreeOf(
-        {{1, 1, 5, 5, 5, 3, -1}, {2, 3, 6, 5, 5, 1, 1}, {3, 3, 4, 5, 5, 1, 1}}, "a");
+    const NeuronTree two =
+        neuronTreeOf({{1, 1, 5, 5, 5, 3, -1}, {2, 3, 6, 5, 5, 1, 1}, {3, 3, 4, 5, 5, 1, 1}}, "a");
     CHECK(two.listNeuron.size() == 4);
     // One type: nothing is added.
     const NeuronTree same = neuronTreeOf({{1, 3, 5, 5, 5, 3, -1}, {2, 3, 6, 5, 5, 1, 1}}, "a");

@@ -82,8 +82,7 @@ int sink() {
             left -= message.payload.size();
             say(frames[0], {"CREDIT", {{"transfer", "t"}, {"n", 1}}});
             if (!left)
-                say(frames[0],
-                    {"QUEUED", {{"request", request}, {"job", "j"}, {"reused", false}}});
+                say(frames[0], {"QUEUED", {{"request", request}, {"job", "j"}, {"reused", false}}});
         } else if (message.type == "ATTACH") {
             say(frames[0], {"PROGRESS", {{"job", "j"}, {"state", "queued"}}});
         } else if (message.type == "CANCEL") {

@@ -5,11 +5,11 @@
 #include "client/errors.h"
 
 TEST_CASE("words as a user says them") {
-    const Words words = parseWords({"server=tcp://lab:5599", "channel=2", "root=1,2.5,3",
-                                    "roi=0,0,0,10,20,30", "spacing=0.2,0.2,1", "units=um",
-                                    "enhancer=classical", "threshold=90", "min_length=4.5",
-                                    "gap=0", "trees=all", "min_confidence=0.25", "passes=1",
-                                    "mask=yes", "minutes=2", "reuse=no"});
+    const Words words =
+        parseWords({"server=tcp://lab:5599", "channel=2", "root=1,2.5,3", "roi=0,0,0,10,20,30",
+                    "spacing=0.2,0.2,1", "units=um", "enhancer=classical", "threshold=90",
+                    "min_length=4.5", "gap=0", "trees=all", "min_confidence=0.25", "passes=1",
+                    "mask=yes", "minutes=2", "reuse=no"});
     CHECK(words.choices.server == "tcp://lab:5599");
     CHECK(words.choices.channel == 2);
     CHECK(*words.root == dineuro::Json{1.0, 2.5, 3.0});
@@ -17,25 +17,24 @@ TEST_CASE("words as a user says them") {
     CHECK(words.choices.minutes == 2);
     CHECK_FALSE(words.choices.reuse);
     CHECK(words.mask);
-    CHECK(words.choices.params() ==
-          dineuro::Json{{"enhancer", "classical"},
-                        {"threshold", 90},
-                        {"min_length", 4.5},
-                        {"gap", 0.0},
-                        {"trees", "all"},
-                        {"min_confidence", 0.25},
-                        {"passes", 1},
-                        {"units", "um"},
-                        {"spacing", {0.2, 0.2, 1.0}}});
+    CHECK(words.choices.params() == dineuro::Json{{"enhancer", "classical"},
+                                                  {"threshold", 90},
+                                                  {"min_length", 4.5},
+                                                  {"gap", 0.0},
+                                                  {"trees", "all"},
+                                                  {"min_confidence", 0.25},
+                                                  {"passes", 1},
+                                                  {"units", "um"},
+                                                  {"spacing", {0.2, 0.2, 1.0}}});
     CHECK(parseWords({}).choices.server == "tcp://127.0.0.1:5599");
 }
 
 TEST_CASE("junk is refused by name") {
     for (const std::string word :
-         {"junk", "[channel=1]", "chanel=1", "=1", "", "channel=", "channel=two", "channel=1.5",
-          "root=1,2", "root=1,2,x", "roi=1,2,3", "roi=0,0,0,1.5,2,2", "spacing=0,1,1",
-          "trees=some", "mask=maybe", "gap=nan", "gap=1e999", "enhancer=app2", "units=mm",
-          "channel=<1>"}) {
+         {"junk",      "[channel=1]",       "chanel=1",      "=1",         "",
+          "channel=",  "channel=two",       "channel=1.5",   "root=1,2",   "root=1,2,x",
+          "roi=1,2,3", "roi=0,0,0,1.5,2,2", "spacing=0,1,1", "trees=some", "mask=maybe",
+          "gap=nan",   "gap=1e999",         "enhancer=app2", "units=mm",   "channel=<1>"}) {
         CAPTURE(word);
         std::string why;
         try {

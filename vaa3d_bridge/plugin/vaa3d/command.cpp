@@ -57,7 +57,9 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
     for (int i = 0; i < count; ++i) {
         const QString input = QFile::decodeName(inputs[static_cast<std::size_t>(i)].c_str());
         Plan plan{input, trees.isEmpty() ? beside(input, "_dineuro.swc") : trees[i],
-                  !masks.isEmpty() ? masks[i] : mask ? beside(input, "_mask.v3draw") : QString()};
+                  !masks.isEmpty() ? masks[i]
+                  : mask           ? beside(input, "_mask.v3draw")
+                                   : QString()};
         for (const QString& file : {plan.swc, plan.mask}) {
             if (!file.isEmpty() && taken.contains(QFileInfo(file).absoluteFilePath()))
                 throw dineuro::Error("bad_parameter",

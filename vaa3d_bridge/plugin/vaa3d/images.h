@@ -20,9 +20,9 @@ dineuro::Json cutBoxOf(const View3DControl& view, const Image4DSimple& image);
 // The voxel size that the image knows, as x, y, z; empty where it is Vaa3D's default of 1.
 std::vector<double> spacingOf(const Image4DSimple& image);
 
-// A tree for Vaa3D. setSWC gives a segment, from fork to fork, the type of most of its nodes: a soma
-// node would be lost among its neurites'. Where the type changes the node gets a twin at the same
-// place, and where that is no fork another one: the types then change between segments.
+// A tree for Vaa3D. setSWC gives a segment, from fork to fork, the type of most of its nodes: a
+// soma node would be lost among its neurites'. Where the type changes the node gets a twin at the
+// same place, and where that is no fork another one: the types then change between segments.
 NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name);
 
 // The mask as an image of its own; the samples change hands.

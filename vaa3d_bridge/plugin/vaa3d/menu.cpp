@@ -75,8 +75,7 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
 
 void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandle window) {
     Image4DSimple* image = callback.getImage(window);
-    if (!image || !image->valid())
-        throw dineuro::Error("bad_volume", "the image holds no voxels");
+    if (!image || !image->valid()) throw dineuro::Error("bad_volume", "the image holds no voxels");
     const ImageFacts facts = factsOf(callback, window, *image);
     TraceDialog dialog(remembered(), facts, enhance, parent);
     if (dialog.exec() != QDialog::Accepted) return;
@@ -103,8 +102,7 @@ void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) 
         trace(callback, parent, enhance, window);
     } catch (const dineuro::Error& error) {
         // Who cancelled knows it.
-        if (error.code() != "cancelled")
-            QMessageBox::critical(parent, "DINeuro", sentence(error));
+        if (error.code() != "cancelled") QMessageBox::critical(parent, "DINeuro", sentence(error));
     } catch (const std::exception& error) {
         QMessageBox::critical(parent, "DINeuro",
                               QString("An error of the plugin's own: %1").arg(error.what()));

@@ -69,9 +69,9 @@ TraceDialog::TraceDialog(const Choices& choices, const ImageFacts& facts, bool e
 }
 
 QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) {
-    channel_ = spinBox<QSpinBox>("channel", 1, facts.channels,
-                                 std::min(choices.channel, facts.channels),
-                                 "The channel with the neuron, counted from 1");
+    channel_ =
+        spinBox<QSpinBox>("channel", 1, facts.channels, std::min(choices.channel, facts.channels),
+                          "The channel with the neuron, counted from 1");
     channel_->setSuffix(QString(" of %1").arg(facts.channels));
     region_ = comboBox("region", {{"all", "whole image"}}, "all");
     if (facts.hasCutBox) region_->addItem("3D cut box", "box");
@@ -101,8 +101,8 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     auto* browse = new QPushButton("Browse...");
     browse->setAutoDefault(false);
     connect(browse, &QPushButton::clicked, this, [this] {
-        const QString file = QFileDialog::getSaveFileName(this, "Save the tree as",
-                                                          swcFile_->text(), "SWC (*.swc)");
+        const QString file =
+            QFileDialog::getSaveFileName(this, "Save the tree as", swcFile_->text(), "SWC (*.swc)");
         if (!file.isEmpty()) swcFile_->setText(file);
     });
     const auto enable = [this, browse](bool on) {
@@ -134,14 +134,16 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     model_ = new QLineEdit(choices.model);
     model_->setObjectName("model");
     model_->setPlaceholderText("the server's own choice");
-    threshold_ = spinBox<QSpinBox>("threshold", 1, 255, choices.threshold,
-                                   "Of the enhanced volume: lower finds more, and more that is none");
+    threshold_ =
+        spinBox<QSpinBox>("threshold", 1, 255, choices.threshold,
+                          "Of the enhanced volume: lower finds more, and more that is none");
     minLength_ = spinBox<QDoubleSpinBox>("min_length", 0.0, 1e6, choices.minLength,
                                          "Shorter branches are left out");
     gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap,
                                    "The longest gap that is joined; over 40 large parts alone");
-    minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
-                                             "Branches less likely right are taken off; 0 keeps all");
+    minConfidence_ =
+        spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
+                                "Branches less likely right are taken off; 0 keeps all");
     minConfidence_->setSingleStep(0.05);
     passes_ = spinBox<QSpinBox>("passes", 1, 2, choices.passes,
                                 "2: what is uncertain is judged again where that helps");
@@ -153,8 +155,10 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     auto* size = new QHBoxLayout;
     for (std::size_t axis = 0; axis < 3; ++axis) {
         spacing_[axis] = spinBox<QDoubleSpinBox>(
-            axis == 0 ? "spacing_x" : axis == 1 ? "spacing_y" : "spacing_z", 0.0, 1e6,
-            facts.spacing.empty() ? 0.0 : facts.spacing[axis], "x, y, z in micrometres");
+            axis == 0   ? "spacing_x"
+            : axis == 1 ? "spacing_y"
+                        : "spacing_z",
+            0.0, 1e6, facts.spacing.empty() ? 0.0 : facts.spacing[axis], "x, y, z in micrometres");
         spacing_[axis]->setDecimals(4);
         spacing_[axis]->setSpecialValueText("not known");
         size->addWidget(spacing_[axis]);

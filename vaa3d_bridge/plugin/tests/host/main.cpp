@@ -66,8 +66,8 @@ Json func(Vaa3D& vaa3d, V3DPluginInterface2_1& plugin, const Json& step) {
     // Vaa3D gives the parameters only where there are any.
     if (!p.texts.empty()) input << V3DPluginArgItem{"random", &p.pointers};
     output << V3DPluginArgItem{"random", &out.pointers};
-    const bool ok = plugin.dofunc(QString::fromStdString(step["func"]), input, output, vaa3d,
-                                  nullptr);
+    const bool ok =
+        plugin.dofunc(QString::fromStdString(step["func"]), input, output, vaa3d, nullptr);
     return {{"returned", ok}};
 }
 

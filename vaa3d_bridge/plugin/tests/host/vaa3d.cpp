@@ -119,9 +119,7 @@ bool Vaa3D::setSWC(v3dhandle window, NeuronTree& tree) {
     return true;
 }
 
-Image4DSimple* Vaa3D::loadImage(char* file) {
-    return readRaw(QFile::decodeName(file)).release();
-}
+Image4DSimple* Vaa3D::loadImage(char* file) { return readRaw(QFile::decodeName(file)).release(); }
 
 bool Vaa3D::saveImage(Image4DSimple* image, char* file) {
     return writeRaw(*image, QFile::decodeName(file));

@@ -1,4 +1,5 @@
-// A stand-in for Vaa3D's header of this name, for the tests: the same names for what the plugin uses.
+// A stand-in for Vaa3D's header of this name, for the tests: the same names for what the plugin
+// uses.
 #pragma once
 
 #define V3DLONG long

@@ -1,5 +1,5 @@
-// A stand-in for Vaa3D's header of this name, for the tests: the same classes and methods, as far as
-// the plugin uses them, so that it loads into the test host and into no Vaa3D.
+// A stand-in for Vaa3D's header of this name, for the tests: the same classes and methods, as far
+// as the plugin uses them, so that it loads into the test host and into no Vaa3D.
 #pragma once
 
 #include <QtCore>
