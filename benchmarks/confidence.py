@@ -32,13 +32,13 @@ from benchmarks.masks import noisy
 from benchmarks.rendered import scenes
 from dineuro.evaluation import as_table
 from dineuro.pipeline.enhancement import Enhancer, enhanced
-from dineuro.pipeline.reconstruct import scale_of
 from dineuro_bridge.progress import silent
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.network.weights import cached_model
-from dineuro_tracing.confidence import CERTAIN, MODEL, Model, Scale, assess, sample_links
+from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
 from dineuro_tracing.scores import distances
 from dineuro_tracing.trace import TraceParameters, trace
 
@@ -93,11 +93,11 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 device="auto", scale=stack.scale, threshold=128, progress=silent,
             )  # fmt: skip
-            traced = trace(made.probability, TraceParameters(), scale=stack.scale)
+            traced = trace(made.probability, TraceParameters(), scale=stack.scale.edges)
             if len(traced.tree) < 2:
                 continue
             segments = assess(
-                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale
+                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale.edges
             )
             samples = sample_links(traced.tree)
             near = distances(samples.places, stack.gold) <= _NEAR
@@ -120,7 +120,7 @@ class Stack:
     kind: str
     intensity: NDArray[Any]
     gold: Tree
-    scale: Scale = (1.0, 1.0, 1.0)
+    scale: VoxelScale = CUBES
 
 
 def stacks(data: Path, part: str) -> Iterator[Stack]:
@@ -129,7 +129,7 @@ def stacks(data: Path, part: str) -> Iterator[Stack]:
         if case.gold is None:
             continue
         volume, gold = read_volume(case.volume), read_swc(case.gold)
-        intensity, scale = volume.channel(1), scale_of(volume.spacing)
+        intensity, scale = volume.channel(1), VoxelScale(volume.spacing)
         yield Stack(case.name, case.group, intensity, gold, scale)
         if case.group.startswith("lifted"):
             yield Stack(case.name, f"{case.group}, noisy", noisy(intensity), gold, scale)

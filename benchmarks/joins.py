@@ -28,6 +28,7 @@ from benchmarks.rendered import write_cases
 from dineuro.evaluation import Case
 from dineuro.pipeline.enhancement import Enhancer, enhanced
 from dineuro_bridge.progress import silent
+from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
@@ -40,7 +41,6 @@ from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import find_somata
 from dineuro_tracing.trace import TraceParameters
 
-_CUBES = (1.0, 1.0, 1.0)
 #: An end belongs to the reference if it is at most so far from it (voxels).
 _NEAR = 3.5
 #: A candidate weighs with the root of the shorter piece's length between these.
@@ -77,10 +77,10 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
     threshold = TraceParameters().threshold
     model = cached_model() if enhancer == "auto" else None
     probability = enhanced(
-        volume, enhancer, model, device="auto", scale=_CUBES, threshold=threshold, progress=silent
+        volume, enhancer, model, device="auto", scale=CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)
-    links = candidate_links(skeleton, probability, NEAR, _CUBES)
+    links = candidate_links(skeleton, probability, NEAR, CUBES.edges)
     gold: Tree = read_swc(case.gold)
     on = on_reference(skeleton, gold)
     ours, theirs = on[links.tip], on[links.point] | skeleton.soma[links.point]
@@ -102,7 +102,7 @@ def pieces(probability: NDArray[np.uint8]) -> Skeleton:
         threshold=asked.threshold,
         gap=asked.gap,
         min_voxels=max(2, int(asked.min_length)),
-        scale=_CUBES,
+        scale=CUBES.edges,
     )
     somata = find_somata(foreground)
     soma = somata[0] if somata else None

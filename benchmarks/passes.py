@@ -54,7 +54,7 @@ def main() -> None:
     words = parser.parse_args()
     found: dict[str, list[Row]] = {}
     for stack in stacks(words.data, words.part):
-        volume = Volume(stack.intensity[None], stack.scale, source=stack.name)
+        volume = Volume(stack.intensity[None], stack.scale.spacing, source=stack.name)
         for enhancer in ENHANCERS:
             once, twice = (reconstruct(volume, Request(enhancer, passes=n)) for n in (1, 2))
             scores = [measured(made.tree, stack.gold) for made in (once, twice)]

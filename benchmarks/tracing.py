@@ -35,10 +35,10 @@ from benchmarks.accuracy import find_cases
 from benchmarks.peers import THRESHOLD, TRACERS, Command, Run, has_kimimaro, run_command, run_tracer
 from dineuro.evaluation import Case, as_table
 from dineuro.pipeline.enhancement import Enhancer, enhanced
-from dineuro.pipeline.reconstruct import scale_of
 from dineuro_bridge.errors import FileAccess, MissingDependency
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.progress import silent
+from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import SUFFIXES, read_volume, write_volume
@@ -106,7 +106,7 @@ def run_case(
 ) -> Iterator[Outcome]:
     """Every method on one case."""
     volume = read_volume(case.volume)
-    scale, intensity = scale_of(volume.spacing), volume.channel(case.channel or 1)
+    scale, intensity = VoxelScale(volume.spacing), volume.channel(case.channel or 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         saved, mask = folder / "probability.npy", folder / "mask.tif"
@@ -121,7 +121,7 @@ def run_case(
             write_volume(mask, Volume(foreground[None].view(np.uint8) * 255, volume.spacing))
             box = box_size(foreground)
             for tracer in (t for t in TRACERS if t != "kimimaro" or has_kimimaro()):
-                run = run_tracer(tracer, saved, scale, folder)
+                run = run_tracer(tracer, saved, scale.edges, folder)
                 yield judged(case, f"{tracer}, {enhancer}", run, box)
             for command in (c for c in commands if c.wants_mask):
                 run = run_command(command, case.volume, mask, folder)

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro.pipeline.reconstruct import Request, reconstruct, scale_of
+from dineuro.pipeline.reconstruct import Request, reconstruct
 from dineuro_bridge.errors import (
     BadFile,
     BadVolume,
@@ -37,6 +37,7 @@ from dineuro_bridge.errors import (
 )
 from dineuro_bridge.files import atomic_output, read_bytes
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.mask_scores import score_masks
@@ -170,7 +171,9 @@ def _judged(case: Case, request: Request) -> Row:
         if labels.shape != mask.shape:
             raise BadVolume(f"{case.mask}: has {labels.shape} voxels, the volume {mask.shape}")
         truth, known = _truth(labels, case)
-        row = replace(row, **asdict(score_masks(mask, truth, known, scale_of(volume.spacing))))
+        row = replace(
+            row, **asdict(score_masks(mask, truth, known, VoxelScale(volume.spacing).edges))
+        )
     if case.gold is not None:
         scores = score_trees(read_swc(case.gold), result.tree)
         row = replace(

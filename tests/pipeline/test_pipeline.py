@@ -14,6 +14,7 @@ from dineuro.pipeline.enhancement import Given, _together
 from dineuro.pipeline.reconstruct import Request, reconstruct
 from dineuro_bridge.errors import BadParameter, BadVolume, Cancelled
 from dineuro_bridge.progress import Progress
+from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.inference.segment import SegmentOptions
@@ -313,12 +314,12 @@ def test_a_soma_that_only_the_classical_enhancer_sees_is_taken_over_and_no_neuri
     by_network = np.where(ball, 0, VOXELS).astype(np.uint8)  # the network leaves the soma out
     only_classical = paint([line((20, 8, 15), (70, 8, 15))], SHAPE)
     besides = np.maximum(np.where(ball, 200, VOXELS), only_classical).astype(np.uint8)
-    together = _together(by_network, besides.copy(), 128, (1.0, 1.0, 1.0))
+    together = _together(by_network, besides.copy(), 128, CUBES)
     differs = (together >= 128) != ((by_network >= 128) | ball)
     assert differs.sum() < 0.05 * ball.sum()  # the ball's rim of single voxels
     assert together[only_classical > 0].max() == 127
     # Where the network shows a soma, the classical enhancer's makes no difference.
     own = np.where(ball, 255, by_network).astype(np.uint8)
     wider = np.where((z - 15) ** 2 + (y - 25) ** 2 + (x - 45) ** 2 <= 10**2, 200, besides)
-    kept = _together(own, wider.astype(np.uint8), 128, (1.0, 1.0, 1.0))
+    kept = _together(own, wider.astype(np.uint8), 128, CUBES)
     assert ((kept >= 128) == (own >= 128)).all()

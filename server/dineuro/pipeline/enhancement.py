@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dineuro.pipeline.agreement import Agreement, agreement
 from dineuro_bridge.progress import Progress, ProgressCallback
-from dineuro_bridge.volumes.volume import Spacing
+from dineuro_bridge.scale import VoxelScale
 from dineuro_model.enhancers.classical import as_probability, enhance
 from dineuro_tracing.soma import shows_soma, soma_cores
 
@@ -82,7 +82,7 @@ def enhanced(
     model: Model | None,
     *,
     device: str,
-    scale: Spacing,
+    scale: VoxelScale,
     threshold: int,
     progress: ProgressCallback,
 ) -> Enhanced:
@@ -93,20 +93,24 @@ def enhanced(
         enhancer: "auto" and "dineuro" need the model.
         model: the network.
         device: where it runs.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        scale: of the voxels.
         threshold: from which probability on a voxel is in the mask.
         progress: called between tiles; it may raise `Cancelled`.
     """
     if model is None:
         progress(Progress("enhance", 0, 1))
-        make = enhance(intensity, scale) if enhancer == "classical" else as_probability(intensity)
+        make = (
+            enhance(intensity, scale.edges)
+            if enhancer == "classical"
+            else as_probability(intensity)
+        )
         progress(Progress("enhance", 1, 1))
         return judged(intensity, make, threshold, enhancer)
     probability = _segmented(intensity, model, device, scale, progress)
     by_network = judged(intensity, probability, threshold, "dineuro", model)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return by_network
-    besides = enhance(intensity, scale)
+    besides = enhance(intensity, scale.edges)
     if _is_doubtful(by_network.agreement):
         other = judged(intensity, besides, threshold, "classical")
         if _found(other) >= _found(by_network) + _BETTER:
@@ -115,21 +119,21 @@ def enhanced(
 
 
 def _together(
-    by_network: NDArray[np.uint8], besides: NDArray[np.uint8], threshold: int, scale: Spacing
+    by_network: NDArray[np.uint8], besides: NDArray[np.uint8], threshold: int, scale: VoxelScale
 ) -> NDArray[np.uint8]:
     """The network's probability, and below the threshold what the classical enhancer sees besides.
 
     Where the network shows no soma and the classical enhancer does, that soma is taken over whole.
     The second array is used up.
     """
-    cores = soma_cores(besides, threshold, scale)
+    cores = soma_cores(besides, threshold, scale.edges)
     of_cores = besides[cores]
     np.minimum(besides, threshold - 1, out=besides)
     together = np.maximum(by_network, besides, out=besides)
-    if len(of_cores) and not shows_soma(together, threshold, scale):
+    if len(of_cores) and not shows_soma(together, threshold, scale.edges):
         without = together[cores]
         together[cores] = np.maximum(without, of_cores)
-        if not shows_soma(together, threshold, scale):
+        if not shows_soma(together, threshold, scale.edges):
             together[cores] = without
     return together
 
@@ -162,12 +166,16 @@ def _sureness(probability: NDArray[np.uint8]) -> float | None:
 
 
 def _segmented(
-    intensity: NDArray[Any], model: Model, device: str, scale: Spacing, progress: ProgressCallback
+    intensity: NDArray[Any],
+    model: Model,
+    device: str,
+    scale: VoxelScale,
+    progress: ProgressCallback,
 ) -> NDArray[np.uint8]:
     from dineuro_model.inference.segment import SegmentOptions, segment
 
     # The network knows voxels that are about cubes; up to twice as long is near enough.
-    between = max(0, round(scale[0] / _LONGEST_VOXEL) - 1)
+    between = max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1)
     return segment(intensity, model.network, SegmentOptions(device, between=between), progress)
 
 

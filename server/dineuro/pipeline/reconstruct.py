@@ -14,8 +14,9 @@ from dineuro.pipeline.report import Report, disagreement, make_report
 from dineuro.pipeline.second_pass import Pass, with_second_pass
 from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.progress import ProgressCallback, silent
+from dineuro_bridge.scale import Spacing, VoxelScale
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.volume import Roi, Spacing, Volume
+from dineuro_bridge.volumes.volume import Roi, Volume
 from dineuro_model.imports import import_quickly
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
@@ -141,7 +142,7 @@ def reconstruct(
     clock = time.perf_counter
     region, intensity = _chosen(volume, request)
     spacing = request.spacing or volume.spacing
-    scale = scale_of(spacing)
+    scale = VoxelScale(spacing)
     seconds: dict[str, float] = {}
     made = _enhanced(intensity, request, scale, progress, given, seconds)
     start = clock()
@@ -169,8 +170,8 @@ def reconstruct(
     seconds["report"] = clock() - start
     origin = np.array(region.origin[::-1])
     tree = found.trace.tree.moved(origin)
-    if request.units == "um" and spacing is not None:
-        tree = _in_micrometres(tree, spacing)
+    if request.units == "um":
+        tree = _in_micrometres(tree, scale)
     return Result(
         tree=tree,
         mask=_full_mask(mask, region, volume, spacing),
@@ -191,13 +192,17 @@ def _traced(
     parameters: TraceParameters,
     intensity: NDArray[Any],
     root: tuple[float, float, float] | None,
-    scale: Spacing,
+    scale: VoxelScale,
     progress: ProgressCallback,
 ) -> Pass:
     """What is traced in a probability, without its unlikely branches."""
-    traced = trace(made.probability, parameters, root=root, scale=scale, progress=progress)
+    traced = trace(made.probability, parameters, root=root, scale=scale.edges, progress=progress)
     traced, segments = pruned(
-        traced, made.probability, intensity, min_confidence=parameters.min_confidence, scale=scale
+        traced,
+        made.probability,
+        intensity,
+        min_confidence=parameters.min_confidence,
+        scale=scale.edges,
     )
     return Pass(made, traced, segments)
 
@@ -209,7 +214,7 @@ def enhance_only(
     region, intensity = _chosen(volume, request)
     spacing = request.spacing or volume.spacing
     seconds: dict[str, float] = {}
-    made = _enhanced(intensity, request, scale_of(spacing), progress, None, seconds)
+    made = _enhanced(intensity, request, VoxelScale(spacing), progress, None, seconds)
     mask = made.probability >= request.parameters.threshold
     told = (*_input_warnings(volume, request, intensity), made.warning, disagreement(made))
     return EnhancedVolume(
@@ -259,7 +264,7 @@ def _chosen(volume: Volume, request: Request) -> tuple[Volume, NDArray[Any]]:
 def _enhanced(
     intensity: NDArray[Any],
     request: Request,
-    scale: Spacing,
+    scale: VoxelScale,
     progress: ProgressCallback,
     given: Given | None,
     seconds: dict[str, float],
@@ -300,15 +305,6 @@ def _check_finite(source: str, intensity: NDArray[Any]) -> None:
             raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
 
 
-def scale_of(spacing: Spacing | None) -> Spacing:
-    """(z, y, x), a voxel's edges in units of the shortest one."""
-    if spacing is None:
-        return (1.0, 1.0, 1.0)
-    finest = min(spacing)
-    z, y, x = (step / finest for step in spacing)
-    return z, y, x
-
-
 def _in_region(
     root: tuple[float, float, float], region: Volume, source: str
 ) -> tuple[float, float, float]:
@@ -321,10 +317,11 @@ def _in_region(
     return x, y, z
 
 
-def _in_micrometres(tree: Tree, spacing: Spacing) -> Tree:
-    """Coordinates by axis; radii, which are in finest voxels, by the finest step."""
-    finest = min(spacing)
-    return Tree(tree.xyz * np.array(spacing[::-1]), tree.radii * finest, tree.parents, tree.types)
+def _in_micrometres(tree: Tree, scale: VoxelScale) -> Tree:
+    """A tree in voxels, its radii in finest voxels -> the same tree in µm."""
+    return Tree(
+        scale.micrometres_xyz(tree.xyz), scale.micrometres(tree.radii), tree.parents, tree.types
+    )
 
 
 def _full_mask(

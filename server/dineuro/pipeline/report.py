@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from dineuro.pipeline.enhancement import LEAST_BRIGHTER, Enhanced
 from dineuro.pipeline.second_pass import Pass
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.scores import length_samples
 
@@ -84,7 +85,7 @@ class Report:
 def make_report(
     found: Pass,
     mask: NDArray[np.bool_],
-    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    scale: VoxelScale = CUBES,
     warnings: tuple[str, ...] = (),
 ) -> Report:
     """Measure a trace against the mask (Z, Y, X) it was made from.
@@ -92,11 +93,11 @@ def make_report(
     Args:
         found: the pass whose tree it is, in voxels of the mask.
         mask: the foreground.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        scale: of the voxels.
         warnings: what is known already; these come first.
     """
     made, trace = found.made, found.trace
-    tree = replace(trace.tree, xyz=trace.tree.xyz * np.array(scale[::-1]))
+    tree = replace(trace.tree, xyz=scale.finest_xyz(trace.tree.xyz))
     voxels = int(np.count_nonzero(mask))
     lengths = tree.link_lengths
     joined = trace.joined
@@ -188,22 +189,22 @@ def disagreement(made: Enhanced) -> str | None:
     return f"the mask and the image disagree: {how}: {remedy}"
 
 
-def _explained(tree: Tree, mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> float:
+def _explained(tree: Tree, mask: NDArray[np.bool_], scale: VoxelScale) -> float:
     """Share of the mask's voxels within reach of a node; each looks at its nearest node alone.
 
     The tree is in finest voxels.
     """
     nodes = KDTree(tree.xyz)
-    places = (np.argwhere(mask) * np.array(scale))[:, ::-1]
+    places = scale.finest_zyx(np.argwhere(mask))[:, ::-1]
     away, node = nodes.query(places, workers=-1)
-    reach = _REACH_SHARE * tree.radii[node] + _REACH * max(scale)
+    reach = _REACH_SHARE * tree.radii[node] + _REACH * scale.longest
     return float(np.mean(away <= reach))
 
 
-def _supported(tree: Tree, mask: NDArray[np.bool_], scale: tuple[float, float, float]) -> float:
+def _supported(tree: Tree, mask: NDArray[np.bool_], scale: VoxelScale) -> float:
     """Share of the tree's length whose nearest voxel is in the mask, or touches it."""
     points, weights = length_samples(tree)
-    at = np.rint(points[:, ::-1] / np.array(scale)).astype(np.int64)
+    at = np.rint(scale.voxels_zyx(points[:, ::-1])).astype(np.int64)
     inside = np.zeros(len(at), dtype=np.bool_)
     for step in np.ndindex(3, 3, 3):
         beside = np.clip(at + np.array(step) - 1, 0, np.array(mask.shape) - 1)

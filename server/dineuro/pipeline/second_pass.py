@@ -23,8 +23,8 @@ from scipy.spatial import KDTree
 from dineuro.pipeline.enhancement import Enhanced, judged
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.volume import Spacing
 from dineuro_model.enhancers.selftraining import judge_again
 from dineuro_model.intensity import intensity_range
 from dineuro_tracing.confidence import CERTAIN, Segments, sample_links
@@ -101,7 +101,7 @@ def with_second_pass(
     trace_in: Callable[[Enhanced], Pass],
     *,
     threshold: int,
-    scale: Spacing = (1.0, 1.0, 1.0),
+    scale: VoxelScale = CUBES,
     progress: ProgressCallback = silent,
 ) -> Pass:
     """A second pass, or the first one where a second is of no use.
@@ -111,7 +111,7 @@ def with_second_pass(
         intensity: (Z, Y, X), the image itself.
         trace_in: what traces a probability.
         threshold: from which probability on a voxel is in the mask.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        scale: of the voxels.
         progress: may raise `Cancelled`.
     """
     made, noise = first.made, _NOISE.get(first.made.enhancer)
@@ -181,7 +181,7 @@ def examples(
     tree: Tree,
     segments: Segments,
     threshold: int,
-    scale: Spacing = (1.0, 1.0, 1.0),
+    scale: VoxelScale = CUBES,
 ) -> Examples | None:
     """What a first pass teaches, or None where it is sure of too little.
 
@@ -191,7 +191,7 @@ def examples(
         tree: of the first pass, in voxels of the volume, radii in finest voxels.
         segments: the tree's.
         threshold: from which probability on a voxel is in the mask.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        scale: of the voxels.
     """
     if len(segments) == 0:
         return None
@@ -207,23 +207,23 @@ def probability_again(
     intensity: NDArray[Any],
     probability: NDArray[np.uint8],
     known: Examples,
-    scale: Spacing = (1.0, 1.0, 1.0),
+    scale: VoxelScale = CUBES,
     progress: ProgressCallback = silent,
 ) -> NDArray[np.uint8]:
     """The probability of a second look, (Z, Y, X) uint8; arguments as of `examples`."""
     rng = np.random.default_rng(0)
     neurite, empty = _some(known.neurite, _MOST_NEURITE, rng), _some(known.empty, _MOST_EMPTY, rng)
-    by_itself = judge_again(intensity, neurite, empty, scale, progress)
+    by_itself = judge_again(intensity, neurite, empty, scale.edges, progress)
     together = _mean_odds(probability, by_itself)
     at = tuple(known.neurite.T)
     together[at] = np.maximum(together[at], probability[at])
     return together
 
 
-def _seen(voxels: NDArray[np.int64], tree: Tree, segments: Segments, scale: Spacing) -> _Beside:
+def _seen(voxels: NDArray[np.int64], tree: Tree, segments: Segments, scale: VoxelScale) -> _Beside:
     """How voxels (N, 3) lie to the tree."""
-    samples = sample_links(replace(tree, xyz=tree.xyz * np.array(scale[::-1])))
-    places = (voxels * np.array(scale))[:, ::-1]
+    samples = sample_links(replace(tree, xyz=scale.finest_xyz(tree.xyz)))
+    places = scale.finest_zyx(voxels)[:, ::-1]
     away, nearest = KDTree(samples.places).query(places, workers=-1)
     certain = segments.confidence[segments.of_node[samples.node]] >= CERTAIN
     return _Beside(away - samples.radius[nearest], certain[nearest])

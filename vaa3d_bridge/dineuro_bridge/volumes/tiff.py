@@ -27,7 +27,8 @@ from dineuro_bridge.errors import (
     UnsupportedFormat,
 )
 from dineuro_bridge.files import atomic_output, size_of_file
-from dineuro_bridge.volumes.volume import Header, RowOrder, Spacing, Volume
+from dineuro_bridge.scale import Spacing
+from dineuro_bridge.volumes.volume import Header, RowOrder, Volume
 
 _MICROMETRES = {
     "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,

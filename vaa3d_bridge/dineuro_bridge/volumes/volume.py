@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
+from dineuro_bridge.scale import Spacing
 
-Spacing = tuple[float, float, float]
 RowOrder = Literal["file", "vaa3d"]
 #: Half-open box x0, y0, z0, x1, y1, z1 in voxels.
 Roi = tuple[int, int, int, int, int, int]
