@@ -1,0 +1,139 @@
+"""The rules that ARCHITECTURE.md states of packages, modules and functions.
+
+All imports count: those at the top of a module, those inside functions, and those for types only.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.support.server import ROOT
+
+FOLDERS = ("server", "model", "tracing", "vaa3d_bridge")
+#: The packages that each package may import.
+PACKAGES = {
+    "dineuro_bridge": set(),
+    "dineuro_napari": {"dineuro_bridge"},
+    "dineuro_tracing": {"dineuro_bridge"},
+    "dineuro_model": {"dineuro_bridge"},
+    "dineuro": {"dineuro_bridge", "dineuro_tracing", "dineuro_model"},
+    "dineuro_server": {"dineuro_bridge", "dineuro_tracing", "dineuro_model", "dineuro"},
+    "dineuro_cli": {
+        "dineuro_bridge", "dineuro_tracing", "dineuro_model", "dineuro", "dineuro_server",
+    },
+}  # fmt: skip
+#: The rooms of the server that each of its rooms may import.
+ROOMS = {
+    "settings": set(),
+    "jobs": {"settings"},
+    "ops": {"settings", "jobs"},
+    "access": {"settings", "jobs"},
+    "workers": {"settings", "jobs", "ops"},
+    "engine": {"settings", "jobs", "ops", "workers"},
+    "doors": {"settings", "jobs", "ops", "workers", "access", "engine"},
+    "serve": {"settings", "jobs", "ops", "workers", "access", "engine", "doors"},
+}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of the packages: its dotted name and its tree."""
+    trees = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).glob("dineuro*/**/*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            trees[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return trees
+
+
+def imports(tree: ast.AST, names: set[str] | None = None) -> Iterator[str]:
+    """Yield the dotted name of each module that a tree imports.
+
+    Args:
+        tree: of one module.
+        names: the modules of the project; `from package import name` is `package.name` for these.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide an arrow"
+            assert node.module is not None
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & (names or set())
+            yield from inner or {node.module}
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """The modules of the project that each of its modules imports."""
+    names = set(modules())
+    return {
+        name: {target for target in imports(tree, names) if target.split(".")[0] in PACKAGES}
+        for name, tree in modules().items()
+    }
+
+
+def room(module: str) -> str | None:
+    """The room of the server that a module lies in; None outside the server and for its top."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "dineuro_server" and len(parts) > 1 else None
+
+
+def test_packages_import_only_those_below() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in arrows().items()
+        for target in targets
+        if (source := name.split(".")[0]) != (package := target.split(".")[0])
+        and package not in PACKAGES[source]
+    ]
+    assert not wrong
+
+
+def test_the_doors_do_not_know_each_other() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in arrows().items()
+        for target in targets
+        if name.startswith("dineuro_server.doors.") and target.startswith("dineuro_server.doors.")
+        and name.split(".")[2] != target.split(".")[2]
+    ]  # fmt: skip
+    assert not wrong
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines from the first statement of a function, its docstring included, to the last."""
+    assert function.end_lineno is not None
+    return function.end_lineno - function.body[0].lineno + 1
+
+
+def test_the_top_of_the_server_has_eight_entries() -> None:
+    top = {name.split(".")[1] for name in modules() if room(name)}
+    assert top <= set(ROOMS)
+    assert len(top) <= 8
+
+
+# The rules themselves notice what they forbid.
+
+
+def test_an_import_inside_a_function_and_one_for_types_count() -> None:
+    source = (
+        "def f():\n    import a.b\nif TYPE_CHECKING:\n    from c import d, e\nfrom g import h\n"
+    )
+    assert sorted(imports(ast.parse(source), {"c.d"})) == ["a.b", "c.d", "g"]
+
+
+def test_the_lines_of_a_body_leave_out_the_signature() -> None:
+    function = ast.parse('def f(\n    a,\n    b,\n):\n    """Text."""\n    return a\n').body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert body_lines(function) == 2
+
+
+def test_every_package_is_looked_at() -> None:
+    assert {name.split(".")[0] for name in modules()} >= set(PACKAGES) - {"dineuro_napari"}
+    assert {room(name) for name in modules()} - {None} == set(ROOMS)
+    assert all(Path(ROOT / folder).is_dir() for folder in FOLDERS)
