@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -394,31 +392,6 @@ def test_the_defaults_of_the_command_line_are_those_of_the_tracer(
     defaults = TraceParameters()
     for name in ("threshold", "min_length", "gap", "trees", "step"):
         assert settings[name] == getattr(defaults, name)
-
-
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Interrupted in the middle of its work, it says so, exits with 130 and leaves no file."""
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (1, 120, 400, 400)).astype(np.uint8)
-    write_volume(tmp_path / "noise.v3draw", Volume(noise))
-    command = [sys.executable, "-c", "from dineuro_cli import main; main()"]
-    work = subprocess.Popen(
-        [*command, "trace", str(tmp_path / "noise.v3draw")],
-        stderr=subprocess.PIPE,
-        text=True,
-        # As a shell in the foreground would start it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        time.sleep(2.5)
-        assert work.poll() is None, "it was done before it could be interrupted"
-        os.kill(work.pid, signal.SIGINT)
-        _, said = work.communicate(timeout=60)
-    finally:
-        work.kill()
-    assert work.returncode == 130
-    assert said.strip().splitlines()[-1] == "dineuro: stopped"
-    assert [p.name for p in tmp_path.iterdir()] == ["noise.v3draw"]
 
 
 @pytest.fixture
