@@ -42,7 +42,7 @@ BANNED = (
     r"what (?:stands|lies) (?:in|there|beside|beyond)",
     r"whereof",
     r"of its own accord",
-    r"for ever",
+    r"for ever\b",
 )
 _BANNED = re.compile(rf"\b(?:{'|'.join(BANNED)})", re.IGNORECASE)
 _FENCE = re.compile(r"^\s*(```|~~~)")
@@ -52,8 +52,9 @@ _OPENER = re.compile(r"^\s*(#{1,6}\s+|(?:[-*+]|\d+[.)])\s+|>\s*)")
 _LINK_TARGET = re.compile(r"(?<=\])\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _CODE_SPAN = re.compile(r"(`+)(?:(?!\1).)+\1", re.DOTALL)
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|approx|Fig|Figs|Eq|No|al|St)\.$")
-#: The end of a sentence inside a text: a stop, closing marks, white space, then an opening letter.
-_STOP = re.compile(r"[.!?][\"')\]*_]*(?=\s+[\"'(\[*_]*[A-Z0-9`\x00])")
+#: The end of a sentence inside a text: a stop, closing marks, then the end of the line, or white
+#: space and an opening letter.
+_STOP = re.compile(r"[.!?][\"')\]*_]*(?=\n|\s+[\"'(\[*_]*[A-Z0-9`\x00])")
 
 
 class Violation(NamedTuple):
