@@ -17,7 +17,7 @@ def reasons(page: str) -> list[tuple[int, str]]:
         "- The first item. \n- The second item uses e.g. `a. B` and v1.2.\n",
         "1. An item.\n2. Another item.\n",
         "Is it so?\nYes.\n",
-        "Word " * 15 + "end.\nnumpy and [a link](page.md) may open " + "word " * 15 + ".\n",
+        "Word " * 14 + "end.\nnumpy and [a link](page.md) may open " + "word " * 12 + ".\n",
         "It holds for every page.\n",
         f"A [link]({'x' * 120}) is as long as its address.\n",
         f"| {'a table. May be wide. ' * 10} |\n",
