@@ -77,11 +77,14 @@ def is_forbidden(text: str) -> bool:
     return text == "not stated" or bool(_FORBIDDEN.search(text))
 
 
-_HEAD = """# Licences of what DINeuro runs on
+_HEAD = """# Licences of the dependencies
 
-Every package that `pip install 'dineuro[server]'` brings, made by `python -m release.dependencies`;
-a test keeps the table whole and free of the GPL. The page at `/` holds three.js (MIT). The plugin
-for Vaa3D is linked dynamically to libzmq and Qt, and holds cppzmq and nlohmann-json (both MIT).
+`python -m release.dependencies` writes this table.
+It lists every package that `pip install 'dineuro[server]'` installs.
+A test keeps the table complete and free of the GPL.
+The page at `/` contains three.js (MIT).
+The plugin for Vaa3D is linked dynamically to libzmq and Qt.
+It contains cppzmq and nlohmann-json (both MIT).
 
 | package | licence |
 |---|---|
