@@ -29,6 +29,7 @@ import torch
 
 from dineuro_bridge.progress import Progress
 from dineuro_model.inference.segment import segment
+from dineuro_model.inference.torch_runtime import TorchRuntime
 from dineuro_model.mask_scores import score_masks
 from dineuro_model.network.network import Network, NetworkConfig
 from dineuro_model.network.weights import load_network
@@ -111,6 +112,7 @@ def run(
 
 def judge_pieces(network: Network, recipe: Recipe) -> Judgement:
     """The network on the middle of every validation volume, as it is and with noise."""
+    runtime = TorchRuntime(network)
     rows = []
     for number, case in enumerate(recipe.validation):
         volume = read_case(case)
@@ -122,8 +124,8 @@ def judge_pieces(network: Network, recipe: Recipe) -> Judgement:
         noise = np.random.default_rng(number).normal(0, _NOISE * volume.scale[1], voxels.shape)
         noisy = np.maximum(voxels + noise, 0).astype(np.float32)
         row: list[float] = []
-        for seen in (voxels, noisy):
-            mask = segment(seen, network) >= 128
+        for stack in (voxels, noisy):
+            mask = segment(stack, runtime) >= 128
             scores = score_masks(mask, labels == NEURITE, labels != UNKNOWN)
             row += [scores.dice, scores.cldice, scores.hd95]
         rows.append(row)

@@ -37,7 +37,7 @@ from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
-from dineuro_model.network.weights import cached_model
+from dineuro_model.inference.registry import cached_model
 from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
 from dineuro_tracing.scores import distances
 from dineuro_tracing.trace import TraceParameters, trace
@@ -91,7 +91,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
         for enhancer in ENHANCERS:
             made = enhanced(
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
-                device="auto", scale=stack.scale, threshold=128, progress=silent,
+                scale=stack.scale, threshold=128, progress=silent,
             )  # fmt: skip
             traced = trace(made.probability, TraceParameters(), scale=stack.scale.edges)
             if len(traced.tree) < 2:

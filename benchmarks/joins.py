@@ -32,7 +32,7 @@ from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
-from dineuro_model.network.weights import cached_model
+from dineuro_model.inference.registry import cached_model
 from dineuro_tracing.foreground import find_foreground
 from dineuro_tracing.gaps import FEATURES, NEAR, candidate_links
 from dineuro_tracing.paths import find_paths
@@ -77,7 +77,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
     threshold = TraceParameters().threshold
     model = cached_model() if enhancer == "auto" else None
     probability = enhanced(
-        volume, enhancer, model, device="auto", scale=CUBES, threshold=threshold, progress=silent
+        volume, enhancer, model, scale=CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)
     links = candidate_links(skeleton, probability, NEAR, CUBES.edges)

@@ -27,9 +27,9 @@ from skimage.filters import sato, threshold_otsu
 from benchmarks.accuracy import find_cases
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.enhancers.classical import enhance
+from dineuro_model.inference.registry import load_model
 from dineuro_model.inference.segment import segment
 from dineuro_model.mask_scores import line_shares, score_masks
-from dineuro_model.network.weights import load_model
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 
@@ -123,8 +123,8 @@ def classical(case: Labelled) -> NDArray[np.bool_]:
 
 def by_network(name: str | None) -> Callable[[Labelled], NDArray[np.bool_]]:
     """The network of this name or path."""
-    network = load_model(name).network
-    return lambda case: segment(case.voxels, network) >= 128
+    runtime = load_model(name).runtime
+    return lambda case: segment(case.voxels, runtime) >= 128
 
 
 def main() -> None:

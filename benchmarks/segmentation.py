@@ -27,9 +27,12 @@ import torch
 from numpy.typing import NDArray
 
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.catalog import find_model
 from dineuro_model.enhancers.classical import enhance
-from dineuro_model.inference.segment import has_fast_bf16, segment
-from dineuro_model.network.weights import Model, load_model
+from dineuro_model.inference.registry import Model, load_model
+from dineuro_model.inference.segment import segment
+from dineuro_model.inference.torch_runtime import has_fast_bf16
+from dineuro_model.network.weights import load_network
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 
@@ -37,11 +40,9 @@ _DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
 #: As `dineuro trace` does it.
 _READY = """
 import numpy
-from dineuro_model.imports import import_quickly
-import_quickly("dineuro_model.network.weights", "dineuro_model.inference.segment")
+from dineuro_model.inference.registry import load_model
 from dineuro_model.inference.segment import segment
-from dineuro_model.network.weights import load_model
-segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), load_model().network)
+segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), load_model().runtime)
 print("answered", flush=True)
 """
 
@@ -61,13 +62,14 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
     """Print voxels a second for every stack."""
+    print(f"The network runs in {model.runtime.info}.\n")
     print("| stack | voxels | not 0 | network, Mvoxel/s | least to most | classical | ratio |")
     print("|---|---|---|---|---|---|---|")
     for name, voxels in stacks.items():
-        segment(voxels[:16], model.network)
+        segment(voxels[:16], model.runtime)
         times = [
             (
-                seconds_of(partial(segment, voxels, model.network)),
+                seconds_of(partial(segment, voxels, model.runtime)),
                 seconds_of(partial(enhance, voxels)),
             )
             for _ in range(rounds)
@@ -116,14 +118,15 @@ def memory() -> None:
 def peak_of(shape: tuple[int, ...]) -> int:
     """Bytes at most, of a process that segments noise of this shape."""
     noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
-    segment(noise, load_model().network)
+    segment(noise, load_model().runtime)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def vit_share(model: Model) -> None:
+def vit_share() -> None:
     """Print how near the ViT's blocks come to the best matrix product."""
     dtype = torch.bfloat16 if has_fast_bf16(torch.device("cpu")) else torch.float32
-    network = model.network.to(dtype)
+    weights = find_model()
+    network = load_network(weights.path, sha256=weights.sha256).to(dtype).reuse_memory()
     size, batch = 336, 2
     window = torch.rand(batch, network.config.depth, size, size, dtype=dtype)
     side = torch.rand(4096, 4096, dtype=dtype)
@@ -163,7 +166,7 @@ def main() -> None:
     speed(stacks, model, words.rounds)
     ready(words.rounds)
     memory()
-    vit_share(model)
+    vit_share()
 
 
 if __name__ == "__main__":

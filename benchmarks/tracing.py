@@ -43,7 +43,7 @@ from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import SUFFIXES, read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_model.network.weights import Model, cached_model
+from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.synthesis.growth import GrowthSettings, grow_tree
 from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_tracing.scores import score_trees
@@ -113,7 +113,7 @@ def run_case(
         for enhancer in enhancers:
             uses = model if enhancer in ("auto", "dineuro") else None
             probability = enhanced(
-                intensity, enhancer, uses, device="auto", scale=scale,
+                intensity, enhancer, uses, scale=scale,
                 threshold=THRESHOLD, progress=silent,
             ).probability  # fmt: skip
             foreground = probability >= THRESHOLD

@@ -25,7 +25,8 @@ def models_command(
 ) -> None:
     """List the installed networks, the default one first; or tell what a file of weights holds."""
     needs_server("the network", network=True)
-    from dineuro_model.network.weights import describe, list_models
+    from dineuro_model.catalog import list_models
+    from dineuro_model.network.weights import describe
 
     known = {model.name: model for model in list_models()}
     chosen = [name] if name is not None else list(known)

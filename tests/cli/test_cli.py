@@ -23,8 +23,9 @@ from dineuro_bridge.trees.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.volumes.formats import read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli import main
+from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_model.network.network import Network
-from dineuro_model.network.weights import ModelInfo, list_models, load_network, save_weights
+from dineuro_model.network.weights import load_network, save_weights
 from dineuro_tracing.trace import TraceParameters
 from tests.model.test_transfer import TINY
 from tests.support.shapes import chain, line, paint
@@ -475,7 +476,7 @@ def test_models_are_listed_and_a_damaged_one_is_found(
     infos = [ModelInfo("mine", tmp_path / "mine.safetensors", digest, "small")]
     (tmp_path / "models.json").write_text(json.dumps([entry]))
     assert list_models(tmp_path) == infos
-    monkeypatch.setattr("dineuro_model.network.weights.list_models", lambda: infos)
+    monkeypatch.setattr("dineuro_model.catalog.list_models", lambda: infos)
     monkeypatch.setattr(sys, "argv", ["dineuro", "models", "--verify", "--json"])
     with pytest.raises(SystemExit) as left:
         main()

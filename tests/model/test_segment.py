@@ -26,11 +26,14 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.catalog import find_model
+from dineuro_model.inference.runtime import RuntimeOptions
 from dineuro_model.inference.segment import SegmentOptions, segment
 from dineuro_model.inference.tiles import Grid, axis_windows, occupied_cells, plan
+from dineuro_model.inference.torch_runtime import TorchRuntime
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.network.network import Network
-from dineuro_model.network.weights import load_model, load_network, save_weights
+from dineuro_model.network.weights import load_network, save_weights
 from dineuro_model.training import train as training
 from dineuro_model.training.losses import (
     LossWeights,
@@ -46,21 +49,27 @@ from dineuro_model.training.train import train
 from tests.model.test_transfer import TINY
 from tests.support.shapes import line, paint
 
-PLAIN = SegmentOptions(device="cpu", bf16=False, overlap=8)
+PLAIN = SegmentOptions(overlap=8)
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """Random weights whose answer depends on what they see."""
+    """Random weights whose output depends on the input."""
     torch.manual_seed(3)
-    made = Network(TINY).eval()
+    network = Network(TINY).eval()
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in network.named_parameters():
             if name.endswith("second.weight"):
                 parameter.normal_(0, 0.1)
-        made.head.bias.zero_()
-        made.head.weight *= 4
-    return made
+        network.head.bias.zero_()
+        network.head.weight *= 4
+    return network
+
+
+@pytest.fixture(scope="module")
+def runtime(network: Network) -> TorchRuntime:
+    """The same network in float32 on the CPU."""
+    return TorchRuntime(network, RuntimeOptions("cpu", bf16=False))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -68,8 +77,8 @@ def noise(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (3, 40, 70), (20, 33, 32), (9, 100, 20)])
-def test_any_size_comes_back_in_full(network: Network, shape: tuple[int, int, int]) -> None:
-    found = segment(noise(*shape), network, PLAIN)
+def test_any_size_comes_back_in_full(runtime: TorchRuntime, shape: tuple[int, int, int]) -> None:
+    found = segment(noise(*shape), runtime, PLAIN)
     assert found.shape == shape
     assert found.dtype == np.uint8
     assert found.any()
@@ -88,24 +97,24 @@ def test_the_weights_of_the_windows_sum_to_one_everywhere() -> None:
         assert np.allclose(total[low + 32 : high + 32], 1, atol=1e-5)
 
 
-def test_the_answer_does_not_depend_on_how_many_windows_go_at_a_time(network: Network) -> None:
+def test_the_answer_does_not_depend_on_how_many_windows_go_at_a_time(runtime: TorchRuntime) -> None:
     volume = noise(6, 50, 50)
-    one = segment(volume, network, SegmentOptions("cpu", bf16=False, overlap=8, batch=1))
-    many = segment(volume, network, SegmentOptions("cpu", bf16=False, overlap=8, batch=7))
+    one = segment(volume, runtime, SegmentOptions(overlap=8, batch=1))
+    many = segment(volume, runtime, SegmentOptions(overlap=8, batch=7))
     assert np.abs(one.astype(int) - many).max() <= 1
 
 
-def test_masked_space_is_zero_and_constant_volumes_too(network: Network) -> None:
+def test_masked_space_is_zero_and_constant_volumes_too(runtime: TorchRuntime) -> None:
     volume = np.zeros((12, 64, 200), dtype=np.uint8)
     volume[2:9, 20:40, 10:40] = noise(7, 20, 30)
-    found = segment(volume, network, PLAIN)
+    found = segment(volume, runtime, PLAIN)
     assert not found[:, :, 60:].any()
-    assert not segment(np.zeros((8, 32, 32), dtype=np.uint8), network, PLAIN).any()
+    assert not segment(np.zeros((8, 32, 32), dtype=np.uint8), runtime, PLAIN).any()
 
 
-def test_progress_counts_the_windows_and_may_cancel(network: Network) -> None:
+def test_progress_counts_the_windows_and_may_cancel(runtime: TorchRuntime) -> None:
     steps: list[Progress] = []
-    segment(noise(12, 60, 60), network, PLAIN, steps.append)
+    segment(noise(12, 60, 60), runtime, PLAIN, steps.append)
     assert steps[0].done == 0
     assert steps[-1].done == steps[-1].total == max(s.total for s in steps)
 
@@ -114,7 +123,7 @@ def test_progress_counts_the_windows_and_may_cancel(network: Network) -> None:
             raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
-        segment(noise(12, 60, 60), network, PLAIN, stop)
+        segment(noise(12, 60, 60), runtime, PLAIN, stop)
 
 
 def test_only_what_holds_something_is_looked_at() -> None:
@@ -156,48 +165,48 @@ def test_the_tiles_weigh_one_wherever_there_is_something(
     assert np.allclose(total[150:-150, 150:-150, 150:-150][volume > 0], 1, atol=1e-5)
 
 
-def test_slices_between_are_put_in_and_taken_out_again(network: Network) -> None:
+def test_slices_between_are_put_in_and_taken_out_again(runtime: TorchRuntime) -> None:
     """A stack of every third slice, with two put between any two, is seen as the smooth whole."""
     z, y, x = np.ogrid[:31, :40, :40]
     smooth = (100 + 80 * np.sin(y / 5) * np.cos(x / 4) + 2 * z).astype(np.float32)
-    whole = segment(smooth, network, PLAIN)
-    some = segment(smooth[::3], network, replace(PLAIN, between=2))
+    whole = segment(smooth, runtime, PLAIN)
+    some = segment(smooth[::3], runtime, replace(PLAIN, between=2))
     assert some.shape == (11, 40, 40)
     assert np.abs(some.astype(int) - whole[::3])[1:-1].mean() < 6
-    plain = segment(smooth[::3], network, PLAIN)
+    plain = segment(smooth[::3], runtime, PLAIN)
     assert np.abs(plain.astype(int) - whole[::3])[1:-1].mean() > 8
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_then_refused(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+    runtime: TorchRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume = noise(6, 100, 100)
-    expected = segment(volume, network, replace(PLAIN, batch=8))
-    limit, asked = [2], []
+    expected = segment(volume, runtime, replace(PLAIN, batch=8))
+    limit, sizes = [2], []
     forward = Network.forward
 
     def choke(self: Network, window: torch.Tensor) -> torch.Tensor:
-        asked.append(len(window))
+        sizes.append(len(window))
         if len(window) > limit[0]:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
         return forward(self, window)
 
     monkeypatch.setattr(Network, "forward", choke)
-    found = segment(volume, network, replace(PLAIN, batch=8))
+    found = segment(volume, runtime, replace(PLAIN, batch=8))
     assert np.abs(found.astype(int) - expected).max() <= 1
-    assert max(asked) > 2
-    assert asked[-1] <= 2
+    assert max(sizes) > 2
+    assert sizes[-1] <= 2
     limit[0] = 0
     with pytest.raises(LimitExceeded, match="does not fit into the memory"):
-        segment(volume, network, PLAIN)
+        segment(volume, runtime, PLAIN)
 
 
 @pytest.mark.parametrize(
     "bad", [np.zeros((3, 3)), np.full((2, 3, 4), np.nan), np.zeros((2, 3, 4), bool)]
 )
-def test_what_is_no_volume_is_refused(network: Network, bad: np.ndarray) -> None:
+def test_what_is_no_volume_is_refused(runtime: TorchRuntime, bad: np.ndarray) -> None:
     with pytest.raises(BadVolume, match="segmentation"):
-        segment(bad, network, PLAIN)
+        segment(bad, runtime, PLAIN)
 
 
 def test_intensity_survives_hot_pixels_masked_zeros_and_sample_types() -> None:
@@ -233,7 +242,7 @@ def test_weights_come_back_with_their_configuration_and_their_hash(
         with pytest.raises(BadFile, match=r"a\.safetensors"):
             load_network(path)
     with pytest.raises(BadParameter, match="is not installed"):
-        load_model("no-such-model")
+        find_model("no-such-model")
 
 
 def test_weights_of_another_architecture_are_refused(network: Network, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from dineuro.pipeline.reconstruct import Request, enhance_only
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_model.catalog import file_sha256, list_models
+from dineuro_model.inference.registry import load_model
 from dineuro_model.inference.segment import segment
 from dineuro_model.mask_scores import dice
-from dineuro_model.network.weights import file_sha256, list_models, load_model
 
 pytestmark = pytest.mark.slow
 
@@ -26,15 +27,15 @@ def test_the_weights_are_whole_small_and_have_a_card() -> None:
 
 def test_a_real_stack_is_segmented_without_seams(shared_data: Path) -> None:
     """Held out. A copy that is shifted, and so cut into other tiles, gets the same mask."""
-    network = load_model().network
+    runtime = load_model().runtime
     stack = read_volume(shared_data / "lifted" / "lifted_6.tif").channel(1)
     truth = read_volume(shared_data / "lifted" / "lifted_6_mask.tif").channel(1) != 0
-    mask = segment(stack, network) >= 128
+    mask = segment(stack, runtime) >= 128
     assert dice(mask, np.asarray(truth)) > 0.82
     inner = (slice(8, -8),) * 3
     # By the steps of the network's own grid, only the tiles are others; by other numbers, all is.
     for shift, least in (((4, 56, 56), 0.97), ((12, 56, 0), 0.97), ((5, 17, 31), 0.93)):
-        moved = segment(np.pad(stack, [(n, 0) for n in shift]), network) >= 128
+        moved = segment(np.pad(stack, [(n, 0) for n in shift]), runtime) >= 128
         z, y, x = shift
         assert dice(mask[inner], moved[z:, y:, x:][inner]) > least
 

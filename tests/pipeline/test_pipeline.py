@@ -17,6 +17,7 @@ from dineuro_bridge.progress import Progress
 from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.inference.runtime import Runtime
 from dineuro_model.inference.segment import SegmentOptions
 from dineuro_model.network.network import Network
 from dineuro_model.network.weights import save_weights
@@ -236,16 +237,16 @@ def test_progress_tells_the_stages_and_can_stop_the_work() -> None:
 def test_slices_far_apart_are_shown_to_the_network_with_others_between(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
+    between = []
 
-    def listen(voxels: np.ndarray, network: Network, options: SegmentOptions, *_: object) -> object:
-        asked.append(options.between)
+    def listen(voxels: np.ndarray, runtime: Runtime, options: SegmentOptions, *_: object) -> object:
+        between.append(options.between)
         return np.zeros(voxels.shape, dtype=np.uint8)
 
-    monkeypatch.setattr("dineuro_model.inference.segment.segment", listen)
+    monkeypatch.setattr("dineuro.pipeline.enhancement.segment", listen)
     for step in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
         reconstruct(volume(), Request(spacing=(step, 1.0, 1.0)))
-    assert asked == [0, 0, 0, 1, 1, 3]
+    assert between == [0, 0, 0, 1, 1, 3]
 
 
 def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
@@ -257,7 +258,7 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     neurite = paint([*bend, *rest, line((8, 10, 20), (92, 10, 20))], (40, 60, 100))
     seen = np.where(neurite > 0, np.uint8(250), np.uint8(0))
     seen[:, 28:47, 44:57] = 0
-    monkeypatch.setattr("dineuro_model.inference.segment.segment", lambda *_: seen.copy())
+    monkeypatch.setattr("dineuro.pipeline.enhancement.segment", lambda *_: seen.copy())
     stack = Volume((neurite // 3)[None], source="bend.tif")
     alone = reconstruct(stack, Request("dineuro"))
     both = reconstruct(stack, Request("auto"))

@@ -1,108 +1,96 @@
-"""Volume -> probability: tiles through the network, blended without seams, in bounded memory."""
+"""Volume -> probability: a network predicts tiles, which are blended without seams.
+
+Beside the input and the output, memory holds one layer of slices and one batch of windows.
+"""
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_model.inference.tiles import Grid, Tile, occupied_cells, plan
+from dineuro_model.inference.runtime import Runtime
+from dineuro_model.inference.tiles import Grid, Layer, Tile, occupied_cells, plan
 from dineuro_model.intensity import intensity_range, normalise
-from dineuro_model.network.network import Network
-from dineuro_model.windows import cut
+from dineuro_model.windows import Shape, cut
 
 #: A voxel may hold signal above this share of the intensity range.
 _FAINTEST = 0.01
-#: Voxels of a batch of windows on the CPU: a few hundred megabytes of features.
-_BATCH_VOXELS = 2_000_000
-#: Windows may be so many times as large as in training: the fewer, the less is seen twice.
+#: The edge of a window is at most this multiple of the edge in training. Large windows overlap
+#: less, so that fewer voxels are predicted twice.
 _LARGEST = 2
 _STAGE = "enhance"
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentOptions:
-    """How the volume is gone through.
+    """How a volume is cut into windows.
 
     Attributes:
-        device: "auto" takes CUDA where there is one; "cpu" or "cuda".
-        bf16: compute in bfloat16; None: where the processor has instructions for it.
-        batch: windows at a time; 0 chooses. Where memory runs out it is halved.
-        between: slices put between any two by interpolation, so that a stack whose slices lie far
-            apart looks like those the network knows.
-        overlap: of windows in the plane, in voxels.
-        overlap_slices: of layers. None is needed: every slice is predicted from two beside it at
-            least, and what is predicted at a layer's border is as good as in its middle.
+        batch: windows at a time; 0 takes the runtime's number. Where memory runs out, the number
+            is halved.
+        between: slices that are interpolated between any two slices of the volume. A stack whose
+            slices lie far apart then looks like the stacks of the training.
+        overlap: overlap of windows in the plane, in voxels.
+        overlap_slices: overlap of layers, in slices. The default is 0: the network sees at least
+            two further slices on both sides of every slice that it predicts, so that its
+            predictions are as good at a layer's border as in its middle.
+
+    Raises:
+        BadParameter: a negative number.
     """
 
-    device: str = "auto"
-    bf16: bool | None = None
     batch: int = 0
     between: int = 0
     overlap: int = 28
     overlap_slices: int = 0
 
     def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise BadParameter(f"device {self.device!r}: auto, cpu or cuda")
         if min(self.batch, self.between, self.overlap, self.overlap_slices) < 0:
             raise BadParameter("segmentation: batch, between and overlaps must be 0 or more")
 
 
 def segment(
     volume: NDArray[Any],
-    network: Network,
+    runtime: Runtime,
     options: SegmentOptions = SegmentOptions(),
     progress: ProgressCallback = silent,
 ) -> NDArray[np.uint8]:
     """The probability that a voxel belongs to a neurite.
 
     Args:
-        volume: (Z, Y, X) integers or finite floats, of any size; may be a memory map.
-        network: trained; it is not changed.
-        options: see there.
-        progress: called between batches with the windows done; it may raise `Cancelled`.
+        volume: (Z, Y, X) integers or finite floats, of any size; a memory map is possible.
+        runtime: the network.
+        options: how the volume is cut into windows.
+        progress: called between batches with the number of predicted windows; it may raise
+            `Cancelled`.
 
     Returns:
         (Z, Y, X) uint8, 255 for certainty. A constant volume gives zeros.
 
     Raises:
         BadVolume: not a volume of real numbers, or NaN or infinite voxels.
-        BadParameter: CUDA was asked for and there is none.
-        LimitExceeded: not even one window fits into memory.
+        LimitExceeded: the memory is too small for one window.
     """
     _check(volume)
     out = np.zeros(volume.shape, dtype=np.uint8)
     stack = _Stack(volume, intensity_range(volume), options.between + 1)
-    dark, bright = stack.scale
-    config = network.config
-    grid = Grid(
-        shape=stack.shape,
-        predicted=config.predicted,
-        size=_LARGEST * config.size,
-        step=network.step,
-        overlap=options.overlap,
-        overlap_slices=options.overlap_slices,
-    )
-    layers = list(plan(occupied_cells(volume, dark + _FAINTEST * (bright - dark)), grid))
-    predictor = _Predictor(network, options)
+    layers = _layers(stack, runtime, options)
+    predictor = _Predictor(runtime, stack, options.batch)
     total = sum(len(layer.tiles) for layer in layers)
     done = 0
     progress(Progress(_STAGE, 0, total))
-    blend = _Blend(out, config.predicted, options.between + 1)
+    blend = _Blend(out, runtime.geometry.predicted, stack.factor)
     for layer in layers:
         blend.move_to(layer.start)
         tiles = layer.tiles
         while tiles:
-            probabilities = predictor(stack, layer.start, tiles)
+            probabilities = predictor.predict(layer.start, tiles)
             for tile, probability in zip(tiles, probabilities, strict=False):
                 blend.add(probability, layer.weights, tile)
             tiles = tiles[len(probabilities) :]
@@ -112,66 +100,14 @@ def segment(
     return out
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 there."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-class _Predictor:
-    """The network, ready on its device, and how many windows it takes at a time."""
-
-    def __init__(self, network: Network, options: SegmentOptions) -> None:
-        cuda = torch.cuda.is_available()
-        if options.device == "cuda" and not cuda:
-            raise BadParameter("device cuda: this machine has none that torch can use")
-        self.device = torch.device("cuda" if cuda and options.device != "cpu" else "cpu")
-        bf16 = has_fast_bf16(self.device) if options.bf16 is None else options.bf16
-        self.dtype = torch.bfloat16 if bf16 else torch.float32
-        self.network = copy.deepcopy(network).to(self.device, self.dtype).eval()
-        self.batch = options.batch
-
-    def __call__(self, stack: _Stack, start: int, tiles: Sequence[Tile]) -> NDArray[np.float32]:
-        """(N, predicted, rows, columns) probabilities of the first N tiles, all of one size.
-
-        Raises:
-            LimitExceeded: one tile does not fit into memory.
-        """
-        config = self.network.config
-        first = start - (config.depth - config.predicted) // 2
-        size = tiles[0].size
-        shape = (config.depth, *size)
-        alike = next((n for n, tile in enumerate(tiles) if tile.size != size), len(tiles))
-        batch = self.batch or max(1, _BATCH_VOXELS // math.prod(shape))
-        while True:
-            some = tiles[: min(alike, batch)]
-            try:
-                windows = np.stack([stack.window((first, t.y, t.x), shape) for t in some])
-                with torch.inference_mode():
-                    given = torch.from_numpy(windows).to(self.device, self.dtype)
-                    probability: NDArray[np.float32] = self.network(given).sigmoid().cpu().numpy()
-                    return probability
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if len(some) == 1:
-                    raise LimitExceeded(
-                        f"segmentation: a window of {shape} voxels does not fit into the memory "
-                        f"of {self.device}; use another device, or a model with smaller windows"
-                    ) from error
-                batch = self.batch = max(1, len(some) // 2)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stack:
-    """A volume (Z, Y, X) as the network sees it: normalised, with more slices if need be.
+    """A volume (Z, Y, X) as the network reads it: normalised, with interpolated slices if needed.
 
     Attributes:
-        volume: as it was read.
-        scale: dark and bright end of its intensities.
-        factor: steps between two slices of the volume; those between them are interpolated.
+        volume: the voxels of the input.
+        scale: the dark end and the bright end of its intensities.
+        factor: steps between two slices of the volume; the slices between them are interpolated.
     """
 
     volume: NDArray[Any]
@@ -179,31 +115,94 @@ class _Stack:
     factor: int
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
+        """(Z, Y, X), the interpolated slices included."""
         depth, height, width = self.volume.shape
         return (depth - 1) * self.factor + 1, height, width
 
-    def window(
-        self, corner: tuple[int, int, int], shape: tuple[int, int, int]
-    ) -> NDArray[np.float32]:
+    def window(self, corner: Shape, shape: Shape) -> NDArray[np.float32]:
         """A window (Z, Y, X), mirrored beyond the border."""
         if self.factor == 1:
             return normalise(cut(self.volume, corner, shape), *self.scale)
         (z, y, x), (depth, height, width) = corner, shape
         low, high = z // self.factor, -(-(z + depth - 1) // self.factor)
-        given = cut(self.volume, (low, y, x), (high - low + 1, height, width))
-        place = np.arange(z, z + depth) / self.factor - low
-        below = np.minimum(place.astype(int), max(0, high - low - 1))
-        share = (place - below).astype(np.float32)[:, None, None]
-        known = normalise(given, *self.scale)
+        voxels = cut(self.volume, (low, y, x), (high - low + 1, height, width))
+        slices = normalise(voxels, *self.scale)
+        position = np.arange(z, z + depth) / self.factor - low
+        below = np.minimum(position.astype(int), max(0, high - low - 1))
         above = np.minimum(below + 1, high - low)
-        return np.asarray(known[below] * (1 - share) + known[above] * share)
+        share = (position - below).astype(np.float32)[:, None, None]
+        return np.asarray(slices[below] * (1 - share) + slices[above] * share)
+
+
+def _layers(stack: _Stack, runtime: Runtime, options: SegmentOptions) -> list[Layer]:
+    """The layers and tiles of a stack that hold any signal."""
+    geometry = runtime.geometry
+    grid = Grid(
+        shape=stack.shape,
+        predicted=geometry.predicted,
+        size=_LARGEST * geometry.size,
+        step=geometry.step,
+        overlap=options.overlap,
+        overlap_slices=options.overlap_slices,
+    )
+    dark, bright = stack.scale
+    return list(plan(occupied_cells(stack.volume, dark + _FAINTEST * (bright - dark)), grid))
+
+
+class _Predictor:
+    """Predicts the tiles of a stack in batches that fit into memory.
+
+    Args:
+        runtime: the network.
+        stack: the volume.
+        batch: windows at a time; 0 takes the runtime's number.
+    """
+
+    def __init__(self, runtime: Runtime, stack: _Stack, batch: int) -> None:
+        self.runtime = runtime
+        self.stack = stack
+        self.batch = batch
+
+    def predict(self, start: int, tiles: Sequence[Tile]) -> NDArray[np.float32]:
+        """The probabilities (N, predicted, rows, columns) of the first N tiles of a layer.
+
+        N is at least 1; the N tiles have the same size.
+
+        Args:
+            start: the first predicted slice of the layer.
+            tiles: tiles of the layer, those of one size side by side.
+
+        Raises:
+            LimitExceeded: the memory is too small for one tile.
+        """
+        geometry = self.runtime.geometry
+        first = start - (geometry.depth - geometry.predicted) // 2
+        size = tiles[0].size
+        shape = (geometry.depth, *size)
+        alike = next((n for n, tile in enumerate(tiles) if tile.size != size), len(tiles))
+        while True:
+            batch = tiles[: min(alike, self.batch or self.runtime.batch_size(shape))]
+            try:
+                windows = [self.stack.window((first, tile.y, tile.x), shape) for tile in batch]
+                return self.runtime.predict(np.stack(windows))
+            except MemoryError as error:
+                if len(batch) == 1:
+                    raise LimitExceeded(
+                        f"segmentation: a window of {shape} voxels does not fit into the memory "
+                        f"of {self.runtime.info.device}; use another device, or a model with "
+                        "smaller windows"
+                    ) from error
+                self.batch = len(batch) // 2
 
 
 class _Blend:
-    """Sums the weighted tiles of the layers at hand; what is complete goes to the output.
+    """Sums weighted tiles layer by layer and writes complete slices to the output.
 
-    Of `factor` slices one is a slice of the output.
+    Args:
+        out: (Z, Y, X), the output.
+        n_slices: slices of a layer.
+        factor: steps between two slices of the output; the slices between them are not written.
     """
 
     def __init__(self, out: NDArray[np.uint8], n_slices: int, factor: int) -> None:
@@ -213,7 +212,7 @@ class _Blend:
         self.sum = np.zeros((n_slices, *out.shape[1:]), dtype=np.float32)
 
     def move_to(self, start: int) -> None:
-        """Make room for a layer that begins at `start`; the slices before it are complete."""
+        """Go on to the layer that begins at slice `start`; the slices before it are complete."""
         done = min(start - self.start, len(self.sum))
         self._write(done)
         self.sum[: len(self.sum) - done] = self.sum[done:].copy()
@@ -223,7 +222,10 @@ class _Blend:
     def add(
         self, probability: NDArray[np.float32], weights: NDArray[np.float32], tile: Tile
     ) -> None:
-        """A tile (n_slices, rows, columns) with its weights; what lies outside is dropped."""
+        """Add a tile (n_slices, rows, columns) with its weights.
+
+        The part of the tile that lies outside the volume is dropped.
+        """
         (y, x), (n_rows, n_columns) = (tile.y, tile.x), tile.size
         _, height, width = self.sum.shape
         rows = slice(max(0, -y), min(n_rows, height - y))
@@ -233,10 +235,11 @@ class _Blend:
         target += probability[:, rows, columns] * plane * weights[:, None, None]
 
     def finish(self) -> None:
-        """All is complete."""
+        """Write the slices of the last layer."""
         self._write(len(self.sum))
 
     def _write(self, count: int) -> None:
+        """Write the first `count` slices of the sum, as probabilities from 0 to 255."""
         for offset in range(count):
             z, rest = divmod(self.start + offset, self.factor)
             if rest == 0 and 0 <= z < len(self.out):
@@ -244,18 +247,10 @@ class _Blend:
 
 
 def _check(volume: NDArray[Any]) -> None:
+    """Refuse an array that is no volume of finite real numbers."""
     if volume.ndim != 3 or 0 in volume.shape:
         raise BadVolume(f"segmentation: voxels {volume.shape}: must be (Z, Y, X)")
     if volume.dtype.kind not in "uif":
         raise BadVolume(f"segmentation: voxels of {volume.dtype}: must be integers or floats")
     if volume.dtype.kind == "f" and not all(np.isfinite(slice_).all() for slice_ in volume):
         raise BadVolume("segmentation: the volume has NaN or infinite voxels; replace them first")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )

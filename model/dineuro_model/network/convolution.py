@@ -35,8 +35,7 @@ class Conv3x3x3(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, H, W, inputs) -> (B, D, H, W, outputs)."""
         x = x.permute(0, 4, 1, 2, 3)
-        half = torch.is_autocast_enabled("cpu") and x.device.type == "cpu"
-        if half and torch.is_grad_enabled():
+        if torch.is_autocast_enabled("cpu") and x.device.type == "cpu":
             dtype = torch.get_autocast_dtype("cpu")
             y: Tensor = _Convolve.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
         else:

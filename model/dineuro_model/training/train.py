@@ -25,9 +25,10 @@ from torch import Tensor
 from dineuro_bridge.errors import BadFile, BadInput, BadParameter, FileAccess
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_model.inference.segment import has_fast_bf16
+from dineuro_model.catalog import find_model
+from dineuro_model.inference.torch_runtime import has_fast_bf16
 from dineuro_model.network.network import Network, NetworkConfig
-from dineuro_model.network.weights import load_model, load_prior, save_weights
+from dineuro_model.network.weights import load_network, load_prior, save_weights
 from dineuro_model.training.losses import segmentation_loss
 from dineuro_model.training.recipe import Recipe, Schedule
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, WindowSource, read_case
@@ -134,7 +135,7 @@ class Trainer:
         self.bf16 = recipe.schedule.bf16 and has_fast_bf16(device)
         torch.manual_seed(recipe.schedule.seed)
         self.network = starting_network(recipe).to(device).train()
-        self.average = Network(self.network.config).to(device).eval()
+        self.average = Network(self.network.config).to(device).eval().reuse_memory()
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
         self.optimiser = torch.optim.AdamW(parameter_groups(self.network, recipe.schedule))
@@ -264,7 +265,8 @@ def starting_network(recipe: Recipe) -> Network:
         BadParameter: `start` is of another configuration.
     """
     if recipe.start:
-        network = load_model(recipe.start).network
+        weights = find_model(recipe.start)
+        network = load_network(weights.path, sha256=weights.sha256)
         if recipe.network not in (None, network.config):
             raise BadParameter(
                 f"{recipe.start}: has another configuration than [network]: leave [network] out, "

@@ -11,7 +11,7 @@ the mask where only the classical enhancer shows it: the tree starts there.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,9 @@ from dineuro.pipeline.agreement import Agreement, agreement
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.scale import VoxelScale
 from dineuro_model.enhancers.classical import as_probability, enhance
+from dineuro_model.inference.registry import Model
+from dineuro_model.inference.segment import SegmentOptions, segment
 from dineuro_tracing.soma import shows_soma, soma_cores
-
-if TYPE_CHECKING:
-    from dineuro_model.network.weights import Model
 
 Enhancer = Literal["auto", "dineuro", "classical", "none"]
 
@@ -81,7 +80,6 @@ def enhanced(
     enhancer: Enhancer,
     model: Model | None,
     *,
-    device: str,
     scale: VoxelScale,
     threshold: int,
     progress: ProgressCallback,
@@ -91,8 +89,7 @@ def enhanced(
     Args:
         intensity: (Z, Y, X), finite.
         enhancer: "auto" and "dineuro" need the model.
-        model: the network.
-        device: where it runs.
+        model: the network, ready on its device.
         scale: of the voxels.
         threshold: from which probability on a voxel is in the mask.
         progress: called between tiles; it may raise `Cancelled`.
@@ -106,7 +103,7 @@ def enhanced(
         )
         progress(Progress("enhance", 1, 1))
         return judged(intensity, make, threshold, enhancer)
-    probability = _segmented(intensity, model, device, scale, progress)
+    probability = _segmented(intensity, model, scale, progress)
     by_network = judged(intensity, probability, threshold, "dineuro", model)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return by_network
@@ -166,17 +163,11 @@ def _sureness(probability: NDArray[np.uint8]) -> float | None:
 
 
 def _segmented(
-    intensity: NDArray[Any],
-    model: Model,
-    device: str,
-    scale: VoxelScale,
-    progress: ProgressCallback,
+    intensity: NDArray[Any], model: Model, scale: VoxelScale, progress: ProgressCallback
 ) -> NDArray[np.uint8]:
-    from dineuro_model.inference.segment import SegmentOptions, segment
-
     # The network knows voxels that are about cubes; up to twice as long is near enough.
     between = max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1)
-    return segment(intensity, model.network, SegmentOptions(device, between=between), progress)
+    return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
 
 
 def _is_doubtful(agreed: Agreement) -> bool:

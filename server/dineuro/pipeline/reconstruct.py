@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,12 @@ from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.scale import Spacing, VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Roi, Volume
-from dineuro_model.imports import import_quickly
+from dineuro_model.inference.registry import Model, cached_model
+from dineuro_model.inference.runtime import RuntimeOptions
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
 from dineuro_tracing.pruning import pruned
 from dineuro_tracing.trace import TraceParameters, trace
-
-if TYPE_CHECKING:
-    from dineuro_model.network.weights import Model
 
 Units = Literal["voxel", "um"]
 
@@ -278,7 +276,7 @@ def _enhanced(
     seconds["load"] = clock() - start
     start = clock()
     made = enhanced(
-        intensity, request.enhancer, model, device=request.device, scale=scale,
+        intensity, request.enhancer, model, scale=scale,
         threshold=request.parameters.threshold, progress=progress,
     )  # fmt: skip
     seconds["enhance"] = clock() - start
@@ -286,13 +284,10 @@ def _enhanced(
 
 
 def _load(request: Request) -> Model | None:
-    """The network asked for; it stays loaded for the next volume. torch is imported only here."""
+    """The network of a request; it stays in memory for the next volume."""
     if request.enhancer not in ("auto", "dineuro"):
         return None
-    import_quickly("dineuro_model.network.weights", "dineuro_model.inference.segment")
-    from dineuro_model.network.weights import cached_model
-
-    return cached_model(request.model)
+    return cached_model(request.model, RuntimeOptions(request.device))
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:

@@ -1,0 +1,125 @@
+"""Runtimes: the registry, PyTorch's runtime, and a further runtime that is added by one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dineuro.pipeline.enhancement import enhanced
+from dineuro_bridge.errors import BadParameter, MissingDependency
+from dineuro_bridge.progress import silent
+from dineuro_bridge.scale import CUBES
+from dineuro_model.inference import registry
+from dineuro_model.inference.registry import RuntimeEntry, choose_runtime, load_model
+from dineuro_model.inference.runtime import Runtime, RuntimeInfo, RuntimeOptions
+from dineuro_model.inference.torch_runtime import TorchRuntime
+from dineuro_model.network.network import Network
+from dineuro_model.network.weights import save_weights
+from tests.model.test_transfer import TINY
+from tests.support.shapes import line, paint
+
+BRIGHT = RuntimeEntry("bright", "tests.support.bright_runtime", ("numpy",))
+ABSENT = RuntimeEntry("absent", "tests.support.absent", ("no_such_library",))
+
+
+def volume() -> np.ndarray:
+    return paint([line((8, 20, 10), (40, 20, 10))], (20, 40, 48)) // 2
+
+
+def test_a_runtime_is_added_by_its_module_and_one_line_of_the_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(registry, "RUNTIMES", (ABSENT, BRIGHT, *registry.RUNTIMES))
+    weights = tmp_path / "any.safetensors"
+    weights.write_bytes(b"weights of another library")
+    model = load_model(str(weights), RuntimeOptions("cpu"))
+    assert model.runtime.info == RuntimeInfo("bright", "cpu", "float32")
+    result = enhanced(volume(), "dineuro", model, scale=CUBES, threshold=128, progress=silent)
+    assert np.array_equal(result.probability >= 128, volume() > 0)
+    assert result.model is model
+
+
+def test_the_first_installed_runtime_is_chosen_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "RUNTIMES", (ABSENT, BRIGHT, *registry.RUNTIMES))
+    assert choose_runtime() is BRIGHT
+    assert choose_runtime("torch").module == "dineuro_model.inference.torch_runtime"
+    with pytest.raises(BadParameter, match="'flax': is unknown; the runtimes are absent, bright"):
+        choose_runtime("flax")
+    with pytest.raises(MissingDependency, match="needs no_such_library"):
+        choose_runtime("absent")
+
+
+def test_every_registered_runtime_names_its_module_and_library() -> None:
+    assert [entry.name for entry in registry.RUNTIMES] == ["torch"]
+    assert all(callable(entry.factory()) for entry in registry.RUNTIMES if entry.is_installed())
+
+
+def test_torch_predicts_as_the_network_does_in_training_mode() -> None:
+    """The same bits with gradients and without, in place or not; the network stays as it was."""
+    torch.manual_seed(1)
+    network = Network(TINY)
+    window = torch.rand(2, 8, 32, 48)
+    with_gradient = network(window)
+    assert with_gradient.requires_grad
+    with torch.no_grad():
+        assert torch.equal(network(window), with_gradient)
+    with torch.inference_mode():
+        assert torch.equal(network(window), with_gradient)
+    runtime: Runtime = TorchRuntime(network, RuntimeOptions("cpu", bf16=False))
+    probabilities = runtime.predict(window.numpy())
+    assert np.array_equal(probabilities, with_gradient.detach().sigmoid().numpy())
+    assert torch.equal(network(window), with_gradient)
+    network(window).sum().backward()
+    assert network.head.weight.grad is not None
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_memory_is_reused_when_the_network_says_so_and_not_by_gradient_mode(gradient: bool) -> None:
+    torch.manual_seed(1)
+    network = Network(TINY)
+    window = torch.rand(1, 8, 32, 32)
+    pointers: list[int] = []
+    block: Any = network.in1
+    block.first.register_forward_hook(lambda *call: pointers.append(call[2].data_ptr()))
+    block.second.register_forward_pre_hook(lambda _, inputs: pointers.append(inputs[0].data_ptr()))
+    with torch.set_grad_enabled(gradient):
+        logits = network(window)
+        assert torch.equal(network.reuse_memory()(window), logits)
+    assert pointers[0] != pointers[1]
+    assert pointers[2] == pointers[3]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_autocast_gives_the_same_bits_with_and_without_gradient(half: bool) -> None:
+    torch.manual_seed(1)
+    network = Network(TINY)
+    window = torch.rand(1, 8, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with_gradient = network(window)
+        with torch.no_grad():
+            assert torch.equal(network(window), with_gradient)
+
+
+def test_info_and_geometry_describe_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    digest = save_weights(path, Network(TINY))
+    model = load_model(str(path), RuntimeOptions("cpu", bf16=True))
+    assert (model.name, model.sha256) == ("tiny.safetensors", digest)
+    assert model.runtime.info == RuntimeInfo("torch", "cpu", "bfloat16")
+    geometry = model.runtime.geometry
+    assert (geometry.depth, geometry.predicted, geometry.size, geometry.step) == (8, 4, 32, 16)
+    assert model.runtime.batch_size((8, 32, 32)) > model.runtime.batch_size((8, 512, 512)) == 1
+
+
+def test_a_device_that_torch_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadParameter, match="device cuda"):
+        TorchRuntime(Network(TINY), RuntimeOptions("cuda"))
+    with pytest.raises(BadParameter, match="device 'tpu'"):
+        RuntimeOptions("tpu")
