@@ -16,7 +16,7 @@ import csv
 from pathlib import Path
 
 from dineuro.evaluation import SCORES, Case, Row, as_table, evaluate, summary
-from dineuro.pipeline.reconstruct import Request
+from dineuro_bridge.options import TraceOptions
 
 _JANELIA = "janelia"
 _EVERY = 4
@@ -64,7 +64,7 @@ def main() -> None:
     enhancers = ["auto", "dineuro", "classical", "none"]
     parser.add_argument("--enhancer", choices=enhancers, default="auto")
     words = parser.parse_args()
-    request = Request(enhancer=words.enhancer)
+    request = TraceOptions(enhancer=words.enhancer)
     cases = find_cases(words.data, words.part)
     evaluate(cases[:1], request)  # compiled loops are loaded, or made, before the clock counts
     rows = evaluate(cases, request)

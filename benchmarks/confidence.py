@@ -31,7 +31,8 @@ from benchmarks.accuracy import find_cases
 from benchmarks.masks import noisy
 from benchmarks.rendered import scenes
 from dineuro.evaluation import as_table
-from dineuro.pipeline.enhancement import Enhancer, enhanced
+from dineuro.pipeline.enhancement import enhanced
+from dineuro_bridge.options import Enhancer, TraceOptions
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.swc import read_swc
@@ -40,7 +41,7 @@ from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.inference.registry import cached_model
 from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
 from dineuro_tracing.scores import distances
-from dineuro_tracing.trace import TraceParameters, trace
+from dineuro_tracing.trace import trace
 
 #: A segment is right within so many voxels of the reference, for so much of its length.
 _NEAR, _SHARE = 3.0, 0.5
@@ -93,7 +94,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 scale=stack.scale, threshold=128, progress=silent,
             )  # fmt: skip
-            traced = trace(made.probability, TraceParameters(), scale=stack.scale.edges)
+            traced = trace(made.probability, TraceOptions(), scale=stack.scale.edges)
             if len(traced.tree) < 2:
                 continue
             segments = assess(

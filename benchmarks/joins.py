@@ -26,7 +26,8 @@ from scipy.optimize import minimize
 from benchmarks.accuracy import find_cases
 from benchmarks.rendered import write_cases
 from dineuro.evaluation import Case
-from dineuro.pipeline.enhancement import Enhancer, enhanced
+from dineuro.pipeline.enhancement import enhanced
+from dineuro_bridge.options import Enhancer, TraceOptions
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import read_swc
@@ -39,7 +40,6 @@ from dineuro_tracing.paths import find_paths
 from dineuro_tracing.scores import distances
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import find_somata
-from dineuro_tracing.trace import TraceParameters
 
 #: An end belongs to the reference if it is at most so far from it (voxels).
 _NEAR = 3.5
@@ -74,7 +74,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
     if case.gold is None:
         raise ValueError(f"{case.name}: has no reference tree")
     volume = read_volume(case.volume).channel(1)
-    threshold = TraceParameters().threshold
+    threshold = TraceOptions().threshold
     model = cached_model() if enhancer == "auto" else None
     probability = enhanced(
         volume, enhancer, model, scale=CUBES, threshold=threshold, progress=silent
@@ -96,7 +96,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
 
 def pieces(probability: NDArray[np.uint8]) -> Skeleton:
     """The tracer's stages before the joins, with its defaults."""
-    asked = TraceParameters()
+    asked = TraceOptions()
     foreground = find_foreground(
         probability,
         threshold=asked.threshold,

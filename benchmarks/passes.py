@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.confidence import ENHANCERS, stacks
 from dineuro.evaluation import as_table
-from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.scores import score_trees
@@ -56,7 +57,9 @@ def main() -> None:
     for stack in stacks(words.data, words.part):
         volume = Volume(stack.intensity[None], stack.scale.spacing, source=stack.name)
         for enhancer in ENHANCERS:
-            once, twice = (reconstruct(volume, Request(enhancer, passes=n)) for n in (1, 2))
+            once, twice = (
+                reconstruct(volume, TraceOptions(enhancer=enhancer, passes=n)) for n in (1, 2)
+            )
             scores = [measured(made.tree, stack.gold) for made in (once, twice)]
             kind = f"{stack.kind}; {enhancer}"
             found.setdefault(kind, []).append((twice.report.passes, scores))

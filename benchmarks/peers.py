@@ -35,9 +35,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from dineuro_bridge.errors import BadParameter, DineuroError
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.swc import read_swc, write_swc
 from dineuro_bridge.trees.tree import Tree
-from dineuro_tracing.trace import TraceParameters, trace
+from dineuro_tracing.trace import trace
 
 Scale = tuple[float, float, float]
 Tracer = Callable[[NDArray[np.uint8], Scale], Tree]
@@ -127,12 +128,12 @@ def has_kimimaro() -> bool:
 
 def dineuro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     """Our tracer with its defaults."""
-    return trace(probability, TraceParameters(threshold=THRESHOLD), scale=scale).tree
+    return trace(probability, TraceOptions(threshold=THRESHOLD), scale=scale).tree
 
 
 def dineuro_all(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     """Our tracer with every piece that is long enough, as kimimaro gives them."""
-    return trace(probability, TraceParameters(threshold=THRESHOLD, trees="all"), scale=scale).tree
+    return trace(probability, TraceOptions(threshold=THRESHOLD, trees="all"), scale=scale).tree
 
 
 def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:

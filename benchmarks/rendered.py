@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from dineuro.evaluation import Case, as_table, evaluate, summary
-from dineuro.pipeline.reconstruct import Request
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import write_volume
@@ -99,7 +99,7 @@ def main() -> None:
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cases = write_cases(Path(folder), words.part)
-        rows = evaluate(cases, Request(enhancer=words.enhancer))
+        rows = evaluate(cases, TraceOptions(enhancer=words.enhancer))
     print(as_table(summary(rows)))
 
 

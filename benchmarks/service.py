@@ -33,10 +33,10 @@ import psutil
 
 from dineuro.evaluation import as_table
 from dineuro.files.outputs import Outputs
-from dineuro.files.write import Reading, run_one
-from dineuro.pipeline.reconstruct import Request
+from dineuro.files.write import run_one
 from dineuro_bridge.client import Client
 from dineuro_bridge.errors import Cancelled
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
@@ -165,7 +165,7 @@ def nodes_of(voxels: np.ndarray) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "a.v3draw", Path(folder) / "a.swc"
         write_volume(path, Volume(voxels[None]))
-        run_one(path, Outputs(swc=out), Request(enhancer="none"), Reading(), lambda _: None)
+        run_one(path, Outputs(swc=out), TraceOptions(enhancer="none"), lambda _: None)
         return nodes(out.read_text())
 
 
@@ -185,7 +185,7 @@ def overhead() -> list[dict[str, str]]:
         clients = {name: Client(place) for name, place in running.doors.items()}
         for number in range(ROUNDS + 1):
             begun = time.perf_counter()
-            run_one(path, outputs, Request(enhancer="none"), Reading(), lambda _: None)
+            run_one(path, outputs, TraceOptions(enhancer="none"), lambda _: None)
             seconds = {"pipeline": time.perf_counter() - begun}
             for name, client in clients.items():
                 begun = time.perf_counter()

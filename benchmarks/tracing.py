@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import find_cases
 from benchmarks.peers import THRESHOLD, TRACERS, Command, Run, has_kimimaro, run_command, run_tracer
 from dineuro.evaluation import Case, as_table
-from dineuro.pipeline.enhancement import Enhancer, enhanced
+from dineuro.pipeline.enhancement import enhanced
 from dineuro_bridge.errors import FileAccess, MissingDependency
 from dineuro_bridge.files import atomic_output
+from dineuro_bridge.options import Enhancer
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from dineuro.files.outputs import Outputs, make_folder
-from dineuro.files.write import Reading, run_one
-from dineuro.pipeline.reconstruct import Request
+from dineuro.files.write import run_one
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.volumes.formats import write_volume
@@ -43,7 +42,7 @@ def run_demo(
         preview=folder / "neuron_preview.png",
         doubts=folder / "neuron_doubts.marker",
     )
-    done = run_one(stack, outputs, Request(), Reading(), progress)
+    done = run_one(stack, outputs, progress=progress)
     scores = score_trees(grown, done.tree)
     figures = {
         "F1 within 2 voxels": f"{scores.at2.f1:.3f}",

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.errors import (
     BadFile,
     BadVolume,
@@ -36,6 +36,7 @@ from dineuro_bridge.errors import (
     MissingDependency,
 )
 from dineuro_bridge.files import atomic_output, read_bytes
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc
@@ -135,21 +136,24 @@ def _case(row: dict[str, str], manifest: Path | str) -> Case | None:
 
 def evaluate(
     cases: Sequence[Case],
-    request: Request,
+    options: TraceOptions,
     progress: ProgressCallback = silent,
+    *,
+    device: str = "auto",
 ) -> list[Row]:
     """Reconstruct every case and judge it; one that fails is a row with its error.
 
     Args:
         cases: what to judge.
-        request: how; a case's channel takes the place of the request's.
+        options: of every trace; a case's own channel goes before theirs.
         progress: called after every case; it may raise `Cancelled`.
+        device: where the network runs: "auto", "cpu" or "cuda".
     """
     rows = []
     progress(Progress("evaluate", 0, len(cases)))
     for number, case in enumerate(cases, start=1):
         try:
-            rows.append(_judged(case, request))
+            rows.append(_judged(case, options, device))
         except Cancelled:
             raise
         except DineuroError as error:
@@ -160,10 +164,11 @@ def evaluate(
     return rows
 
 
-def _judged(case: Case, request: Request) -> Row:
+def _judged(case: Case, options: TraceOptions, device: str) -> Row:
     start = time.perf_counter()
     volume = replace(read_volume(case.volume), source=str(case.volume))
-    result = reconstruct(volume, replace(request, channel=case.channel or request.channel))
+    options = replace(options, channel=case.channel or options.channel)
+    result = reconstruct(volume, options, device=device)
     row = Row(case.name, case.group, seconds=time.perf_counter() - start)
     if case.mask is not None:
         labels = read_volume(case.mask).channel(1)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from dineuro_bridge.errors import BadFile
+from dineuro_bridge.options import TraceOptions
 from dineuro_cli.options import JsonFlag, check_model, needs_server
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
 
@@ -122,12 +123,11 @@ def evaluate_command(
         write_plot,
         write_rows,
     )
-    from dineuro.pipeline.reconstruct import Request
 
     cases = read_manifest(manifest)
-    request = Request(enhancer=enhancer, model=model, device=device)
+    options = TraceOptions(enhancer=enhancer, model=model)
     with ProgressBar(manifest.name, remaining=True) as bar:
-        rows = evaluate(cases, request, bar)
+        rows = evaluate(cases, options, bar, device=device)
     if output is not None:
         write_rows(output, rows)
     if plot is not None:

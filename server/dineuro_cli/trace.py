@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dineuro_bridge.errors import BadFile, BadParameter, DineuroError, LimitExceeded
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.volumes.volume import RowOrder
 from dineuro_cli import options
 from dineuro_cli.interrupts import interrupts
@@ -19,6 +20,7 @@ from dineuro_cli.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
     from dineuro.files.outputs import Done, Outputs
+    from dineuro_bridge.progress import ProgressCallback
     from dineuro_cli.remote import Work
 
 
@@ -125,29 +127,14 @@ def trace_command(
 
 def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
     """What traces one file on this machine."""
-    from dineuro.files.write import Reading, run_one
-    from dineuro.pipeline.reconstruct import Request
-    from dineuro_tracing.trace import TraceParameters
+    from dineuro.files.write import run_one
 
-    request = Request(
-        enhancer=params["enhancer"],
-        parameters=TraceParameters(
-            **{
-                name: params[name]
-                for name in ("threshold", "min_length", "gap", "trees", "min_confidence")
-            }
-        ),
-        model=params["model"],
-        device=device,
-        channel=params["channel"],
-        roi=params["roi"],
-        root=params["root"],
-        spacing=params["spacing"][::-1] if params["spacing"] else None,
-        units=params["units"],
-        passes=params["passes"],
-    )
-    reading = Reading(params["row_order"], max_bytes)
-    return lambda path, outputs, progress: run_one(path, outputs, request, reading, progress)
+    options = TraceOptions(**params)
+
+    def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
+        return run_one(path, outputs, options, progress, device=device, max_bytes=max_bytes)
+
+    return work
 
 
 def first_marker(path: Path) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import zmq
 
-from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge import read_swc, read_volume, write_volume
 from dineuro_bridge.client import AsyncClient, Client
 from dineuro_bridge.errors import (
@@ -33,6 +33,7 @@ from dineuro_bridge.errors import (
     Unauthorized,
     UnsupportedFormat,
 )
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.volume import Volume
@@ -69,7 +70,7 @@ def test_a_file_comes_back_as_tree_mask_and_report(address: str, stack: Path) ->
     steps: list[Progress] = []
     with Client(address) as client:
         result = client.trace(stack, progress=steps.append, reuse=False, **FAST)
-    expected = reconstruct(read_volume(stack), Request(enhancer="none"))
+    expected = reconstruct(read_volume(stack), TraceOptions(enhancer="none"))
     assert np.array_equal(result.mask.voxels, expected.mask.voxels)
     assert result.mask.spacing == (1.0, 0.5, 0.5)
     assert result.tree.xyz == pytest.approx(expected.tree.xyz, abs=6e-4)

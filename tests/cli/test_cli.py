@@ -18,6 +18,7 @@ from PIL import Image
 from dineuro.files import outputs as places
 from dineuro.files import write as batch
 from dineuro_bridge.errors import BadFile
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.marker import read_markers
 from dineuro_bridge.trees.swc import read_eswc, read_swc, swc_text, write_swc
 from dineuro_bridge.volumes.formats import read_volume, write_volume
@@ -26,7 +27,6 @@ from dineuro_cli import main
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_model.network.network import Network
 from dineuro_model.network.weights import load_network, save_weights
-from dineuro_tracing.trace import TraceParameters
 from tests.model.test_transfer import TINY
 from tests.support.shapes import chain, line, paint
 
@@ -390,8 +390,8 @@ def test_the_defaults_of_the_command_line_are_those_of_the_tracer(
 ) -> None:
     assert run(monkeypatch, "trace", stack, "--json") == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
-    defaults = TraceParameters()
-    for name in ("threshold", "min_length", "gap", "trees", "step"):
+    defaults = TraceOptions()
+    for name in ("threshold", "min_length", "gap", "trees", "min_confidence", "passes"):
         assert settings[name] == getattr(defaults, name)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dineuro.pipeline.reconstruct import Request, enhance_only
+from dineuro.pipeline.reconstruct import enhance_only
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.catalog import file_sha256, list_models
 from dineuro_model.inference.registry import load_model
@@ -44,5 +45,5 @@ def test_light_sheet_stacks_are_noticed_and_held_out_neurons_are_not(shared_data
     """Kinds of image that the network does not know, as its model card says."""
     for name, is_unknown in (("real/dlmbmap_1000", True), ("lifted/lifted_6", False)):
         stack = read_volume(shared_data / f"{name}.tif")
-        told = enhance_only(stack, Request()).figures["warnings"]
+        told = enhance_only(stack, TraceOptions()).figures["warnings"]
         assert any("the network is unsure" in text for text in told) == is_unknown, name

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dineuro.evaluation import as_table, evaluate, read_manifest, summary, write_rows
-from dineuro.pipeline.reconstruct import Request
 from dineuro_bridge.errors import BadFile, Cancelled
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.volumes.formats import write_volume
@@ -23,7 +23,7 @@ from tests.support.shapes import chain, line, paint
 SHAPE = (20, 40, 60)
 PATH = line((8, 20, 10), (52, 20, 10))
 VOXELS = paint([PATH], SHAPE)
-NONE = Request(enhancer="none")
+NONE = TraceOptions(enhancer="none")
 
 
 def block(z: slice, y: slice, x: slice) -> np.ndarray:

@@ -11,8 +11,9 @@ import torch
 
 from dineuro.pipeline.agreement import agreement
 from dineuro.pipeline.enhancement import Given, _together
-from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.errors import BadParameter, BadVolume, Cancelled
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.scale import CUBES
 from dineuro_bridge.trees.swc import swc_text
@@ -22,7 +23,6 @@ from dineuro_model.inference.segment import SegmentOptions
 from dineuro_model.network.network import Network
 from dineuro_model.network.weights import save_weights
 from dineuro_tracing.scores import score_trees
-from dineuro_tracing.trace import TraceParameters
 from tests.model.test_transfer import TINY
 from tests.support.shapes import chain, line, paint
 
@@ -36,7 +36,7 @@ def volume(voxels: np.ndarray = VOXELS, **more: object) -> Volume:
 
 
 def test_mask_and_tree_agree_with_what_was_painted() -> None:
-    result = reconstruct(volume(), Request(enhancer="none"))
+    result = reconstruct(volume(), TraceOptions(enhancer="none"))
     assert np.array_equal(result.mask.voxels[0] > 0, VOXELS > 0)
     assert set(np.unique(result.mask.voxels)) == {0, 255}
     report = result.report
@@ -53,7 +53,7 @@ def test_mask_and_tree_agree_with_what_was_painted() -> None:
 
 @pytest.mark.parametrize("enhancer", ["classical", "none"])
 def test_a_region_gives_coordinates_of_the_full_volume(enhancer: str) -> None:
-    request = Request(enhancer=enhancer, roi=(20, 10, 5, 70, 40, 25))  # type: ignore[arg-type]
+    request = TraceOptions(enhancer=enhancer, roi=(20, 10, 5, 70, 40, 25))  # type: ignore[arg-type]
     result = reconstruct(volume(), request)
     x = result.tree.xyz[:, 0]
     assert (x.min() >= 20) & (x.max() <= 69)
@@ -65,7 +65,7 @@ def test_a_region_gives_coordinates_of_the_full_volume(enhancer: str) -> None:
 
 
 def test_a_root_is_given_in_the_full_volume_also_for_a_region() -> None:
-    request = Request(enhancer="none", roi=(20, 10, 5, 70, 40, 25), root=(69, 25, 15))
+    request = TraceOptions(enhancer="none", roi=(20, 10, 5, 70, 40, 25), root=(69, 25, 15))
     tree = reconstruct(volume(), request).tree
     assert tree.xyz[0, 0] > 64
     with pytest.raises(BadParameter, match="outside the volume or region"):
@@ -74,40 +74,46 @@ def test_a_root_is_given_in_the_full_volume_also_for_a_region() -> None:
 
 def test_a_region_of_one_slice_is_refused() -> None:
     with pytest.raises(BadVolume, match=r"a\.tif: the region is one slice thick"):
-        reconstruct(volume(), Request("none", roi=(0, 0, 3, 90, 50, 4)))
+        reconstruct(volume(), TraceOptions(enhancer="none", roi=(0, 0, 3, 90, 50, 4)))
 
 
 def test_channels_count_from_one_and_the_first_is_taken_with_a_warning() -> None:
     both = Volume(np.stack([VOXELS, np.zeros_like(VOXELS)]), source="a.tif")
-    first = reconstruct(both, Request("classical"))
+    first = reconstruct(both, TraceOptions(enhancer="classical"))
     assert len(first.tree) > 5
     assert "2 channels" in first.report.warnings[0]
-    second = reconstruct(both, Request("classical", channel=2))
+    second = reconstruct(both, TraceOptions(enhancer="classical", channel=2))
     assert len(second.tree) == 0
-    for channel in (0, 3, -1):
-        with pytest.raises(BadParameter, match=f"no channel {channel}; it has 2"):
-            reconstruct(both, Request("classical", channel=channel))
+    with pytest.raises(BadParameter, match="no channel 3; it has 2"):
+        reconstruct(both, TraceOptions(enhancer="classical", channel=3))
+    for channel in (0, -1):
+        with pytest.raises(BadParameter, match=f"channel {channel}: must be"):
+            TraceOptions(channel=channel)
 
 
 def test_micrometres_need_a_voxel_size_and_use_it() -> None:
     with pytest.raises(BadParameter, match="no voxel size"):
-        reconstruct(volume(), Request(units="um"))
+        reconstruct(volume(), TraceOptions(units="um"))
     size = (2.0, 0.5, 0.25)
-    voxels = reconstruct(volume(), Request("classical", spacing=size))
-    um = reconstruct(volume(spacing=size), Request("classical", units="um"))
+    voxels = reconstruct(volume(), TraceOptions(enhancer="classical", spacing=size[::-1]))
+    um = reconstruct(volume(spacing=size), TraceOptions(enhancer="classical", units="um"))
     assert np.allclose(um.tree.xyz, voxels.tree.xyz * (0.25, 0.5, 2.0))
     assert np.allclose(um.tree.radii, voxels.tree.radii * 0.25)
 
 
 def test_spacing_of_the_request_wins_over_the_file() -> None:
-    a = reconstruct(volume(spacing=(9.0, 1.0, 1.0)), Request("none", spacing=(1.0, 1.0, 1.0)))
-    b = reconstruct(volume(), Request("none"))
+    a = reconstruct(
+        volume(spacing=(9.0, 1.0, 1.0)), TraceOptions(enhancer="none", spacing=(1.0, 1.0, 1.0))
+    )
+    b = reconstruct(volume(), TraceOptions(enhancer="none"))
     assert swc_text(a.tree) == swc_text(b.tree)
 
 
 @pytest.mark.parametrize("value", [0, 9])
 def test_a_constant_volume_gives_an_empty_tree_and_says_so(value: int) -> None:
-    result = reconstruct(volume(np.full(SHAPE, value, dtype=np.uint8)), Request("classical"))
+    result = reconstruct(
+        volume(np.full(SHAPE, value, dtype=np.uint8)), TraceOptions(enhancer="classical")
+    )
     assert len(result.tree) == 0
     assert not result.mask.voxels.any()
     assert result.report.warnings == (
@@ -120,7 +126,7 @@ def test_an_inverted_image_is_noticed(enhancer: str) -> None:
     rng = np.random.default_rng(0)
     noisy = np.clip(rng.normal(30, 8, SHAPE) + VOXELS * 0.7, 0, 255).astype(np.uint8)
     for voxels in (VOXELS, noisy):
-        request = Request(enhancer=enhancer)  # type: ignore[arg-type]
+        request = TraceOptions(enhancer=enhancer)  # type: ignore[arg-type]
         upright = reconstruct(volume(voxels), request)
         inverted = reconstruct(volume(255 - voxels), request)
         assert not any("inverted" in text for text in upright.report.warnings)
@@ -130,25 +136,28 @@ def test_an_inverted_image_is_noticed(enhancer: str) -> None:
 def test_lengths_of_the_report_are_in_finest_voxels() -> None:
     """Along z, where a voxel is four times as long as wide, so is the tree."""
     upright = paint([line((25, 25, 4), (25, 25, 44))], (50, 50, 50))
-    report = reconstruct(volume(upright), Request("none", spacing=(2.0, 0.5, 0.5))).report
+    report = reconstruct(
+        volume(upright), TraceOptions(enhancer="none", spacing=(0.5, 0.5, 2.0))
+    ).report
     assert report.length == pytest.approx(4 * 42, abs=10)  # the round ends count too
     assert report.explained > 0.9
     assert report.supported == 1
 
 
 def test_the_mask_keeps_the_voxel_size_of_the_request() -> None:
-    assert reconstruct(volume(), Request("none", spacing=(3, 2, 1))).mask.spacing == (3, 2, 1)
+    result = reconstruct(volume(), TraceOptions(enhancer="none", spacing=(1, 2, 3)))
+    assert result.mask.spacing == (3, 2, 1)
 
 
 def test_a_root_that_had_to_be_moved_is_told_and_one_in_the_neurite_is_not() -> None:
-    near = reconstruct(volume(), Request("none", root=(8, 25, 15)))
-    far = reconstruct(volume(), Request("none", root=(8, 40, 15)))
+    near = reconstruct(volume(), TraceOptions(enhancer="none", root=(8, 25, 15)))
+    far = reconstruct(volume(), TraceOptions(enhancer="none", root=(8, 40, 15)))
     assert near.report.root_moved < 1
     assert far.report.root_moved == pytest.approx(13, abs=2)
     assert not any("root given" in text for text in near.report.warnings)
     assert any("root given lies 1" in text for text in far.report.warnings)
     with pytest.raises(BadParameter, match=r"^a\.tif: the root lies"):
-        reconstruct(volume(), Request("none", root=(0, 0, 0), spacing=(2, 1, 1)))
+        reconstruct(volume(), TraceOptions(enhancer="none", root=(0, 0, 0), spacing=(1, 1, 2)))
 
 
 def test_a_mask_that_the_image_does_not_support_is_doubted() -> None:
@@ -170,7 +179,7 @@ def test_voxels_that_are_no_numbers_are_refused_with_their_slice(bad: float) -> 
     voxels = VOXELS.astype(np.float32)
     voxels[7, 3, 3] = bad
     with pytest.raises(BadVolume, match=r"a\.tif: slice 7 has 1 voxels that are NaN or infinite"):
-        reconstruct(volume(voxels), Request("classical"))
+        reconstruct(volume(voxels), TraceOptions(enhancer="classical"))
 
 
 def test_a_2d_image_is_refused() -> None:
@@ -180,7 +189,7 @@ def test_a_2d_image_is_refused() -> None:
 
 def test_an_unknown_model_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(BadParameter, match="model no-such: is not installed; installed: dineuro"):
-        reconstruct(volume(), Request(model="no-such"))
+        reconstruct(volume(), TraceOptions(model="no-such"))
 
 
 def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
@@ -190,7 +199,9 @@ def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
         network.head.weight.zero_()
         network.head.bias.fill_(9.0)
     digest = save_weights(tmp_path / "mine.safetensors", network)
-    result = reconstruct(volume(), Request("dineuro", model=str(tmp_path / "mine.safetensors")))
+    result = reconstruct(
+        volume(), TraceOptions(enhancer="dineuro", model=str(tmp_path / "mine.safetensors"))
+    )
     assert result.model == ("mine.safetensors", digest)
     assert result.report.mask_share > 0.02
     assert result.report.brighter is not None
@@ -198,8 +209,8 @@ def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
 
 def test_every_piece_on_request() -> None:
     two = paint([line((8, 10, 8), (82, 10, 8)), line((8, 40, 22), (60, 40, 22))], SHAPE)
-    one = reconstruct(volume(two), Request(enhancer="none"))
-    every = reconstruct(volume(two), Request("none", TraceParameters(trees="all")))
+    one = reconstruct(volume(two), TraceOptions(enhancer="none"))
+    every = reconstruct(volume(two), TraceOptions(enhancer="none", trees="all"))
     assert (one.report.trees, every.report.trees) == (1, 2)
     assert one.report.explained == pytest.approx(74 / 126, abs=0.05)
     assert every.report.explained > 0.95
@@ -211,7 +222,7 @@ def test_gaps_are_counted_as_stretches() -> None:
     broken = VOXELS.copy()
     broken[:, :, 30:35] = 0
     broken[:, :, 60:66] = 0
-    result = reconstruct(volume(broken), Request(enhancer="none"))
+    result = reconstruct(volume(broken), TraceOptions(enhancer="none"))
     assert result.report.joined_gaps == 2
     assert 8 < result.report.joined_length < 24
     assert score_trees(chain(PATH), result.tree).at2.f1 > 0.95
@@ -245,7 +256,7 @@ def test_slices_far_apart_are_shown_to_the_network_with_others_between(
 
     monkeypatch.setattr("dineuro.pipeline.enhancement.segment", listen)
     for step in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
-        reconstruct(volume(), Request(spacing=(step, 1.0, 1.0)))
+        reconstruct(volume(), TraceOptions(spacing=(1.0, 1.0, step)))
     assert between == [0, 0, 0, 1, 1, 3]
 
 
@@ -260,8 +271,8 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     seen[:, 28:47, 44:57] = 0
     monkeypatch.setattr("dineuro.pipeline.enhancement.segment", lambda *_: seen.copy())
     stack = Volume((neurite // 3)[None], source="bend.tif")
-    alone = reconstruct(stack, Request("dineuro"))
-    both = reconstruct(stack, Request("auto"))
+    alone = reconstruct(stack, TraceOptions(enhancer="dineuro"))
+    both = reconstruct(stack, TraceOptions(enhancer="auto"))
     assert both.enhancer == "dineuro"
     assert np.array_equal(both.mask.voxels, alone.mask.voxels)
     corner = np.array((50, 37, 20))
@@ -270,7 +281,7 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     assert both.report.joined_gaps >= 1
     assert both.tree.length > 180
     monkeypatch.setattr("dineuro.pipeline.enhancement._LARGEST", stack.voxels.size - 1)
-    too_large = reconstruct(stack, Request("auto"))
+    too_large = reconstruct(stack, TraceOptions(enhancer="auto"))
     assert np.array_equal(too_large.tree.xyz, alone.tree.xyz)
 
 
@@ -284,13 +295,13 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
         network.head.bias.fill_(-9.0)
     save_weights(tmp_path / "blind.safetensors", network)
     blind = str(tmp_path / "blind.safetensors")
-    result = reconstruct(volume(), Request(model=blind))
+    result = reconstruct(volume(), TraceOptions(model=blind))
     assert (result.enhancer, result.model) == ("classical", None)
     assert any(
         "the network's mask has 0% of what stands out" in text for text in result.report.warnings
     )
     assert len(result.tree) > 20
-    insisted = reconstruct(volume(), Request("dineuro", model=blind))
+    insisted = reconstruct(volume(), TraceOptions(enhancer="dineuro", model=blind))
     assert insisted.enhancer == "dineuro"
     assert insisted.model is not None
     assert len(insisted.tree) == 0
@@ -300,11 +311,11 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
 def test_a_network_that_is_unsure_of_all_that_it_sees_is_told() -> None:
     for seen, is_unsure in ((140, True), (230, False)):
         probability = np.where(VOXELS > 0, np.uint8(seen), np.uint8(20))
-        told = reconstruct(volume(), Request(), given=Given(probability, "dineuro")).report
+        told = reconstruct(volume(), TraceOptions(), given=Given(probability, "dineuro")).report
         assert told.sureness == pytest.approx(seen / 255, abs=1e-4)
         assert any("the network is unsure" in text for text in told.warnings) == is_unsure
     by_another = Given(np.where(VOXELS > 0, np.uint8(140), np.uint8(20)), "classical")
-    told = reconstruct(volume(), Request(), given=by_another).report
+    told = reconstruct(volume(), TraceOptions(), given=by_another).report
     assert told.sureness is None
     assert not any("unsure" in text for text in told.warnings)
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dineuro.pipeline import second_pass
 from dineuro.pipeline.enhancement import Given
-from dineuro.pipeline.reconstruct import Request, Result, reconstruct
+from dineuro.pipeline.reconstruct import Result, reconstruct
 from dineuro_bridge.errors import BadParameter, Cancelled
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.volumes.volume import Volume
@@ -21,7 +22,6 @@ from dineuro_model.enhancers import selftraining
 from dineuro_model.enhancers.selftraining import judge_again
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import render
-from dineuro_server.jobs.parameters import parse_parameters
 from dineuro_tracing.scores import score_trees
 
 #: A tube along x through noise that is half as bright: (Z, Y, X), and where it runs.
@@ -99,7 +99,9 @@ def near() -> tuple[Volume, Result, Result, float]:
     tree = grow_tree(SHAPE, rng)
     made = render(tree, SHAPE, rng, settings, distractors=[passing(rng) for _ in range(count)])
     volume = Volume(made.voxels[None], source="near.tif")
-    once, twice = (reconstruct(volume, Request("classical", passes=n)) for n in (1, 2))
+    once, twice = (
+        reconstruct(volume, TraceOptions(enhancer="classical", passes=n)) for n in (1, 2)
+    )
     before, after = (score_trees(r.tree, made.tree).at2.f1 for r in (once, twice))
     return volume, once, twice, after - before
 
@@ -120,7 +122,7 @@ def test_in_noise_it_finds_much_more_than_the_classical_enhancer(
     nodes = np.rint(once.overlay.xyz[sure][:, ::-1]).astype(int)
     inside = once.mask.voxels[0][tuple(nodes.T)] > 0
     assert (twice.mask.voxels[0][tuple(nodes[inside].T)] > 0).all()
-    again = reconstruct(volume, Request("classical", passes=2))
+    again = reconstruct(volume, TraceOptions(enhancer="classical", passes=2))
     assert swc_text(again.tree) == swc_text(twice.tree)
 
 
@@ -135,7 +137,7 @@ def test_it_is_left_out_where_it_is_of_no_use(
         limits = replace(second_pass._NOISE["classical"], growth=growth)
         monkeypatch.setitem(second_pass._NOISE, "classical", limits)
         monkeypatch.setattr(second_pass, "probability_again", lambda *_, it=probability: it)
-        dropped = reconstruct(volume, Request("classical"))
+        dropped = reconstruct(volume, TraceOptions(enhancer="classical"))
         assert dropped.report.passes == 1
         assert swc_text(dropped.tree) == swc_text(once.tree)
     # A root that the second pass does not find is no reason to lose the first.
@@ -145,23 +147,23 @@ def test_it_is_left_out_where_it_is_of_no_use(
     monkeypatch.setattr(second_pass, "_LESS", 1.0)
     noise = second_pass._NOISE["classical"]
     monkeypatch.setitem(second_pass._NOISE, "classical", replace(noise, growth=0.0))
-    assert reconstruct(volume, Request("classical")).report.passes == 2
+    assert reconstruct(volume, TraceOptions(enhancer="classical")).report.passes == 2
     root = (*once.overlay.xyz[5].tolist(),)
-    kept = reconstruct(volume, Request("classical", root=root))
+    kept = reconstruct(volume, TraceOptions(enhancer="classical", root=root))
     assert (kept.report.passes, len(kept.tree) > 5) == (1, True)
 
     # Neither where a probability is given, nor in a clear image, nor where the first is sure.
     monkeypatch.setattr(second_pass, "probability_again", lambda *_: pytest.fail("asked"))
     given = Given(once.probability, "classical")
-    assert reconstruct(volume, Request("classical"), given=given).report.passes == 1
-    assert reconstruct(Volume(VOXELS[None]), Request("none")).report.passes == 1
+    assert reconstruct(volume, TraceOptions(enhancer="classical"), given=given).report.passes == 1
+    assert reconstruct(Volume(VOXELS[None]), TraceOptions(enhancer="none")).report.passes == 1
     for limits in (replace(noise, clear=0.0), replace(noise, unsure=0.0)):
         monkeypatch.setitem(second_pass._NOISE, "classical", limits)
-        assert reconstruct(volume, Request("classical")).report.passes == 1
+        assert reconstruct(volume, TraceOptions(enhancer="classical")).report.passes == 1
 
 
 def test_a_tree_without_a_certain_segment_teaches_nothing() -> None:
-    once = reconstruct(Volume(VOXELS[None]), Request("classical", passes=1))
+    once = reconstruct(Volume(VOXELS[None]), TraceOptions(enhancer="classical", passes=1))
     assert len(once.segments)
     for confidence, taught in ((0.95, True), (0.3, False)):
         segments = replace(once.segments, confidence=np.full(len(once.segments), confidence))
@@ -192,7 +194,7 @@ def test_the_mean_of_two_odds() -> None:
 def test_a_number_of_passes_that_cannot_be_is_refused(passes: int) -> None:
     for wrong in (passes, passes + 0.5, "both"):
         with pytest.raises(BadParameter, match="passes"):
-            parse_parameters({"passes": wrong})
+            TraceOptions.from_dict({"passes": wrong})
     with pytest.raises(BadParameter, match="passes"):
-        Request(passes=passes)
-    assert parse_parameters({"passes": "1"}).request("cpu").passes == 1
+        TraceOptions(passes=passes)
+    assert TraceOptions.from_dict({"passes": "1"}).passes == 1

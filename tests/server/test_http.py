@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from dineuro.files.outputs import Outputs
-from dineuro.files.write import Reading, run_one
-from dineuro.pipeline.reconstruct import Request
+from dineuro.files.write import run_one
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.volumes.formats import read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
@@ -92,7 +92,7 @@ def test_a_tiff_comes_back_as_the_tree_that_the_command_line_makes(
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     (tmp_path / "cell.tif").write_bytes(cell)
     here = Outputs(swc=tmp_path / "here.swc", mask=tmp_path / "here.v3draw")
-    run_one(tmp_path / "cell.tif", here, Request(enhancer="classical"), Reading(), lambda _: None)
+    run_one(tmp_path / "cell.tif", here, TraceOptions(enhancer="classical"), lambda _: None)
     assert answer.text == (tmp_path / "here.swc").read_text()
     mask = client.get(answer.headers["location"] + "/mask.v3draw").content
     assert mask == (tmp_path / "here.v3draw").read_bytes()

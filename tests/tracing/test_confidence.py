@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.confidence import CERTAIN, Segments, assess, find_segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
-from dineuro_tracing.trace import Trace, TraceParameters, trace
+from dineuro_tracing.trace import Trace, trace
 from tests.support.shapes import line, paint
 
 SHAPE = (40, 60, 100)
@@ -125,13 +126,13 @@ def test_an_end_that_may_go_on_is_told_with_the_piece_that_was_left_out() -> Non
     # A short piece far aside: somewhat less likely than not.
     parts = [line((10, 30, 20), (50, 30, 20)), line((66, 48, 20), (62, 56, 20))]
     volume = paint(parts, SHAPE, radius=1.5)
-    result = trace(volume, TraceParameters(gap=25), root=(10, 30, 20))
+    result = trace(volume, TraceOptions(gap=25, root=(10, 30, 20)))
     (end,) = result.doubts
     assert end.kind == "end"
     assert end.place == pytest.approx((51, 30, 20), abs=2)
     assert 0.5 < end.chance < 0.8
     assert end.length == pytest.approx(result.left_out)
-    assert trace(volume, TraceParameters(gap=10), root=(10, 30, 20)).doubts == ()
+    assert trace(volume, TraceOptions(gap=10, root=(10, 30, 20))).doubts == ()
 
 
 def test_a_doubtful_join_is_made_where_a_large_part_would_be_left_out() -> None:
@@ -139,7 +140,7 @@ def test_a_doubtful_join_is_made_where_a_large_part_would_be_left_out() -> None:
 
     def joined(second: NDArray[np.float64]) -> Trace:
         volume = paint([first, second], SHAPE, radius=1.5)
-        return trace(volume, TraceParameters(gap=45), root=(10, 30, 20))
+        return trace(volume, TraceOptions(gap=45, root=(10, 30, 20)))
 
     large, small = joined(line(far, (98, 58, 39))), joined(line(far, (84, 50, 27)))
     assert (large.left_out, [doubt.kind for doubt in large.doubts]) == (0, ["join"])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.scores import score_trees
-from dineuro_tracing.trace import TraceParameters, trace
+from dineuro_tracing.trace import trace
 from tests.support.shapes import chain, line, paint
 
 SHAPE = (40, 80, 140)
@@ -47,7 +48,7 @@ def trees_of(tree: Tree) -> list[Tree]:
 
 
 def test_two_neurons_that_touch_are_two_trees_with_their_somata_as_roots() -> None:
-    result = trace(neuron(*LEFT) | neuron(*RIGHT), TraceParameters(trees="all"))
+    result = trace(neuron(*LEFT) | neuron(*RIGHT), TraceOptions(trees="all"))
     tree = result.tree
     assert tree.n_trees == 2
     assert tree.types[tree.roots].tolist() == [1, 1]
@@ -68,7 +69,7 @@ def test_one_tree_is_that_of_the_root_and_not_of_the_neuron_that_it_touches() ->
     assert largest.tree.xyz[0] == pytest.approx(LEFT[0], abs=1.5)
     assert recall(RIGHT[1][1:], RIGHT[0], largest.tree) < 0.1
     assert largest.left_out == pytest.approx(100, abs=25)
-    asked = trace(volume, root=RIGHT[0])
+    asked = trace(volume, TraceOptions(root=RIGHT[0]))
     assert asked.tree.n_trees == 1
     assert asked.tree.xyz[0] == pytest.approx(RIGHT[0], abs=1.5)
     assert recall(LEFT[1][1:], LEFT[0], asked.tree) < 0.1
@@ -77,7 +78,7 @@ def test_one_tree_is_that_of_the_root_and_not_of_the_neuron_that_it_touches() ->
 
 def test_neurons_that_only_a_join_connects_are_parted_at_the_join() -> None:
     right = (RIGHT[0], [(78, 40, 20), *RIGHT[1][1:]])
-    result = trace(neuron(*LEFT) | neuron(*right), TraceParameters(trees="all"))
+    result = trace(neuron(*LEFT) | neuron(*right), TraceOptions(trees="all"))
     assert result.tree.n_trees == 2
     assert not result.joined.any()
     left = trees_of(result.tree)[0]
@@ -87,19 +88,19 @@ def test_neurons_that_only_a_join_connects_are_parted_at_the_join() -> None:
 def test_a_wide_place_of_a_dendrite_is_no_second_neuron() -> None:
     volume = neuron(*LEFT) | paint([line((30, 40, 20), (62, 40, 20))], SHAPE, 3.5)
     volume |= paint([np.array([[62.0, 40, 20]])], SHAPE, 5.6)
-    tree = trace(volume, TraceParameters(trees="all")).tree
+    tree = trace(volume, TraceOptions(trees="all")).tree
     assert tree.n_trees == 1
     assert (tree.types == 1).sum() == 1
 
 
 def test_bodies_that_touch_are_not_parted() -> None:
     volume = neuron(*LEFT) | paint([np.array([[41.0, 40, 20]])], SHAPE, 6)
-    assert trace(volume, TraceParameters(trees="all")).tree.n_trees == 1
+    assert trace(volume, TraceOptions(trees="all")).tree.n_trees == 1
 
 
 def test_a_marker_in_a_neurite_between_two_somata_keeps_the_nearer_parts() -> None:
     volume = neuron(*LEFT) | neuron(*RIGHT)
-    result = trace(volume, root=(60, 40, 20))
+    result = trace(volume, TraceOptions(root=(60, 40, 20)))
     assert result.root_kind == "marker"
     assert result.tree.xyz[0] == pytest.approx((60, 40, 20), abs=1)
     assert result.tree.n_trees == 1

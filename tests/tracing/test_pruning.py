@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 import dineuro_tracing.pruning as pruning
 from dineuro.pipeline import reconstruct as pipeline
 from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_server.jobs.parameters import parse_parameters
 from dineuro_tracing.confidence import Segments, assess
 from dineuro_tracing.doubts import Doubt
 from dineuro_tracing.pruning import pruned
-from dineuro_tracing.trace import Trace, TraceParameters
+from dineuro_tracing.trace import Trace
 from tests.support.shapes import line, paint
 
 #: A stem of 8 voxels, at its end a long and a short twig; on the short one two further twigs.
@@ -140,11 +140,11 @@ def test_the_least_confidence_asked_for_is_the_one_that_decides(
         return pruned(*args, min_confidence=min_confidence, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline, "pruned", seen)
-    request = parse_parameters({"enhancer": "none", "min_confidence": 0.25}).request("cpu")
+    options = TraceOptions(enhancer="none", min_confidence=0.25)
     stack = Volume(paint([line((8, 30, 20), (92, 30, 20))], (40, 60, 100))[None])
-    pipeline.reconstruct(stack, request)
+    pipeline.reconstruct(stack, options)
     assert asked == [0.25]
     with pytest.raises(BadParameter, match="min_confidence"):
-        parse_parameters({"min_confidence": 1.5})
+        TraceOptions(min_confidence=1.5)
     with pytest.raises(BadParameter, match="min_confidence nan"):
-        TraceParameters(min_confidence=float("nan"))
+        TraceOptions(min_confidence=float("nan"))

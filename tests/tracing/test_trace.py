@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, Cancelled
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, silent
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.trees.tree import Tree
@@ -21,7 +22,7 @@ from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import resampled
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.trace import Trace, TraceParameters, trace
+from dineuro_tracing.trace import Trace, trace
 from tests.support.shapes import chain, line, paint
 
 SHAPE = (40, 60, 100)
@@ -148,7 +149,7 @@ def test_a_ball_alone_is_a_soma_and_nothing_else() -> None:
 
 
 def test_a_marker_is_the_root() -> None:
-    result = trace(paint(Y_ARMS, SHAPE), root=(88, 48, 30))
+    result = trace(paint(Y_ARMS, SHAPE), TraceOptions(root=(88, 48, 30)))
     assert result.root_kind == "marker"
     assert np.linalg.norm(result.tree.xyz[0] - (88, 48, 30)) < 3
     assert len(result.tree.tips) == 2
@@ -156,7 +157,7 @@ def test_a_marker_is_the_root() -> None:
 
 def test_a_marker_far_from_everything_is_refused_with_the_distance() -> None:
     with pytest.raises(BadParameter, match=r"the root lies 7\d voxels from the nearest"):
-        trace(paint([line((60, 10, 20), (92, 10, 20))], SHAPE), root=(5, 55, 0))
+        trace(paint([line((60, 10, 20), (92, 10, 20))], SHAPE), TraceOptions(root=(5, 55, 0)))
 
 
 @pytest.mark.parametrize("hole", [3, 8])
@@ -176,7 +177,7 @@ def test_a_gap_wider_than_allowed_stays_open() -> None:
     assert one.tree.n_trees == 1
     assert not one.joined.any()
     assert one.tree.xyz[:, 0].max() < 44  # the longer piece alone
-    both = trace(paint(pieces, SHAPE), TraceParameters(trees="all"))
+    both = trace(paint(pieces, SHAPE), TraceOptions(trees="all"))
     assert both.tree.n_trees == 2
 
 
@@ -188,8 +189,8 @@ def test_a_long_piece_straight_ahead_is_joined_over_a_wide_gap() -> None:
     assert result.tree.xyz[:, 0].max() > 110
     assert result.joined.any()
     for gap in (0, 10):
-        assert trace(paint(pieces, shape), TraceParameters(gap=gap)).tree.xyz[:, 0].max() < 64
-        apart = trace(paint(pieces, shape), TraceParameters(gap=gap, trees="all"))
+        assert trace(paint(pieces, shape), TraceOptions(gap=gap)).tree.xyz[:, 0].max() < 64
+        apart = trace(paint(pieces, shape), TraceOptions(gap=gap, trees="all"))
         assert apart.tree.n_trees == 2
 
 
@@ -220,7 +221,7 @@ def test_only_a_large_piece_is_joined_over_a_very_wide_gap(
 def test_what_lies_behind_a_tip_is_not_joined_to_it() -> None:
     """Two neurites that lie side by side and end side by side point to nothing of each other."""
     beside = [line((8, 20, 20), (60, 20, 20)), line((8, 28, 20), (60, 28, 20))]
-    result = trace(paint(beside, SHAPE, 1.5), TraceParameters(trees="all"))
+    result = trace(paint(beside, SHAPE, 1.5), TraceOptions(trees="all"))
     assert result.tree.n_trees == 2
 
 
@@ -305,9 +306,9 @@ def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
     """A line along z through 20 slices, each 3 finest voxels thick, is 57 finest voxels long."""
     volume = np.zeros((24, 30, 30), dtype=np.uint8)
     volume[2:22, 13:16, 13:16] = 255
-    result = trace(volume, TraceParameters(min_length=30), scale=(3.0, 1.0, 1.0))
+    result = trace(volume, TraceOptions(min_length=30), scale=(3.0, 1.0, 1.0))
     assert result.tree.length == pytest.approx(19, abs=1.5)
-    assert len(trace(volume, TraceParameters(min_length=30)).tree) == 0
+    assert len(trace(volume, TraceOptions(min_length=30)).tree) == 0
 
 
 def test_the_same_volume_gives_the_same_bytes() -> None:
@@ -338,7 +339,7 @@ def test_cancel_comes_through() -> None:
 )
 def test_parameters_out_of_range_are_named(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(BadParameter, match=said):
-        TraceParameters(**wrong)  # type: ignore[arg-type]
+        TraceOptions(**wrong)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -355,7 +356,7 @@ def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
     arms: list[NDArray[np.float64]], radius: float
 ) -> None:
     volume = paint(arms, SHAPE, radius)
-    result = trace(volume, TraceParameters(min_length=0))
+    result = trace(volume, TraceOptions(min_length=0))
     holds_always(result, SHAPE)
     assert result.tree.n_trees == 1
     at = np.rint(result.tree.xyz[:, ::-1]).astype(int)
@@ -412,13 +413,13 @@ def test_a_root_in_the_soma_is_the_soma() -> None:
     stack = paint([line((10, 30, 30), (110, 30, 30))], (60, 60, 120))
     z, y, x = np.ogrid[:60, :60, :120]
     stack[(z - 30) ** 2 + (y - 30) ** 2 + (x - 60) ** 2 <= 9**2] = 255
-    alone, marked = trace(stack), trace(stack, root=(66, 33, 28))
+    alone, marked = trace(stack), trace(stack, TraceOptions(root=(66, 33, 28)))
     assert (alone.root_kind, marked.root_kind) == ("soma", "marker")
     assert marked.soma_radius == alone.soma_radius is not None
     assert marked.root_moved == 0
     assert np.array_equal(marked.tree.xyz, alone.tree.xyz)
     assert marked.tree.types[0] == 1
-    beside = trace(stack, root=(20, 30, 33))
+    beside = trace(stack, TraceOptions(root=(20, 30, 33)))
     assert beside.soma_radius is None
     assert (beside.root_kind, beside.soma_radius) == ("marker", None)
     assert beside.root_moved == pytest.approx(1, abs=1.1)

@@ -4,12 +4,11 @@ from dineuro_bridge.trees.swc import read_eswc, read_swc, write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.pruning import pruned
 from dineuro_tracing.scores import Scores, score_trees
-from dineuro_tracing.trace import Trace, TraceParameters, trace
+from dineuro_tracing.trace import Trace, trace
 
 __all__ = [
     "Scores",
     "Trace",
-    "TraceParameters",
     "Tree",
     "pruned",
     "read_eswc",

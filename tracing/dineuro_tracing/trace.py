@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.trees.tree import Tree, depth_first_order
 from dineuro_tracing.doubts import Doubt, doubts_of_joins
@@ -34,6 +35,8 @@ from dineuro_tracing.soma import Soma, find_somata
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
 
+#: Distance of the tree's nodes along a branch (finest voxels).
+NODE_STEP = 2.0
 #: A soma's tree has at least this share of the longest tree's length, or is not the one to show.
 _OWN_SHARE = 0.25
 #: A root given lies at most this far (finest voxels) from the foreground.
@@ -42,40 +45,6 @@ _ROOT_REACH = 30.0
 _SOMA_REACH = 1.3
 
 RootKind = Literal["marker", "soma", "end", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class TraceParameters:
-    """What a user may set; lengths are in voxels (of the finest axis).
-
-    Attributes:
-        threshold: least probability (1..255) of a voxel that the tree has to explain.
-        min_length: a shorter branch, or a shorter piece on its own, is not made.
-        gap: widest gap that is joined, if the join is likely; over more than 40 voxels only large
-            parts are. With 0 nothing is.
-        trees: "one", the tree of the root; "all", every piece that is long enough.
-        min_confidence: share of a branch's length that is expected to be right, or the branch goes;
-            0 keeps all. Heeded by `pruning.pruned`.
-        step: distance of the tree's nodes along a branch.
-    """
-
-    threshold: int = 128
-    min_length: float = 3.0
-    gap: float = 60.0
-    trees: Literal["one", "all"] = "one"
-    min_confidence: float = 0.5
-    step: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.threshold <= 255:
-            raise BadParameter(f"threshold {self.threshold}: must be from 1 to 255")
-        for name in ("min_length", "gap", "step"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise BadParameter(f"{name} {getattr(self, name)}: must be 0 or more voxels")
-        if not 0 <= self.min_confidence <= 1:
-            raise BadParameter(f"min_confidence {self.min_confidence}: must be from 0 to 1")
-        if self.trees not in ("one", "all"):
-            raise BadParameter(f"trees {self.trees!r}: must be 'one' or 'all'")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,9 +73,8 @@ class Trace:
 
 def trace(
     probability: NDArray[np.uint8],
-    parameters: TraceParameters = TraceParameters(),
+    options: TraceOptions = DEFAULTS,
     *,
-    root: tuple[float, float, float] | None = None,
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     progress: ProgressCallback = silent,
 ) -> Trace:
@@ -114,9 +82,9 @@ def trace(
 
     Args:
         probability: uint8; an enhanced volume, or raw intensity scaled to 0..255.
-        parameters: see `TraceParameters`.
-        root: x, y, z in voxels of this volume where the tree starts: at the nearest foreground
-            voxel, or in the soma's centre if that voxel is a part of the soma.
+        options: the tracer reads `root`, `threshold`, `min_length`, `gap` and `trees`. The root is
+            x, y, z in voxels of this volume. The tree starts at the nearest foreground voxel, or
+            in the soma's centre where that voxel is a part of the soma.
         scale: (z, y, x), a voxel's edges in units of the shortest one.
         progress: called between paths; may raise `Cancelled`.
 
@@ -125,29 +93,29 @@ def trace(
     """
     foreground = find_foreground(
         probability,
-        threshold=parameters.threshold,
-        gap=parameters.gap,
-        min_voxels=max(2, int(parameters.min_length)),
+        threshold=options.threshold,
+        gap=options.gap,
+        min_voxels=max(2, int(options.min_length)),
         scale=scale,
     )
     if foreground.n_components == 0:
         return _nothing()
-    lines = _find_lines(foreground, root, parameters, progress)
-    skeleton, joins = join_gaps(lines.skeleton, probability, gap=parameters.gap, scale=scale)
-    skeleton, start = _neurons(skeleton, lines.root, given=root is not None, scale=scale)
+    lines = _find_lines(foreground, options, progress)
+    skeleton, joins = join_gaps(lines.skeleton, probability, gap=options.gap, scale=scale)
+    skeleton, start = _neurons(skeleton, lines.root, given=options.root is not None, scale=scale)
     lengths = skeleton.tree_lengths(scale)
     is_soma = bool(skeleton.soma[start])
-    if not is_soma and root is None and lengths.max() < parameters.min_length:
+    if not is_soma and options.root is None and lengths.max() < options.min_length:
         return _nothing()
-    kept = _chosen(skeleton, start, parameters, scale)
+    kept = _chosen(skeleton, start, options, scale)
     doubts = doubts_of_joins(skeleton, joins, kept, scale)
     skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
     left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
     radius = float(skeleton.radii[0]) if is_soma else None
     skeleton = gather_somata(skeleton, scale)
     skeleton = smoothed(centred(skeleton, foreground), foreground)
-    skeleton = resampled(skeleton, parameters.step, scale)
-    kind: RootKind = "marker" if root is not None else "soma" if is_soma else "end"
+    skeleton = resampled(skeleton, NODE_STEP, scale)
+    kind: RootKind = "marker" if options.root is not None else "soma" if is_soma else "end"
     tree, joined = _as_tree(skeleton)
     return Trace(tree, joined, doubts, left_out, kind, radius, lines.moved)
 
@@ -169,19 +137,18 @@ class _Lines:
 
 def _find_lines(
     foreground: Foreground,
-    root: tuple[float, float, float] | None,
-    parameters: TraceParameters,
+    options: TraceOptions,
     progress: ProgressCallback,
 ) -> _Lines:
     """The somata, and the centre lines from the root on."""
     somata = find_somata(foreground)
     soma = somata[0] if somata else None
     voxel, moved = None if soma is None else soma.voxel, 0.0
-    if root is not None:
-        voxel, moved = _nearest_voxel(foreground, root)
+    if options.root is not None:
+        voxel, moved = _nearest_voxel(foreground, options.root)
         soma = next((s for s in somata if _in_soma(foreground, s, voxel)), None)
         voxel = voxel if soma is None else soma.voxel
-    paths = find_paths(foreground, voxel, min_length=parameters.min_length, progress=progress)
+    paths = find_paths(foreground, voxel, min_length=options.min_length, progress=progress)
     skeleton = paths.skeleton
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
@@ -264,13 +231,13 @@ def _best_end(skeleton: Skeleton, scale: tuple[float, float, float]) -> int:
 
 
 def _chosen(
-    skeleton: Skeleton, start: int, parameters: TraceParameters, scale: tuple[float, float, float]
+    skeleton: Skeleton, start: int, options: TraceOptions, scale: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
     """(N,) what stays: the tree of the start alone, or all that are long enough."""
     number = skeleton.tree_numbers()
     kept = number == number[start]
-    if parameters.trees == "all":
-        kept |= skeleton.tree_lengths(scale)[number] >= parameters.min_length
+    if options.trees == "all":
+        kept |= skeleton.tree_lengths(scale)[number] >= options.min_length
     return np.asarray(kept)
 
 

@@ -11,20 +11,19 @@ the mask where only the classical enhancer shows it: the tree starts there.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.pipeline.agreement import Agreement, agreement
+from dineuro_bridge.options import Enhancer
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.scale import VoxelScale
 from dineuro_model.enhancers.classical import as_probability, enhance
 from dineuro_model.inference.registry import Model
 from dineuro_model.inference.segment import SegmentOptions, segment
 from dineuro_tracing.soma import shows_soma, soma_cores
-
-Enhancer = Literal["auto", "dineuro", "classical", "none"]
 
 #: A voxel whose length is so many times its width is halved for the network, and so on.
 _LONGEST_VOXEL = 2.0

@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro.pipeline.enhancement import Enhanced, Enhancer, Given, enhanced, judged
+from dineuro.pipeline.enhancement import Enhanced, Given, enhanced, judged
 from dineuro.pipeline.report import Report, disagreement, make_report
 from dineuro.pipeline.second_pass import Pass, with_second_pass
 from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.scale import Spacing, VoxelScale
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.volume import Roi, Volume
+from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.inference.runtime import RuntimeOptions
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
 from dineuro_tracing.pruning import pruned
-from dineuro_tracing.trace import TraceParameters, trace
-
-Units = Literal["voxel", "um"]
+from dineuro_tracing.trace import trace
 
 #: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
 _INVERTED = 2.5
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a user asks of one volume.
-
-    Attributes:
-        enhancer: what turns intensity into probability: "auto" (the network, unless the image
-            speaks against it), "dineuro", "classical", or "none".
-        model: name of an installed model or path of its weights; None takes the default one.
-        device: where the network runs: "auto", "cpu" or "cuda".
-        parameters: the tracer's.
-        channel: counted from 1; None takes the first.
-        roi: half-open box in voxels; None is the whole volume.
-        root: x, y, z in voxels of the full volume, from 0; None finds it.
-        spacing: (z, y, x) in µm; None is what the file says.
-        units: of the tree's coordinates.
-        passes: at most so many, 1 or 2; see `second_pass`.
-    """
-
-    enhancer: Enhancer = "auto"
-    parameters: TraceParameters = field(default_factory=TraceParameters)
-    model: str | None = None
-    device: str = "auto"
-    channel: int | None = None
-    roi: Roi | None = None
-    root: tuple[float, float, float] | None = None
-    spacing: Spacing | None = None
-    units: Units = "voxel"
-    passes: int = 2
-
-    def __post_init__(self) -> None:
-        if self.passes not in (1, 2):
-            raise BadParameter(f"passes {self.passes}: must be 1 or 2")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +45,8 @@ class Result:
         doubts: the places to look at first, in voxels of the full volume.
         enhancer: which was used: "dineuro", "classical" or "none".
         model: name and SHA-256 of the network, if one was used.
+        options: what was requested.
+        device: where the network was requested to run.
         seconds: by stage.
     """
 
@@ -93,6 +60,8 @@ class Result:
     doubts: tuple[Doubt, ...]
     enhancer: str
     model: tuple[str, str] | None
+    options: TraceOptions
+    device: str
     seconds: dict[str, float]
 
 
@@ -101,7 +70,7 @@ class EnhancedVolume:
     """The enhanced volume without a tree.
 
     Attributes:
-        mask, probability, intensity, enhancer, model, seconds: as of a `Result`.
+        mask, probability, intensity, enhancer, model, options, device, seconds: as of a `Result`.
         figures: the mask's part of a report, by the same names.
     """
 
@@ -111,22 +80,26 @@ class EnhancedVolume:
     figures: dict[str, Any]
     enhancer: str
     model: tuple[str, str] | None
+    options: TraceOptions
+    device: str
     seconds: dict[str, float]
 
 
 def reconstruct(
     volume: Volume,
-    request: Request = Request(),
+    options: TraceOptions = DEFAULTS,
     progress: ProgressCallback = silent,
     *,
+    device: str = "auto",
     given: Given | None = None,
 ) -> Result:
     """Enhance and trace one volume.
 
     Args:
         volume: what the microscope saw.
-        request: what is asked of it.
+        options: the user's choices.
         progress: called between units of work; it may raise `Cancelled`.
+        device: where the network runs: "auto", "cpu" or "cuda".
         given: the region's probability as it was made before: nothing is enhanced again.
 
     Raises:
@@ -135,40 +108,42 @@ def reconstruct(
         LimitExceeded: memory ran out.
         Cancelled: whatever `progress` raises passes through.
     """
-    if request.spacing is None and volume.spacing is None and request.units == "um":
+    if spacing_of(volume, options) is None and options.units == "um":
         raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
     clock = time.perf_counter
-    region, intensity = _chosen(volume, request)
-    spacing = request.spacing or volume.spacing
+    region, intensity = _chosen(volume, options)
+    spacing = spacing_of(volume, options)
     scale = VoxelScale(spacing)
     seconds: dict[str, float] = {}
-    made = _enhanced(intensity, request, scale, progress, given, seconds)
+    made = _enhanced(intensity, options, device, scale, progress, given, seconds)
     start = clock()
-    root = None if request.root is None else _in_region(request.root, region, volume.source)
+    in_region = options
+    if options.root is not None:
+        in_region = replace(options, root=_in_region(options.root, region, volume.source))
 
     def trace_in(made: Enhanced) -> Pass:
-        return _traced(made, request.parameters, intensity, root, scale, progress)
+        return _traced(made, in_region, intensity, scale, progress)
 
     try:
         found = trace_in(made)
         seconds["trace"] = clock() - start
         start = clock()
-        if request.passes > 1 and given is None:
+        if options.passes > 1 and given is None:
             found = with_second_pass(
                 found, intensity, trace_in,
-                threshold=request.parameters.threshold, scale=scale, progress=progress,
+                threshold=options.threshold, scale=scale, progress=progress,
             )  # fmt: skip
             seconds["second_pass"] = clock() - start
     except BadParameter as error:
         raise BadParameter(f"{volume.source}: {error}") from error
     start = clock()
-    mask = found.made.probability >= request.parameters.threshold
-    report = make_report(found, mask, scale, _input_warnings(volume, request, intensity))
+    mask = found.made.probability >= options.threshold
+    report = make_report(found, mask, scale, _input_warnings(volume, options, intensity))
     doubts = worst((*found.trace.doubts, *doubts_of_segments(found.trace.tree, found.segments)))
     seconds["report"] = clock() - start
     origin = np.array(region.origin[::-1])
     tree = found.trace.tree.moved(origin)
-    if request.units == "um":
+    if options.units == "um":
         tree = _in_micrometres(tree, scale)
     return Result(
         tree=tree,
@@ -181,40 +156,42 @@ def reconstruct(
         doubts=tuple(doubt.moved(origin) for doubt in doubts),
         enhancer=found.made.enhancer,
         model=_model_of(found.made, given),
+        options=options,
+        device=device,
         seconds=seconds,
     )
 
 
 def _traced(
     made: Enhanced,
-    parameters: TraceParameters,
+    options: TraceOptions,
     intensity: NDArray[Any],
-    root: tuple[float, float, float] | None,
     scale: VoxelScale,
     progress: ProgressCallback,
 ) -> Pass:
-    """What is traced in a probability, without its unlikely branches."""
-    traced = trace(made.probability, parameters, root=root, scale=scale.edges, progress=progress)
+    """The tree of a probability without its unlikely branches; the root is in voxels of it."""
+    traced = trace(made.probability, options, scale=scale.edges, progress=progress)
     traced, segments = pruned(
-        traced,
-        made.probability,
-        intensity,
-        min_confidence=parameters.min_confidence,
-        scale=scale.edges,
-    )
+        traced, made.probability, intensity,
+        min_confidence=options.min_confidence, scale=scale.edges,
+    )  # fmt: skip
     return Pass(made, traced, segments)
 
 
 def enhance_only(
-    volume: Volume, request: Request = Request(), progress: ProgressCallback = silent
+    volume: Volume,
+    options: TraceOptions = DEFAULTS,
+    progress: ProgressCallback = silent,
+    *,
+    device: str = "auto",
 ) -> EnhancedVolume:
     """The first half of `reconstruct`: the mask without a tree; errors as there."""
-    region, intensity = _chosen(volume, request)
-    spacing = request.spacing or volume.spacing
+    region, intensity = _chosen(volume, options)
+    spacing = spacing_of(volume, options)
     seconds: dict[str, float] = {}
-    made = _enhanced(intensity, request, VoxelScale(spacing), progress, None, seconds)
-    mask = made.probability >= request.parameters.threshold
-    told = (*_input_warnings(volume, request, intensity), made.warning, disagreement(made))
+    made = _enhanced(intensity, options, device, VoxelScale(spacing), progress, None, seconds)
+    mask = made.probability >= options.threshold
+    told = (*_input_warnings(volume, options, intensity), made.warning, disagreement(made))
     return EnhancedVolume(
         mask=_full_mask(mask, region, volume, spacing),
         probability=made.probability,
@@ -229,6 +206,8 @@ def enhance_only(
         },
         enhancer=made.enhancer,
         model=_model_of(made, None),
+        options=options,
+        device=device,
         seconds=seconds,
     )
 
@@ -244,24 +223,25 @@ def _model_of(made: Enhanced, given: Given | None) -> tuple[str, str] | None:
     return None if made.model is None else (made.model.name, made.model.sha256)
 
 
-def _chosen(volume: Volume, request: Request) -> tuple[Volume, NDArray[Any]]:
+def _chosen(volume: Volume, options: TraceOptions) -> tuple[Volume, NDArray[Any]]:
     """The region, and its intensity (Z, Y, X), if they can be traced."""
     if volume.shape[0] == 1:
         raise BadVolume(
             f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
             "two slices or more is needed"
         )
-    region = volume if request.roi is None else volume.cropped(request.roi)
+    region = volume if options.roi is None else volume.cropped(options.roi)
     if region.shape[0] == 1:
         raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
-    intensity = region.channel(1 if request.channel is None else request.channel)
+    intensity = region.channel(1 if options.channel is None else options.channel)
     _check_finite(volume.source, intensity)
     return region, intensity
 
 
 def _enhanced(
     intensity: NDArray[Any],
-    request: Request,
+    options: TraceOptions,
+    device: str,
     scale: VoxelScale,
     progress: ProgressCallback,
     given: Given | None,
@@ -269,25 +249,25 @@ def _enhanced(
 ) -> Enhanced:
     """The probability, made or given; how long it took is put into `seconds`."""
     if given is not None:
-        return judged(intensity, given.probability, request.parameters.threshold, given.enhancer)
+        return judged(intensity, given.probability, options.threshold, given.enhancer)
     clock = time.perf_counter
     start = clock()
-    model = _load(request)
+    model = _load(options, device)
     seconds["load"] = clock() - start
     start = clock()
     made = enhanced(
-        intensity, request.enhancer, model, scale=scale,
-        threshold=request.parameters.threshold, progress=progress,
+        intensity, options.enhancer, model, scale=scale,
+        threshold=options.threshold, progress=progress,
     )  # fmt: skip
     seconds["enhance"] = clock() - start
     return made
 
 
-def _load(request: Request) -> Model | None:
+def _load(options: TraceOptions, device: str) -> Model | None:
     """The network of a request; it stays in memory for the next volume."""
-    if request.enhancer not in ("auto", "dineuro"):
+    if not options.uses_network:
         return None
-    return cached_model(request.model, RuntimeOptions(request.device))
+    return cached_model(options.model, RuntimeOptions(device))
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:
@@ -298,6 +278,11 @@ def _check_finite(source: str, intensity: NDArray[Any]) -> None:
         bad = np.count_nonzero(~np.isfinite(plane))
         if bad:
             raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
+
+
+def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
+    """(z, y, x) in µm: the user's, else the file's; None where neither says it."""
+    return volume.spacing if options.spacing is None else options.spacing[::-1]
 
 
 def _in_region(
@@ -329,10 +314,12 @@ def _full_mask(
     return Volume(full[None], spacing, volume.origin, volume.row_order, volume.source)
 
 
-def _input_warnings(volume: Volume, request: Request, intensity: NDArray[Any]) -> tuple[str, ...]:
+def _input_warnings(
+    volume: Volume, options: TraceOptions, intensity: NDArray[Any]
+) -> tuple[str, ...]:
     """What is odd about the input itself."""
     found = []
-    if volume.n_channels > 1 and request.channel is None:
+    if volume.n_channels > 1 and options.channel is None:
         found.append(f"the volume has {volume.n_channels} channels: the first was traced")
     low, high = intensity.min(), intensity.max()
     if low == high:

@@ -40,7 +40,7 @@ class JobSpec:
         owner: who may see the job: the name of a token or key, or `security.LOCAL`.
         input: SHA-256 of the blob; None for a retrace of an earlier job.
         source: id of the earlier job whose probability is traced again; None for the others.
-        parameters: see `parameters.Parameters`; JSON values only.
+        parameters: of a `TraceOptions`; JSON values only.
         priority: -10..10; of one owner's jobs the highest goes first.
         idempotency_key: a second submission of the same owner with it gives the first one's job.
         time_limit_s: seconds that it may run; the server's own limit is kept in any case.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.options import OPTIONS, TraceOptions, retrace_names
 from dineuro_model.catalog import ModelInfo
-from dineuro_server.jobs.parameters import parse_parameters
 from dineuro_server.jobs.records import KINDS, Job, JobSpec
 
-#: What a retrace of an earlier job may set anew; all else is that job's.
-RETRACED = ("threshold", "min_length", "gap", "trees", "min_confidence", "root", "units", "name")
+#: Options that a retrace may change; the others stay those of the earlier job.
+RETRACE_OPTIONS = retrace_names(OPTIONS.values())
 
 
 def checked(
@@ -38,24 +38,24 @@ def checked(
         return _retrace(spec, traced_before)
     if spec.input is None:
         raise BadParameter(f"{spec.kind}: needs an input, or for a retrace an earlier job")
-    parameters = parse_parameters(spec.parameters)
-    known = [model.name for model in models]
-    if parameters.model is not None and parameters.model not in known:
+    options = TraceOptions.from_dict(spec.parameters)
+    names = [model.name for model in models]
+    if options.model is not None and options.model not in names:
         raise BadParameter(
-            f"model {parameters.model}: is not installed; installed: {', '.join(known)}"
+            f"model {options.model}: is not installed; installed: {', '.join(names)}"
         )
-    return replace(spec, parameters=parameters.as_dict())
+    return replace(spec, parameters=options.as_dict())
 
 
 def _retrace(spec: JobSpec, traced_before: Callable[[str], Job]) -> JobSpec:
     if spec.kind != "retrace" or spec.source is None:
         raise BadParameter(f"{spec.kind}: needs an input; only a retrace takes a job")
     source = traced_before(spec.source)
-    strange = [name for name in spec.parameters if name not in RETRACED]
+    strange = [name for name in spec.parameters if name not in RETRACE_OPTIONS]
     if strange:
         raise BadParameter(
             f"{strange[0]}: is the first job's and cannot be set; a retrace may set "
-            f"{', '.join(RETRACED)}"
+            f"{', '.join(RETRACE_OPTIONS)}"
         )
-    parameters = parse_parameters({**source.parameters, **spec.parameters})
-    return replace(spec, parameters=parameters.as_dict(), input=source.input)
+    options = TraceOptions.from_dict({**source.parameters, **spec.parameters})
+    return replace(spec, parameters=options.as_dict(), input=source.input)

@@ -28,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from dineuro.pipeline.reconstruct import Request, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.errors import Cancelled, DineuroError, DiskFull, MemoryLimit
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.ops.logs import configure
@@ -89,7 +90,8 @@ def warm_up(device: str) -> None:
     start = time.monotonic()
     voxels = np.zeros((12, 48, 48), dtype=np.uint8)
     voxels[5:8, 22:26, 6:42] = 200
-    reconstruct(Volume(voxels[None], source="warm-up"), Request(enhancer="dineuro", device=device))
+    volume = Volume(voxels[None], source="warm-up")
+    reconstruct(volume, TraceOptions(enhancer="dineuro"), device=device)
     log.info("warm after %.1f s", time.monotonic() - start)
 
 

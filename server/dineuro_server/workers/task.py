@@ -24,17 +24,18 @@ from numpy.typing import NDArray
 
 from dineuro.files.outputs import Outputs
 from dineuro.files.preview import write_preview
+from dineuro.files.provenance import input_record
 from dineuro.files.view import write_view
-from dineuro.files.write import input_record, write_results
+from dineuro.files.write import write_results
 from dineuro.pipeline.enhancement import Given
-from dineuro.pipeline.reconstruct import EnhancedVolume, Request, Result, enhance_only, reconstruct
+from dineuro.pipeline.reconstruct import EnhancedVolume, Result, enhance_only, reconstruct
 from dineuro_bridge.errors import BadVolume, DineuroError
 from dineuro_bridge.files import write_record
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_server.jobs.parameters import Parameters
 from dineuro_server.jobs.records import Kind
 from dineuro_server.jobs.spool import renamed
 
@@ -51,7 +52,7 @@ class Task:
         kind: "trace", "enhance" or "retrace".
         input: path of the volume; of the mask for a retrace without `probability`.
         sha256: of that file.
-        parameters: of a `Parameters`.
+        parameters: of a `TraceOptions`, as JSON values.
         output: folder for the results; it must not be there.
         max_bytes: of a volume in memory.
         device: "auto", "cpu" or "cuda".
@@ -94,26 +95,25 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
             client does.
         Cancelled: what `progress` raises passes through.
     """
-    parameters = Parameters.model_validate(task.parameters)
-    request = parameters.request(task.device)
+    options = TraceOptions.from_dict(task.parameters)
     start = time.perf_counter()
     progress(Progress("read", 0, 1))
-    volume = _read(Path(task.input), parameters, task.max_bytes)
+    volume = _read(Path(task.input), options, task.max_bytes)
     progress(Progress("read", 1, 1))
     seconds = {"read": time.perf_counter() - start}
     folder = Path(task.output)
     folder.mkdir(parents=True)
     with contextlib.chdir(folder):
-        made = _make(task, volume, request, progress)
+        made = _make(task, volume, options, progress)
         progress(Progress("write", 0, 1))
         # What only a later job or a browser asks for is written beside the rest.
         with ThreadPoolExecutor(max_workers=1) as beside:
-            kept = beside.submit(_write_kept, made, request)
+            kept = beside.submit(_write_kept, made)
             if isinstance(made, Result):
                 outputs = Outputs(Path("tree.swc"), _MASK, _REPORT, _PREVIEW, _DOUBTS)
-                write_results(volume, task.sha256, request, made, outputs)
+                write_results(volume, task.sha256, made, outputs)
             else:
-                _write_enhanced(made, volume, task.sha256, request)
+                _write_enhanced(made, volume, task.sha256)
             kept.result()
     progress(Progress("write", 1, 1))
     seconds |= made.seconds
@@ -123,29 +123,30 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
 
 
 def _make(
-    task: Task, volume: Volume, request: Request, progress: ProgressCallback
+    task: Task, volume: Volume, options: TraceOptions, progress: ProgressCallback
 ) -> EnhancedVolume | Result:
     if task.kind == "enhance":
-        return enhance_only(volume, request, progress)
-    return reconstruct(volume, request, progress, given=_given(task, volume, request))
+        return enhance_only(volume, options, progress, device=task.device)
+    given = _given(task, volume, options)
+    return reconstruct(volume, options, progress, device=task.device, given=given)
 
 
-def _read(path: Path, parameters: Parameters, max_bytes: int) -> Volume:
+def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:
     """The volume under the client's name for it."""
     try:
-        volume = read_volume(path, row_order=parameters.row_order, max_bytes=max_bytes)
+        volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes)
     except DineuroError as error:
-        raise renamed(error, path, parameters.name) from error
-    return replace(volume, source=parameters.name)
+        raise renamed(error, path, options.name) from error
+    return replace(volume, source=options.name)
 
 
-def _given(task: Task, volume: Volume, request: Request) -> Given | None:
+def _given(task: Task, volume: Volume, options: TraceOptions) -> Given | None:
     """The probability that is not to be made again; None where it is."""
     if task.kind == "trace":
         return None
     if task.probability is None or task.report is None:
-        region = volume if request.roi is None else volume.cropped(request.roi)
-        return Given(_as_mask(region.channel(request.channel or 1), volume.source), "mask")
+        region = volume if options.roi is None else volume.cropped(options.roi)
+        return Given(_as_mask(region.channel(options.channel or 1), volume.source), "mask")
     told = json.loads(Path(task.report).read_bytes())
     model = told["model"]
     return Given(
@@ -171,12 +172,12 @@ def _as_mask(voxels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     return np.where(voxels > 0, np.uint8(255), np.uint8(0))
 
 
-def _write_enhanced(made: EnhancedVolume, volume: Volume, digest: str, request: Request) -> None:
+def _write_enhanced(made: EnhancedVolume, volume: Volume, digest: str) -> None:
     """Mask, report and picture of a job without a tree, into the working directory."""
     write_volume(_MASK, made.mask)
     write_preview(_PREVIEW, made.intensity, Tree.empty())
     record = {
-        **input_record(volume, digest, request, made.enhancer, made.model),
+        **input_record(volume, digest, made),
         **made.figures,
         "seconds": {stage: round(value, 3) for stage, value in made.seconds.items()},
         "outputs": {"mask": str(_MASK), "report": str(_REPORT), "preview": str(_PREVIEW)},
@@ -184,10 +185,11 @@ def _write_enhanced(made: EnhancedVolume, volume: Volume, digest: str, request: 
     write_record(_REPORT, record)
 
 
-def _write_kept(made: EnhancedVolume | Result, request: Request) -> None:
+def _write_kept(made: EnhancedVolume | Result) -> None:
     """What a browser shows of the region, and a retrace begins with, into the working directory."""
-    mask = made.mask if request.roi is None else made.mask.cropped(request.roi)
-    x, y, z = (0, 0, 0) if request.roi is None else request.roi[:3]
+    roi = made.options.roi
+    mask = made.mask if roi is None else made.mask.cropped(roi)
+    x, y, z = (0, 0, 0) if roi is None else roi[:3]
     write_view(_VIEW, made.intensity, mask.channel(1), (z, y, x))
     write_volume(_PROBABILITY, Volume(made.probability[None]))
 

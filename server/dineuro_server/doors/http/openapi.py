@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dineuro_bridge.options import OPTIONS, Option
 from dineuro_server.doors.http.negotiation import JSON, MASKS, PNG, SWC, ZIP
 from dineuro_server.doors.http.problems import MEDIA_TYPE
 from dineuro_server.doors.http.records import JobRecord, Problem
 from dineuro_server.doors.http.uploads import RAW_TYPES
-from dineuro_server.jobs.parameters import Parameters
 from dineuro_server.jobs.records import Kind
 
 DESCRIPTION = """\
@@ -23,13 +23,6 @@ _SWC_EXAMPLE = (
     "# DINeuro 0.1.0\n# image neuron.tif\n# n type x y z radius parent\n1 1 8 25 15 4.2 -1\n"
 )
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_TOLD = {
-    "name": "neuron.tif",
-    "enhancer": "classical",
-    "roi": [0, 0, 10, 512, 512, 90],
-    "root": [256.0, 240.5, 31.0],
-    "spacing": [0.2, 0.2, 1.0],
-}
 _CONTROLS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("priority", {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
      "Of your own jobs the highest goes first."),
@@ -97,43 +90,27 @@ def submission_docs(kind: Kind) -> dict[str, Any]:
 
 def _parameters() -> list[dict[str, Any]]:
     """The query of a submission; lists are written with commas."""
-    schemas = Parameters.model_json_schema()["properties"]
-    told = [
-        _query_parameter(name, _without_title(schema), _meaning(name))
-        for name, schema in schemas.items()
-    ]
-    return told + [_query_parameter(*control) for control in _CONTROLS]
+    options = [_option_parameter(option) for option in OPTIONS.values()]
+    return options + [_query_parameter(*control) for control in _CONTROLS]
 
 
-def _query_parameter(name: str, schema: dict[str, Any], meaning: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name, "in": "query", "required": False, "schema": schema}
-    told["description"] = meaning
+def _option_parameter(option: Option) -> dict[str, Any]:
+    unit = f" Unit: {option.unit}." if option.unit else ""
+    return _query_parameter(option.name, option.schema(), option.help + unit, option.example)
+
+
+def _query_parameter(
+    name: str, schema: dict[str, Any], description: str, example: Any = None
+) -> dict[str, Any]:
+    parameter: dict[str, Any] = {
+        "name": name, "in": "query", "required": False, "schema": schema,
+        "description": description,
+    }  # fmt: skip
     if schema.get("type") == "array":
-        told |= {"style": "form", "explode": False}
-    if name in _TOLD:
-        told["examples"] = {"typical": {"value": _TOLD[name]}}
-    return told
-
-
-def _without_title(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema; what may be None in Python may be left out in a query."""
-    plain = {key: value for key, value in schema.items() if key not in ("title", "anyOf")}
-    for choice in schema.get("anyOf", []):
-        if choice.get("type") != "null":
-            plain |= choice
-    if plain.get("default", ...) is None:
-        del plain["default"]
-    return plain
-
-
-def _meaning(name: str) -> str:
-    """What the class' own description says of an attribute."""
-    lines = (Parameters.__doc__ or "").splitlines()
-    for line in lines:
-        names, colon, text = line.strip().partition(": ")
-        if colon and name in names.split(", "):
-            return text
-    raise KeyError(name)
+        parameter |= {"style": "form", "explode": False}
+    if example is not None:
+        parameter["examples"] = {"typical": {"value": example}}
+    return parameter
 
 
 def _headers() -> list[dict[str, Any]]:

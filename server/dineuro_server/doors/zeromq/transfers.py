@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from dineuro_bridge.errors import BadFile, BadParameter, BadRequest, LimitExceeded, TryLater
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.protocol import CREDIT, Message, raw_volume
 from dineuro_bridge.volumes import v3draw
 from dineuro_server.engine import Engine
-from dineuro_server.jobs.parameters import parse_parameters
 from dineuro_server.jobs.records import KINDS, Job, JobSpec
 from dineuro_server.jobs.spool import Spool
 
@@ -200,7 +200,7 @@ def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
     params = dict(header.get("params", {}))
     source = header.get("source")
     if source is None:
-        params = parse_parameters(params).as_dict()
+        params = TraceOptions.from_dict(params).as_dict()
     return JobSpec(
         kind=header["kind"],
         owner=owner,
