@@ -42,7 +42,7 @@ from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.formats import SUFFIXES, read_volume, write_volume
+from dineuro_bridge.volumes.formats import is_volume, read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.synthesis.growth import GrowthSettings, grow_tree
@@ -91,7 +91,7 @@ def cases_in(folder: Path, part: str) -> list[Case]:
     """
     if (folder / "manifest.csv").is_file():
         return find_cases(folder, part)
-    stacks = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+    stacks = sorted(p for p in folder.glob("*") if is_volume(p))
     found = [
         Case(stack.stem, folder.name, stack, None, stack.with_suffix(".swc"))
         for stack in stacks

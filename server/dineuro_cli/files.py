@@ -125,23 +125,18 @@ def convert_command(
     ] = "file",
     max_gib: MaxGib = 16.0,
 ) -> None:
-    """Convert a volume between .tif, .v3draw and .v3dpbd; samples are never changed."""
+    """Convert a volume to the format that OUT's suffix names; samples are never changed."""
     from dataclasses import replace
 
-    from dineuro_bridge.volumes.formats import (
-        TIFF_SUFFIXES,
-        WRITTEN_SUFFIXES,
-        read_volume,
-        volume_suffix,
-        write_volume,
-    )  # fmt: skip
+    from dineuro_bridge.volumes.formats import format_of_name, read_volume, write_volume
 
-    suffix = volume_suffix(target)
-    if suffix not in WRITTEN_SUFFIXES:
+    target_format = format_of_name(target)
+    suffix = target.suffix.lower()
+    if suffix not in target_format.written_suffixes:
         raise typer.BadParameter(f"{target}: {suffix} is only read: write .v3draw")
     if target.exists() and source.exists() and target.samefile(source):
         raise typer.BadParameter(f"{target}: is the input; it would be overwritten")
-    if compress and suffix not in TIFF_SUFFIXES:
+    if compress and "compress" not in target_format.options:
         raise typer.BadParameter(f"--compress is for .tif; {suffix} has no such choice")
     volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB))
     if roi is not None:
@@ -149,6 +144,6 @@ def convert_command(
     if channel is not None:
         volume = replace(volume, voxels=volume.channel(channel)[None])
     write_volume(target, volume, compress=compress)
-    if volume.spacing is not None and suffix not in TIFF_SUFFIXES:
+    if volume.spacing is not None and not target_format.holds_spacing:
         size = ",".join(f"{s:g}" for s in volume.spacing[::-1])
         complain(f"{target}: warning: {suffix} holds no voxel size: pass --spacing {size} later")

@@ -14,15 +14,16 @@ from dineuro_bridge.errors import BadFile, DineuroError, FileAccess, Unsupported
 from dineuro_bridge.files import atomic_output, read_bytes, read_start, size_of_file
 from dineuro_bridge.volumes import tiff, v3draw
 from dineuro_bridge.volumes.formats import (
-    SUFFIXES,
+    format_of_name,
     read_header,
     read_volume,
-    volume_suffix,
+    suffixes,
     write_volume,
 )
 from dineuro_bridge.volumes.volume import Volume
 
 VOLUME = Volume(np.arange(24, dtype=np.uint8).reshape(1, 2, 3, 4))
+SUFFIXES = suffixes()
 WRITTEN = (".tif", ".tiff", ".v3draw", ".raw", ".v3dpbd", ".pbd")
 AS_ROOT = os.geteuid() == 0
 
@@ -179,7 +180,7 @@ def test_unknown_suffixes_are_refused_before_the_path_is_looked_at(
     name: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    for use in (volume_suffix, read_volume, read_header, lambda p: write_volume(p, VOLUME)):
+    for use in (format_of_name, read_volume, read_header, lambda p: write_volume(p, VOLUME)):
         with pytest.raises(UnsupportedFormat, match=r"known are \.tif"):
             use(path)
     assert names(tmp_path) == []

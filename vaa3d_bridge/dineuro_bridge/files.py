@@ -1,4 +1,4 @@
-"""Opening and writing files so that nothing is left half-written and no error goes unnamed."""
+"""Reading and writing files: errors name the file, and no output is left half-written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ from dineuro_bridge.errors import BadFile, FileAccess
 
 
 @contextlib.contextmanager
-def atomic_output(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place when the block succeeds.
+def reading(path: Path | str) -> Iterator[None]:
+    """Errors of the system in the block become `FileAccess` errors that name the path."""
+    try:
+        yield
+    except FileAccess:
+        raise
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
-    On any error, an interrupt included, the temporary file is removed and what stood at `path`
-    before stays. The temporary name keeps the suffix, so that writers that look at it are content.
+
+@contextlib.contextmanager
+def atomic_output(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which replaces `path` when the block succeeds.
+
+    On any error, an interrupt included, the temporary file is removed and the former file stays.
+    The temporary name keeps the suffix, because some writers choose the format by it.
 
     Raises:
         FileAccess: the folder does not exist, is not writable, or the disk is full.
@@ -26,7 +37,7 @@ def atomic_output(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     if "\0" in str(path) or not target.name:
         raise FileAccess(f"{str(path)!r}: is no name of a file")
-    # A short name: that of the target may be as long as the system allows.
+    # The temporary name is short, because the target's may be as long as the system allows.
     temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
     try:
         if target.is_dir():
@@ -46,20 +57,16 @@ def size_of_file(path: Path | str) -> int:
     """The size in bytes of a file that can be read and is not empty.
 
     Raises:
-        FileAccess: it is not there, is no file, or may not be read.
+        FileAccess: the file is missing, is no regular file, or may not be read.
         BadFile: it is empty.
     """
     place = Path(path)
     if "\0" in str(path):
         raise FileAccess(f"{str(path)!r}: is no name of a file")
-    try:
+    with reading(path):
         if place.is_dir():
             raise FileAccess(f"{path}: is a folder; name a file")
         size = place.stat().st_size
-    except OSError as error:
-        if isinstance(error, FileAccess):
-            raise
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
     if not os.access(place, os.R_OK):
         raise FileAccess(f"{path}: cannot be read: permission denied")
     if not place.is_file():
@@ -72,29 +79,24 @@ def size_of_file(path: Path | str) -> int:
 def read_bytes(path: Path | str) -> bytes:
     """The whole of a small file; errors as `size_of_file`."""
     size_of_file(path)
-    try:
+    with reading(path):
         return Path(path).read_bytes()
-    except OSError as error:
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def read_start(path: Path | str, count: int) -> bytes:
     """The first bytes of a file, fewer where it is shorter; errors as `size_of_file`."""
     size_of_file(path)
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+    with reading(path), Path(path).open("rb") as file:
+        return file.read(count)
 
 
 def reason(error: OSError) -> str:
-    """What the system says of an error, without the path, which the message has already."""
+    """The system's text of an error without the path, which the message names already."""
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all: a line an entry, and a line a list's item."""
+    """Write a report as JSON, whole or not at all: one line for each entry or item of a list."""
     entries = [f"  {json.dumps(name)}: {_item_lines(value)}" for name, value in record.items()]
     with atomic_output(path) as temporary:
         temporary.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.files import reason
 from dineuro_bridge.trees.ano import write_ano
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.formats import SUFFIXES, WRITTEN_SUFFIXES
+from dineuro_bridge.volumes.formats import is_volume, suffixes, written_suffixes
 
 _GLOB = set("*?[")
 #: What an option's folder is filled with, after the image's name.
@@ -26,7 +26,7 @@ _ENDINGS = {
 }
 _SUFFIXES = {
     "swc": (".swc", ".eswc"),
-    "mask": WRITTEN_SUFFIXES,
+    "mask": written_suffixes(),
     "report": (".json",),
     "preview": (".png",),
     "doubts": (".marker",),
@@ -93,9 +93,7 @@ def _matching(pattern: str) -> Iterable[Path]:
 
 
 def _volumes(paths: Iterable[Path], what: str) -> list[Path]:
-    volumes = sorted(
-        p for p in paths if p.suffix.lower() in SUFFIXES and p.name[:1] != "." and p.is_file()
-    )
+    volumes = sorted(p for p in paths if p.name[:1] != "." and is_volume(p))
     stems = {(p.parent, p.stem) for p in volumes}
     kept = [
         p
@@ -103,7 +101,7 @@ def _volumes(paths: Iterable[Path], what: str) -> list[Path]:
         if not (p.name.endswith(_ENDINGS["mask"]) or _is_mask_of_another(p, stems))
     ]
     if not kept:
-        raise FileAccess(f"{what} holds no volume ({' '.join(SUFFIXES)})")
+        raise FileAccess(f"{what} holds no volume ({' '.join(suffixes())})")
     return kept
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from dineuro_bridge.errors import BadFile, BadRequest, DineuroError, DiskFull, LimitExceeded
-from dineuro_bridge.volumes.formats import content_suffix, read_header
+from dineuro_bridge.volumes.formats import format_of_content, read_header
 from dineuro_bridge.volumes.volume import Header
 from dineuro_server.jobs.records import Blob
 from dineuro_server.jobs.store import JobStore
@@ -147,7 +147,7 @@ class Spool:
     def _checked(self) -> str:
         """The suffix by content, once the header has been found good."""
         try:
-            suffix = content_suffix(self._path)
+            suffix = format_of_content(self._path).suffixes[0]
             named = self._path.with_suffix(suffix)
             self._path.rename(named)
             self._path = named

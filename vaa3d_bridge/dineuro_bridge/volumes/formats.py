@@ -1,40 +1,48 @@
-"""One door to all volume formats: the suffix says what a file should be, its content what it is."""
+"""The registry of image formats, and reading and writing through it.
+
+The suffix says what a file should be, its content what it is; both must agree.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from dineuro_bridge.errors import BadFile, FileAccess, UnsupportedFormat
-from dineuro_bridge.files import read_start, reason
+from dineuro_bridge.files import read_start, reading
 from dineuro_bridge.volumes import tiff, v3dpbd, v3draw
+from dineuro_bridge.volumes.source import SNIFFED_BYTES, Format, Source
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, RowOrder, Volume
 
-TIFF_SUFFIXES = (".tif", ".tiff")
-RAW_SUFFIXES = (".v3draw", ".raw", ".raw5")
-PACKED_SUFFIXES = (".v3dpbd", ".pbd")
-SUFFIXES = TIFF_SUFFIXES + RAW_SUFFIXES + PACKED_SUFFIXES
-#: Vaa3D's five-dimensional raw is only read.
-WRITTEN_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".raw5")
+#: Everything about formats derives from this table.
+FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT)
 
 
-def read_header(path: Path | str) -> Header:
-    """What a volume's file says of itself, without reading its voxels.
+def suffixes() -> tuple[str, ...]:
+    """The suffixes of all formats, in lower case."""
+    return tuple(suffix for each in FORMATS for suffix in each.suffixes)
+
+
+def written_suffixes() -> tuple[str, ...]:
+    """The suffixes under which volumes are written."""
+    return tuple(suffix for each in FORMATS for suffix in each.written_suffixes)
+
+
+def open_volume(path: Path | str) -> Source:
+    """Open a volume without reading its voxels; use it in a `with` block.
 
     Raises:
-        UnsupportedFormat: an unknown suffix, or something in the file that is not read.
+        UnsupportedFormat: an unknown suffix, or a variant of the format that is not read.
         FileAccess: the path cannot be read.
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
-    with _access(path):
-        match _format(path):
-            case "tiff":
-                return tiff.read_header(path)
-            case "v3dpbd":
-                return v3dpbd.read_header(path)
-            case _:
-                return v3draw.read_header(path)
+    with reading(path):
+        return _format(path).open(path)
+
+
+def read_header(path: Path | str) -> Header:
+    """What a volume's file says of itself, without reading its voxels; raises as `open_volume`."""
+    with open_volume(path) as source:
+        return source.header
 
 
 def read_volume(
@@ -43,7 +51,7 @@ def read_volume(
     """Read a volume; memory-mapped where the format allows it.
 
     Args:
-        path: .tif, .tiff, .v3draw, .raw, .v3dpbd or .pbd.
+        path: of a volume in one of `FORMATS`.
         row_order: "vaa3d" flips the rows of those TIFFs that Vaa3D shows flipped, so that
             coordinates are as Vaa3D has them; it changes nothing for Vaa3D's own formats.
         max_bytes: a larger volume is refused before anything is allocated.
@@ -51,103 +59,94 @@ def read_volume(
     Raises:
         LimitExceeded: larger than `max_bytes`.
         MissingDependency: a packed or compressed file on the thin install.
-        And all that `read_header` raises.
+        And all that `open_volume` raises.
     """
-    with _access(path):
-        match _format(path):
-            case "tiff":
-                return tiff.read(path, max_bytes, row_order)
-            case "v3dpbd":
-                return v3dpbd.read(path, max_bytes)
-            case _:
-                return v3draw.read(path, max_bytes)
+    with open_volume(path) as source:
+        source.header.check(path, max_bytes)
+        voxels = source.read()
+        if row_order == "vaa3d" and source.rows_upside_down:
+            voxels = voxels[:, :, ::-1]
+        return Volume(voxels, source.spacing, row_order=row_order, source=Path(path).name)
 
 
 def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
     """Write a volume in the format that the suffix names, whole or not at all.
 
     Args:
-        path: .tif, .tiff, .v3draw, .raw, .v3dpbd or .pbd.
+        path: its suffix is one of `written_suffixes()`.
         volume: what to write; its sample type is never changed silently.
-        compress: deflate the planes of a TIFF.
+        compress: deflate the voxels, where the format has such a choice.
 
     Raises:
         UnsupportedFormat: an unknown suffix, or a sample type that the format cannot hold.
         FileAccess: the path cannot be written.
     """
-    suffix = volume_suffix(path)
-    if suffix not in WRITTEN_SUFFIXES:
+    target = format_of_name(path)
+    suffix = Path(path).suffix.lower()
+    if target.write is None or suffix not in target.written_suffixes:
         raise UnsupportedFormat(f"{path}: {suffix} is only read; write .v3draw")
-    if suffix in TIFF_SUFFIXES:
-        tiff.write(path, volume, compress=compress)
-    elif suffix in PACKED_SUFFIXES:
-        v3dpbd.write(path, volume)
+    if "compress" in target.options:
+        target.write(path, volume, compress=compress)
     else:
-        v3draw.write(path, volume)
+        target.write(path, volume)
 
 
-def volume_suffix(path: Path | str) -> str:
-    """The suffix in lower case, if it is one of a volume.
+def format_of_name(path: Path | str) -> Format:
+    """The format that the suffix of a path names; the path is not looked at.
 
     Raises:
-        UnsupportedFormat: it is none; the message lists those that are.
+        UnsupportedFormat: it names none; the message lists those that exist.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        known = " ".join(SUFFIXES)
-        what = f"the suffix {suffix!r} is" if suffix else "a name without suffix is"
-        raise UnsupportedFormat(f"{path}: {what} not one of a volume; known are {known}")
-    return suffix
+    for each in FORMATS:
+        if suffix in each.suffixes:
+            return each
+    what = f"the suffix {suffix!r} is" if suffix else "a name without suffix is"
+    raise UnsupportedFormat(f"{path}: {what} not one of a volume; known are {' '.join(suffixes())}")
 
 
-@contextlib.contextmanager
-def _access(path: Path | str) -> Iterator[None]:
-    """What the system says while a file is read names the file."""
-    try:
-        yield
-    except FileAccess:
-        raise
-    except OSError as error:
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
-
-
-def content_suffix(path: Path | str) -> str:
-    """The suffix that fits a file's content, whatever its name is: .tif, .v3draw or .v3dpbd.
+def format_of_content(path: Path | str) -> Format:
+    """The format of a file by its first bytes, whatever its name is.
 
     Raises:
-        UnsupportedFormat: it begins as none of them does.
+        UnsupportedFormat: it begins as no format does.
         FileAccess, BadFile: it cannot be read, or is empty.
     """
-    known = {"tiff": ".tif", "v3draw": ".v3draw", "v3dpbd": ".v3dpbd"}
-    with _access(path):
-        start = read_start(path, 24)
-    found = _content(start)
-    if found is None:
+    content = _sniffed(path, read_start(path, SNIFFED_BYTES))
+    if content is None:
+        usual = [each.suffixes[0].removeprefix(".") for each in FORMATS]
         raise UnsupportedFormat(
-            f"{path}: is no TIFF, .v3draw or .v3dpbd volume by its first bytes (damaged?)"
+            f"{path}: is no volume ({', '.join(usual)}) by its first bytes (damaged?)"
         )
-    return known[found]
+    return content
 
 
-def _content(start: bytes) -> str | None:
-    """The format of a file that begins with these 24 bytes."""
-    if tiff.is_tiff(start):
-        return "tiff"
-    if v3dpbd.is_v3dpbd(start):
-        return "v3dpbd"
-    return "v3draw" if v3draw.is_v3draw(start) else None
+def is_volume(path: Path) -> bool:
+    """Whether a path exists and has the suffix of a volume; its content is not looked at."""
+    suffix = path.suffix.lower()
+    return any(
+        suffix in each.suffixes and (path.is_dir() if each.folder else path.is_file())
+        for each in FORMATS
+    )
 
 
-def _format(path: Path | str) -> str:
+def _format(path: Path | str) -> Format:
     """The format by content, if it agrees with the suffix."""
-    suffix = volume_suffix(path)
-    start = read_start(path, 24)
-    found = _content(start)
-    if found is None:
+    named = format_of_name(path)
+    suffix = Path(path).suffix.lower()
+    if named.folder and not Path(path).is_dir():
+        raise FileAccess(f"{path}: is no folder; a {named.name} volume is one")
+    start = b"" if named.folder else read_start(path, SNIFFED_BYTES)
+    content = _sniffed(path, start)
+    if content is None:
         raise BadFile(
             f"{path}: is no {suffix} file: it begins with {start[:8]!r} (damaged, or truncated)"
         )
-    fitting = {"tiff": TIFF_SUFFIXES, "v3dpbd": PACKED_SUFFIXES, "v3draw": RAW_SUFFIXES}
-    if suffix not in fitting[found]:
-        raise BadFile(f"{path}: is a {found} file under the suffix {suffix}; rename it")
-    return found
+    if content is not named:
+        raise BadFile(f"{path}: is a {content.name} file under the suffix {suffix}; rename it")
+    return content
+
+
+def _sniffed(path: Path | str, start: bytes) -> Format | None:
+    """The format whose `sniff` accepts a path and its first bytes."""
+    return next((each for each in FORMATS if each.sniff(Path(path), start)), None)

@@ -1,7 +1,7 @@
 """Vaa3D's packed format: `.v3dpbd`, `.pbd`; lossless, 8 and 16 bits.
 
-The header is that of `.v3draw` under another magic; then one stream over all channels, which ends
-with the last sample. Source: Vaa3D's ImageLoader; the codes stand in `v3dpbd_kernels`.
+The header is that of `.v3draw` with another magic. One stream over all channels follows; it ends
+with the last sample. Source: Vaa3D's ImageLoader. The codes stand in `v3dpbd_kernels`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadFile, MissingDependency, UnsupportedFormat
+from dineuro_bridge.errors import BadFile, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, read_start, size_of_file
+from dineuro_bridge.volumes.source import Format, Source
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES, SAMPLES, header_bytes, parse_fields
-from dineuro_bridge.volumes.volume import Header, Volume
+from dineuro_bridge.volumes.volume import Header, Roi, Volume
 
 MAGIC = b"v3d_volume_pkbitdf_encod"
 #: Most samples that two (8 bits) or three (16 bits) bytes of a stream can stand for.
@@ -26,15 +27,15 @@ _CHUNK = 2**22
 
 
 def is_v3dpbd(start: bytes) -> bool:
-    """Whether a file that starts with these bytes is a packed one."""
+    """Whether a file that begins with these bytes is a packed one."""
     return start[:24] == MAGIC
 
 
 def read_header(path: Path | str) -> Header:
-    """What the header says; refuses a claim that so short a stream cannot fill.
+    """The header of a packed file; dimensions that the stream cannot fill are refused.
 
     Raises:
-        BadFile: no such file, truncated, dimensions that the file's size cannot hold.
+        BadFile: truncated, or dimensions that the file's size cannot hold.
         UnsupportedFormat: the lossy 3-bit variant.
     """
     size = size_of_file(path)
@@ -68,22 +69,38 @@ def read_header(path: Path | str) -> Header:
     )
 
 
-def read(path: Path | str, max_bytes: int) -> Volume:
-    """The volume, unpacked into memory.
+class PackedSource(Source):
+    """A packed file; the stream has no index, so that the first box unpacks all voxels."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path, read_header(path))
+        self._voxels: NDArray[Any] | None = None
+
+    def _read(self, box: Roi, level: int) -> NDArray[Any]:  # noqa: ARG002  (one level)
+        if self._voxels is None:
+            self._voxels = _unpack(self.path, self.header)
+        x0, y0, z0, x1, y1, z1 = box
+        return self._voxels[:, z0:z1, y0:y1, x0:x1]
+
+    def close(self) -> None:
+        """Release the unpacked voxels."""
+        self._voxels = None
+
+
+def _unpack(path: Path | str, header: Header) -> NDArray[Any]:
+    """All voxels (C, Z, Y, X) in native byte order.
 
     Raises:
-        BadFile: the stream ends early, goes on after the last sample, or makes no sense.
+        BadFile: the stream ends early, continues after the last sample, or has an invalid code.
     """
-    header = read_header(path)
-    header.check(path, max_bytes)
     kernels = _kernels(path)
     stream: NDArray[np.uint8] = np.memmap(path, np.uint8, "r", HEADER_BYTES).view(np.ndarray)
     out = np.empty(math.prod(header.shape), dtype=header.dtype)
     if header.dtype == np.uint8:
-        status, used, made = kernels.decode8(stream, out)
+        status, used, count = kernels.decode8(stream, out)
     else:
         big = header.details["byte order"] == "big-endian"
-        status, used, made = kernels.decode16(stream, out, big)
+        status, used, count = kernels.decode16(stream, out, big)
     if status != kernels.OK:
         what = {
             kernels.TRUNCATED: "the stream ends",
@@ -91,14 +108,14 @@ def read(path: Path | str, max_bytes: int) -> Volume:
             kernels.NO_PRIOR: "a difference without a value before it",
         }[status]
         raise BadFile(
-            f"{path}: damaged at byte {HEADER_BYTES + used}: {what}, after {made} of "
+            f"{path}: damaged at byte {HEADER_BYTES + used}: {what}, after {count} of "
             f"{len(out)} samples"
         )
     if used != len(stream):
         raise BadFile(
             f"{path}: {len(stream) - used} bytes too many after the last of {len(out)} samples"
         )
-    return Volume(out.reshape(header.shape), source=Path(path).name)
+    return out.reshape(header.shape)
 
 
 def write(path: Path | str, volume: Volume) -> None:
@@ -135,11 +152,23 @@ def write(path: Path | str, volume: Volume) -> None:
 
 
 def _kernels(path: Path | str) -> ModuleType:
-    """The compiled loops, which the thin install has not."""
+    """The compiled loops, which need numba.
+
+    Raises:
+        MissingDependency: numba is not installed.
+    """
     try:
         from dineuro_bridge.volumes import v3dpbd_kernels
     except ImportError as error:
-        raise MissingDependency(
-            f"{path}: packing and unpacking .v3dpbd needs numba: pip install 'dineuro[server]'"
-        ) from error
+        raise FORMAT.missing(path, "numba") from error
     return v3dpbd_kernels
+
+
+FORMAT = Format(
+    name="v3dpbd",
+    suffixes=(".v3dpbd", ".pbd"),
+    sniff=lambda _, start: is_v3dpbd(start),
+    open=PackedSource,
+    write=write,
+    extra="server",
+)

@@ -1,4 +1,4 @@
-"""Vaa3D's raw format: `.v3draw`, `.raw`, `.v3draw5`; all fields checked against the file's size.
+"""Vaa3D's raw format: `.v3draw`, `.raw`, `.raw5`; all fields are checked against the file's size.
 
     0   24  magic
     24  1   L or B, byte order of all that follows
@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadFile, BadVolume, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, read_start, size_of_file
-from dineuro_bridge.volumes.volume import Header, Volume
+from dineuro_bridge.volumes.source import Format, Source
+from dineuro_bridge.volumes.volume import Header, Roi, Volume
 
 MAGIC = b"raw_image_stack_by_hpeng"
 MAGIC5 = b"raw5image_stack_by_hpeng"
@@ -34,8 +36,8 @@ _CHUNK = 2**25
 
 
 @dataclass(frozen=True, slots=True)
-class RawHeader:
-    """The header's fields with where the samples begin and how they lie in the file."""
+class _Layout:
+    """The header, the byte at which the samples begin, and their type in the file."""
 
     header: Header
     offset: int
@@ -43,27 +45,36 @@ class RawHeader:
 
 
 def is_v3draw(start: bytes) -> bool:
-    """Whether a file that starts with these bytes is one of the raw formats."""
+    """Whether a file that begins with these bytes is one of the raw formats."""
     return start[:24] in (MAGIC, MAGIC5)
 
 
 def read_header(path: Path | str) -> Header:
-    """What the header says; raises `BadFile` where the file's size contradicts it."""
-    return _read_header(path).header
+    """The header of a raw file; raises `BadFile` where the file's size contradicts it."""
+    return _read_layout(path).header
 
 
-def read(path: Path | str, max_bytes: int) -> Volume:
-    """The volume as a memory map: nothing is read before it is looked at."""
-    raw = _read_header(path)
-    raw.header.check(path, max_bytes)
-    voxels: np.memmap[Any, Any] = np.memmap(
-        path, dtype=raw.stored, mode="r", offset=raw.offset, shape=raw.header.shape
-    )
-    return Volume(voxels, source=Path(path).name)
+class RawSource(Source):
+    """A raw file; every box is a slice of one memory map."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._layout = _read_layout(path)
+        super().__init__(path, self._layout.header)
+
+    def _read(self, box: Roi, level: int) -> NDArray[Any]:
+        x0, y0, z0, x1, y1, z1 = box
+        voxels: np.memmap[Any, Any] = np.memmap(
+            self.path,
+            dtype=self._layout.stored,
+            mode="r",
+            offset=self._layout.offset,
+            shape=self.levels[level],
+        )
+        return voxels[:, z0:z1, y0:y1, x0:x1]
 
 
 def write(path: Path | str, volume: Volume) -> None:
-    """Write as `.v3draw` in little-endian order, in pieces, without a copy of the volume.
+    """Write a `.v3draw` file in little-endian order, piece by piece, without a second copy.
 
     Raises:
         UnsupportedFormat: samples that are not uint8, uint16 or float32.
@@ -81,7 +92,7 @@ def write(path: Path | str, volume: Volume) -> None:
 
 
 def header_bytes(magic: bytes, volume: Volume, path: Path | str) -> bytes:
-    """The 43 bytes before the samples, little-endian; also those of `.v3dpbd`.
+    """The 43 bytes before the samples, little-endian; `.v3dpbd` has the same.
 
     Raises:
         UnsupportedFormat: a sample type or a dimension that the format cannot hold.
@@ -107,7 +118,7 @@ def start_of(
 
 
 def parse_fields(path: Path | str, start: bytes) -> tuple[Literal["<", ">"], int]:
-    """Byte order and sample code of a header that both Vaa3D formats share."""
+    """The byte order and the sample code, which both Vaa3D formats store alike."""
     if len(start) < HEADER_BYTES - 8:
         raise BadFile(f"{path}: truncated: {len(start)} bytes are less than a header")
     mark = start[24:25]
@@ -117,7 +128,7 @@ def parse_fields(path: Path | str, start: bytes) -> tuple[Literal["<", ">"], int
     return order, int(np.frombuffer(start, order + "i2", 1, 25)[0])
 
 
-def _read_header(path: Path | str) -> RawHeader:
+def _read_layout(path: Path | str) -> _Layout:
     size = size_of_file(path)
     start = read_start(path, 64)
     if not is_v3draw(start):
@@ -139,7 +150,7 @@ def _read_header(path: Path | str) -> RawHeader:
         expected = offset + math.prod(dims) * stored.itemsize
         claims.append((dims, expected))
         if expected == size and min(dims) > 0:
-            return RawHeader(_header(path, dims, stored, order, offset), offset, stored)
+            return _Layout(_header(path, dims, stored, order, offset), offset, stored)
     raise _contradiction(path, claims, size)
 
 
@@ -161,7 +172,7 @@ def _header(
 
 
 def _contradiction(path: Path | str, claims: list[tuple[list[int], int]], size: int) -> BadFile:
-    """What to say of a file whose size does not fit its header."""
+    """The error of a file whose size does not fit its header."""
     if not claims:
         return BadFile(f"{path}: truncated: {size} bytes are less than a header")
     dims, expected = claims[0]
@@ -175,3 +186,13 @@ def _contradiction(path: Path | str, claims: list[tuple[list[int], int]], size: 
     return BadFile(
         f"{path}: {size - expected} bytes too many: the header says {said}, {expected} bytes"
     )
+
+
+FORMAT = Format(
+    name="v3draw",
+    suffixes=(".v3draw", ".raw", ".raw5"),
+    sniff=lambda _, start: is_v3draw(start),
+    open=RawSource,
+    write=write,
+    only_read=(".raw5",),
+)

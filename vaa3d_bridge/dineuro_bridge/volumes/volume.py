@@ -1,4 +1,4 @@
-"""The `Volume` value type, and what is known of a file before its voxels are read."""
+"""`Volume`: voxels in memory; `Header`: what a file says of them before they are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RowOrder = Literal["file", "vaa3d"]
 #: Half-open box x0, y0, z0, x1, y1, z1 in voxels.
 Roi = tuple[int, int, int, int, int, int]
 
-#: What is read at most unless the caller says else: 16 GiB.
+#: The largest volume that is read unless the caller allows another size: 16 GiB.
 DEFAULT_MAX_BYTES = 2**34
 
 
@@ -25,11 +25,11 @@ class Header:
     """What a file says of its voxels.
 
     Attributes:
-        format: "tiff", "v3draw" or "v3dpbd".
+        format: the name of a `Format`.
         shape: (C, Z, Y, X).
-        dtype: of the voxels as they will be read, in native byte order.
+        dtype: of the voxels, in native byte order.
         spacing: (z, y, x) in µm; None where the file does not say.
-        details: what else is worth telling a person, by name.
+        details: further facts for a person, by name.
     """
 
     format: str
@@ -40,7 +40,7 @@ class Header:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels in memory; a Python integer, so that no size wraps around."""
+        """Bytes of all voxels in memory; a Python integer cannot overflow."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def check(self, path: object, max_bytes: int) -> None:
@@ -63,14 +63,17 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """Voxels with where they come from.
+    """Voxels, and where they come from.
 
     Attributes:
         voxels: (C, Z, Y, X), read-only, in native byte order; may be a memory map.
         spacing: (z, y, x) in µm; None where unknown.
         origin: (z, y, x) of the first voxel in the full volume; not 0 after a crop.
-        row_order: "file" where rows are as the file has them, "vaa3d" where as Vaa3D shows them.
-        source: the file's name.
+        row_order: "file" where the rows are in the file's order, "vaa3d" where in Vaa3D's.
+        source: the name of the file, for messages.
+
+    Raises:
+        BadVolume: not four axes, an empty axis, or a spacing that is not positive.
     """
 
     voxels: NDArray[Any]
@@ -84,7 +87,7 @@ class Volume:
             raise BadVolume(f"{self.source}: voxels {self.voxels.shape}: must be (C, Z, Y, X)")
         if self.spacing is not None and not all(0 < s < math.inf for s in self.spacing):
             raise BadVolume(f"{self.source}: spacing {self.spacing}: must be positive µm")
-        # A foreign byte order is put right here, once, and costs the memory map.
+        # Voxels of a foreign byte order are converted once, which copies a memory map.
         view = self.voxels.view()
         if not view.dtype.isnative:
             view = view.astype(view.dtype.newbyteorder("="))
@@ -93,7 +96,7 @@ class Volume:
 
     @property
     def n_channels(self) -> int:
-        """How many channels there are."""
+        """The number of channels."""
         return int(self.voxels.shape[0])
 
     @property
@@ -115,23 +118,30 @@ class Volume:
         return np.asarray(self.voxels[number - 1])
 
     def cropped(self, roi: Roi) -> Volume:
-        """The voxels of a half-open box x0, y0, z0, x1, y1, z1; a view, its origin remembered.
+        """A view of the voxels in a half-open box x0, y0, z0, x1, y1, z1, with its origin.
 
         Raises:
             BadParameter: the box is empty or leaves the volume.
         """
-        low, high = roi[:3], roi[3:]
-        size = self.shape[::-1]
-        if not all(0 <= a < b <= s for a, b, s in zip(low, high, size, strict=True)):
-            raise BadParameter(
-                f"{self.source}: region {','.join(map(str, roi))}: "
-                f"needs 0 <= x0 < x1 <= {size[0]}, "
-                f"0 <= y0 < y1 <= {size[1]}, 0 <= z0 < z1 <= {size[2]}"
-            )
-        (x0, y0, z0), (x1, y1, z1) = low, high
+        depth, height, width = self.shape
+        check_roi(self.source, roi, (width, height, depth))
+        x0, y0, z0, x1, y1, z1 = roi
         oz, oy, ox = self.origin
         return replace(
             self,
             voxels=self.voxels[:, z0:z1, y0:y1, x0:x1],
             origin=(oz + z0, oy + y0, ox + x0),
+        )
+
+
+def check_roi(source: object, roi: Roi, size: tuple[int, int, int]) -> None:
+    """Refuse a box that is empty or leaves a volume of size (x, y, z).
+
+    Raises:
+        BadParameter: it does; the message begins with `source`.
+    """
+    if not all(0 <= a < b <= s for a, b, s in zip(roi[:3], roi[3:], size, strict=True)):
+        raise BadParameter(
+            f"{source}: region {','.join(map(str, roi))}: needs 0 <= x0 < x1 <= {size[0]}, "
+            f"0 <= y0 < y1 <= {size[1]}, 0 <= z0 < z1 <= {size[2]}"
         )
