@@ -48,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, NDArray[
     pairs.append((folder / "pages.tif", VOXELS[1:]))
     write_pages(folder / "tiles.tif", VOXELS[0], tile=(16, 16), compression="lzw")
     pairs.append((folder / "tiles.tif", VOXELS[:1]))
-    ome = {"ome": True, "metadata": {"axes": "ZCYX"}, "photometric": "minisblack"}
+    ome: dict[str, Any] = {"ome": True, "metadata": {"axes": "ZCYX"}, "photometric": "minisblack"}
     tifffile.imwrite(folder / "zc.ome.tif", VOXELS.swapaxes(0, 1), compression="zlib", **ome)
     pairs.append((folder / "zc.ome.tif", VOXELS))
     big = VOXELS.swapaxes(0, 1).astype(">u2")
