@@ -1,7 +1,8 @@
-"""The command line. Commands import what they need when they run, so that help is at once there.
+"""The command line.
 
-The exit codes stand in `dineuro_bridge.errors`, and every command's help tells them; besides those,
-1 says that some of several inputs failed and 2 that the command line itself was wrong.
+A command imports its libraries when it runs, so that `--help` answers at once. The exit codes are
+those of `dineuro_bridge.errors`; the help of every command lists them. Besides, 1 means that some
+of several inputs failed, and 2 that the command line itself is wrong.
 """
 
 from __future__ import annotations
@@ -10,38 +11,40 @@ import os
 import sys
 
 from dineuro_bridge.errors import Cancelled, DineuroError
-from dineuro_cli.interrupts import listening
+from dineuro_cli.interrupts import Interrupts, recording
 
 
 def main() -> None:
-    """Run the command line; every known error is one sentence and an exit code."""
-    with listening() as interrupts:
+    """Run the command line; an expected error becomes one sentence and an exit code."""
+    with recording() as interrupts:
         try:
             from dineuro_cli.app import app
 
             app()
-        except SystemExit as left:
-            if left.code == Cancelled.exit_code:  # typer turns Ctrl-C into this
-                sys.stderr.write("dineuro: stopped\n")
-            raise
+        except SystemExit as end:
+            if end.code != Cancelled.exit_code:
+                raise
+            # typer replaces KeyboardInterrupt by this exit.
+            sys.stderr.write("dineuro: stopped\n")
+            raise SystemExit(interrupts.exit_code) from None
         except (KeyboardInterrupt, Exception) as error:
-            code = _told(error, interrupted=interrupts.heard)
+            code = _report(error, interrupts)
             if code is None:
                 raise
             raise SystemExit(code) from None
 
 
-def _told(error: BaseException, *, interrupted: bool) -> int | None:
-    """The exit code of an error that is known, after its sentence; None for any other."""
-    # Before typer was there to see it, or made by a library into an error of its own.
-    if interrupted or isinstance(error, KeyboardInterrupt):
+def _report(error: BaseException, interrupts: Interrupts) -> int | None:
+    """Write the sentence of an expected error; return its exit code, None for an unexpected one."""
+    # The interrupt came before typer could catch it, or a library raised its own error instead.
+    if isinstance(error, KeyboardInterrupt) or interrupts.number is not None:
         sys.stderr.write("dineuro: stopped\n")
-        return Cancelled.exit_code
+        return interrupts.exit_code
     if isinstance(error, DineuroError):
         sys.stderr.write(f"dineuro: error: {error}\n")
         return error.exit_code
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left; nothing may be written at exit either.
+        # The reader of the output has left; Python must not write to it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return None

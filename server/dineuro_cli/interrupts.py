@@ -1,8 +1,8 @@
-"""Ctrl-C that is not lost.
+"""Signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-Python raises KeyboardInterrupt wherever it happens to be: where a library swallows it (a bare
-`except` while it is imported, a destructor) the work would go on as if nothing had been pressed,
-and where one wraps it, another error would be shown. So it is also remembered.
+Each raises KeyboardInterrupt, so that temporary files are removed on the way out. A library can
+swallow that exception (a bare `except` during an import, a destructor) or replace it with one of
+its own. The signal is therefore also recorded, and looked at between two pieces of work.
 """
 
 from __future__ import annotations
@@ -11,42 +11,60 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: The handler that Python installs for each signal; another one is left in place.
+_DEFAULTS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+
 
 class Interrupts:
-    """Whether Ctrl-C was pressed."""
+    """The signal that ends this command, once there is one."""
 
     def __init__(self) -> None:
-        self.heard = False
+        self.number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code by the shell's convention: 128 and the signal's number.
+
+        Without a signal, the code of Ctrl-C.
+        """
+        return 128 + (self.number or signal.SIGINT)
 
     def raise_again(self) -> None:
-        """Called between two pieces of work.
+        """Raise the interrupt of a recorded signal again; called between two pieces of work.
 
         Raises:
-            KeyboardInterrupt: one was heard, and whoever got it went on.
+            KeyboardInterrupt: there was a signal, and a library swallowed the first exception.
         """
-        if self.heard:
+        if self.number is not None:
             raise KeyboardInterrupt
 
-    def hear(self, *_: object) -> None:
-        """The signal's handler."""
-        self.heard = True
+    def record(self, number: int, _frame: object) -> None:
+        """Handle a signal.
+
+        Raises:
+            KeyboardInterrupt: always.
+        """
+        self.number = number
         raise KeyboardInterrupt
 
 
-#: Of this process, as the signal is.
+#: The state of this process; signals, too, belong to the process.
 interrupts = Interrupts()
 
 
 @contextmanager
-def listening() -> Iterator[Interrupts]:
-    """Remember every Ctrl-C while it lasts, where the process does not ignore or handle it."""
-    interrupts.heard = False
-    before = signal.getsignal(signal.SIGINT)
-    plain = before is signal.default_int_handler
-    if plain:
-        signal.signal(signal.SIGINT, interrupts.hear)
+def recording() -> Iterator[Interrupts]:
+    """Record signals within the block, except those that the process ignores or handles itself."""
+    interrupts.number = None
+    ours = [number for number, plain in _DEFAULTS.items() if signal.getsignal(number) is plain]
+    for number in ours:
+        signal.signal(number, interrupts.record)
     try:
         yield interrupts
     finally:
-        if plain:
-            signal.signal(signal.SIGINT, before)
+        for number in ours:
+            signal.signal(number, _DEFAULTS[number])

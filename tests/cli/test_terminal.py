@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dineuro_bridge.files import atomic_output
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_cli.interrupts import recording
 from tests.support.terminal import Terminal
 
 Start = Callable[..., Terminal]
@@ -38,10 +40,29 @@ def noise(tmp_path: Path) -> Path:
     return tmp_path / "noise.v3draw"
 
 
-def test_ctrl_c_leaves_nothing_behind(noise: Path, start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_behind(number: signal.Signals, noise: Path, start: Start) -> None:
     terminal = start("trace", noise, "--enhancer", "classical")
     terminal.wait_for("noise.v3draw: enhance")
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.wait() == 130
+    terminal.process.send_signal(number)
+    assert terminal.wait() == 128 + number
     assert terminal.text.strip().splitlines()[-1] == "dineuro: stopped"
     assert list(noise.parent.iterdir()) == [noise]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_file_is_written_removes_the_temporary_one(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    before = signal.getsignal(number)
+    target = tmp_path / "tree.swc"
+    with (
+        pytest.raises(KeyboardInterrupt),
+        recording() as interrupts,
+        atomic_output(target) as temporary,
+    ):
+        temporary.write_text("half")
+        signal.raise_signal(number)
+    assert interrupts.exit_code == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
