@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,22 @@ def test_files_that_are_mounted_are_there() -> None:
             assert source in COMPOSE["volumes"] or (DOCKER / source).exists(), source
 
 
+def test_the_image_is_built_from_every_package() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = [
+        path.parent.relative_to(ROOT)
+        for folder in build["packages"]["find"]["where"]
+        for path in (ROOT / folder).glob("*/__init__.py")
+    ]
+    assert len(packages) >= 6
+    sources = re.findall(r"^COPY (\S+) \1$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
+    context = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    for package in packages:
+        if package.name != "dineuro_napari":  # the image opens no window
+            assert any(package.is_relative_to(source) for source in sources), package
+            assert any(package.is_relative_to(source) for source in context), package
+
+
 def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
     metrics = Metrics({})
     metrics.worker_lost()
@@ -103,8 +120,6 @@ def test_the_images_pin_what_the_packages_ask_for() -> None:
         name = canonicalize_name(package.metadata["Name"])
         if not re.match(r"nvidia-|cuda-|triton$", name):  # torch pins these
             assert name in pinned, f"{name}: run python -m release.dependencies"
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in project["dependencies"] + project["optional-dependencies"]["server"]:
         wanted = Requirement(line)
