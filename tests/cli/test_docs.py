@@ -1,8 +1,13 @@
-"""Every command that README and docs tell is run, on small stacks and a real server.
+"""Every command of README and docs is run, on small stacks and against a real server.
 
-A block of ```sh or ```python is run line by line in the order of its page, in a folder that has
-what the page takes for granted. Commands that need what a test cannot have (Docker, Vaa3D, apt,
-a long benchmark) are checked against what they name: targets, options, services, packages.
+Each block of ```sh or ```python runs line by line, in the order of its page. Its folder contains
+the stacks, trees and tables that the pages name.
+
+A comment `# -> text` after a command or a `print` states a line of the output. `...` in it
+matches any text. Every `print` has such a comment, and the test compares it with the output.
+
+Some commands need what a test cannot have (Docker, Vaa3D, apt, a long benchmark). The test checks
+the names in them instead: targets, options, services, packages.
 """
 
 from __future__ import annotations
@@ -57,6 +62,25 @@ class Block:
         return [text for text in joined.splitlines() if text and not text.startswith("#")]
 
 
+def output_lines(text: str) -> list[str]:
+    """The lines of output that the comments of a block or a command state."""
+    return re.findall(r"# -> (.*?)\s*$", text, re.MULTILINE)
+
+
+def check_output(text: str, output: str) -> None:
+    """Compare the output of a command or a script with the comments in its text.
+
+    Raises:
+        AssertionError: a line that a comment states is missing from the rest of the output.
+    """
+    lines = iter(output.splitlines())
+    for stated in output_lines(text):
+        pattern = ".*".join(re.escape(part) for part in stated.split("..."))
+        assert any(re.fullmatch(pattern, line.strip()) for line in lines), (
+            f"no further line of the output is {stated!r}:\n{output[-2000:]}"
+        )
+
+
 def blocks_of(page: Path) -> list[Block]:
     return [Block(kind, text) for kind, text in _FENCE.findall(page.read_text())]
 
@@ -65,6 +89,10 @@ def blocks_of(page: Path) -> list[Block]:
 def test_every_block_says_what_it_is(page: Path) -> None:
     for block in blocks_of(page):
         assert block.kind in {"sh", "python", *_SHOWN_ONLY}, block.text
+        commands = block.commands() if block.kind in ("sh", "python") else []
+        for command in commands:
+            if "print(" in command and "$(" not in command:
+                assert output_lines(command), f"what does this print? {command}"
     text = _FENCE.sub("", page.read_text())
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" not in target and not target.startswith("#"):
@@ -72,7 +100,14 @@ def test_every_block_says_what_it_is(page: Path) -> None:
             assert path.exists(), f"{page.name} leads to {target}"
 
 
-# What pages take for granted
+def test_a_stated_output_is_compared() -> None:
+    check_output("print(a)  # -> 0.9... of b\nprint(b)  # -> c", "first\n0.95 of b\nc\n")
+    for output in ("", "0.8 of b\nc\n", "c\n0.95 of b\n"):
+        with pytest.raises(AssertionError, match="no further line"):
+            check_output("print(a)  # -> 0.9... of b\nprint(b)  # -> c", output)
+
+
+# The files that the pages name
 
 
 def furnish(folder: Path) -> None:
@@ -138,20 +173,22 @@ class Shell:
         return re.sub(r"(?<!\S)/(etc|srv)/dineuro", rf"{self.folder}/\1/dineuro", command)
 
     def run(self, command: str) -> None:
-        said = command.split("#")[0]
+        """Run one command, and compare its output with the comment in it."""
+        line = command
+        plain = command.split("#")[0]
         if command.startswith("dineuro keys token"):
-            command = f"{said} > token"  # what a person would copy from the terminal
+            command = f"{plain} > token"  # what a person would copy from the terminal
         elif command.startswith("dineuro keys curve"):
-            command = f"cp $({said}) ."  # what is handed to her
+            command = f"cp $({plain}) ."  # what is handed to her
         elif command.startswith("dineuro send") and "--server" not in command:
-            command = f"{said} --server tcp://127.0.0.1:5599"
+            command = f"{plain} --server tcp://127.0.0.1:5599"
         elif "$TOKEN" in command:
             command = f"TOKEN=$(cat token); {command}"
         if "$JOB" in command and not command.startswith("JOB="):
             command = f"JOB=$(cat JOB); {command}"
         elif command.startswith("JOB="):
             command = f"{command}; echo $JOB > JOB"
-        # curl tells a refusal only when it is asked to.
+        # Without -f, curl exits with 0 after a refusal too.
         command = re.sub(r"^curl ", "curl -fsS ", self.here(command))
         command = re.sub(r"; curl ", "; curl -fsS ", command)
         done = subprocess.run(
@@ -159,6 +196,7 @@ class Shell:
             text=True, timeout=280,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        check_output(line, done.stdout)
 
     def serve(self, command: str) -> None:
         """Start the server in place of the page's last one, and wait until it listens."""
@@ -188,7 +226,8 @@ class Shell:
     def python(self, code: str) -> None:
         script = self.folder / "block.py"
         script.write_text(self.here(code.replace("tcp://lab", "tcp://127.0.0.1")))
-        self.run(f"python3 {script}")
+        stated = "".join(f"\n# -> {text}" for text in output_lines(code))
+        self.run(f"python3 {script}{stated}")
 
     def end(self) -> None:
         for server in self.servers:
