@@ -42,7 +42,7 @@ from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.access.tokens import LOCAL
 from dineuro_server.engine import Engine
-from dineuro_server.jobs.records import JobSpec
+from dineuro_server.jobs.records import Job, JobSpec
 from dineuro_server.settings import Settings
 
 CLIENTS, EACH = 32, 10
@@ -147,12 +147,25 @@ def engine_alone() -> float:
                     asked = {"name": f"{number}", "enhancer": "none"}
                     jobs.append(engine.submit(JobSpec("trace", LOCAL, blob.sha256, None, asked)))
             for job in jobs:
-                ended = engine.wait(job.id, 600)
+                ended = end_of(engine, job)
                 if ended.state != "done":
                     raise RuntimeError(f"{ended.state}: {ended.error_text}")
             return time.perf_counter() - begun
         finally:
             engine.stop(drain=False)
+
+
+def end_of(engine: Engine, job: Job) -> Job:
+    """The job once it has ended; blocks."""
+    changed = threading.Event()
+    unsubscribe = engine.subscribe(job.id, changed.set)
+    try:
+        while not (latest := engine.get(job.id, job.owner)).ended:
+            changed.wait()
+            changed.clear()
+        return latest
+    finally:
+        unsubscribe()
 
 
 def nodes(swc: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from dineuro_bridge.errors import Conflict, NotFound, QuotaExceeded
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.admission import Quota
-from dineuro_server.jobs.fair_queue import Turns
+from dineuro_server.jobs.fair_queue import FairQueue
 from dineuro_server.jobs.records import JobSpec
 from dineuro_server.jobs.sweeper import ClockWatch
 from dineuro_server.settings import Settings
@@ -26,8 +26,8 @@ def waiting(*jobs: tuple[str, str, int]) -> Any:
 
 
 def order(jobs: list[Any]) -> list[str]:
-    turns, done = Turns(), []
-    while (job := turns.choose(jobs)) is not None:
+    queue, done = FairQueue(), []
+    while (job := queue.choose(jobs)) is not None:
         jobs.remove(job)
         done.append(job.id)
     return done

@@ -385,7 +385,7 @@ def test_no_volume_at_all_is_refused_and_no_path_told(peer: Peer, engine: Engine
         ([b"DNP1", b"SUBMIT", b'{"request":"a","kind":"trace","nbytes":true}'], "whole number"),
         ([b"DNP1", b"ATTACH", b"{}"], "a transfer or a job"),
         ([b"DNP1", b"WELCOME", b"{}"], "lacks"),
-        ([b"DNP1", b"PONG", b"{}"], "what a server says"),
+        ([b"DNP1", b"PONG", b"{}"], "is a message of the server"),
         ([b"DNP1", b"HELLO", b'{"protocol":2}'], "speaks DNP1"),
         ([b"DNP1", b"PING", b"{%s}" % (b" " * 65_600)], "more than 65536"),
     ],

@@ -1,4 +1,4 @@
-"""What is let in: quotas, the bounds of queue and disk, and uploads that no job has yet."""
+"""The bounds on what the server accepts: queue, quotas, disk, and uploads in progress."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from dineuro_server.jobs.spool import Spool, check_room
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.settings import Settings
 
-#: Uploads at a time, of all owners and of one.
+#: Uploads in progress, of all owners together and of one owner.
 MAX_UPLOADS, OWNER_UPLOADS = 1024, 640
-#: Whoever has too much on the disk has to delete something first (seconds).
+#: Retry time for an owner whose disk quota is used up (seconds).
 _FULL_RETRY = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one owner may have: jobs that wait or run, and bytes on the disk."""
+    """The limits of one owner: queued and running jobs, and bytes on disk."""
 
     jobs: int
     nbytes: int
 
 
-class Intake:
-    """The gate of a store; safe from several threads.
+class Admission:
+    """Admits jobs and uploads to a store; safe to use from several threads.
 
     Args:
-        store: what it guards.
-        settings: the bounds.
-        quota_of: an owner's quota; None gives all that of the settings.
+        store: the store.
+        settings: the limits.
+        quota_of: returns the quota of an owner; None gives every owner that of the settings.
     """
 
     def __init__(
@@ -45,51 +45,54 @@ class Intake:
         self._quota_of = quota_of or (lambda _: Quota(settings.owner_jobs, settings.owner_bytes))
         self._lock = threading.RLock()
         self._uploads: Counter[str] = Counter()
-        #: Inputs that are kept although no job has them yet, and for how many senders.
+        #: Inputs that stay in the store although no job has them yet, with their upload count.
         self._pins: Counter[str] = Counter()
 
     @property
     def uploads(self) -> int:
-        """How many are under way."""
+        """Number of uploads in progress."""
         return self._uploads.total()
 
     def admit(self, owner: str, nbytes: int, retry_after: int) -> None:
-        """Whether one more job with an upload of so many bytes fits in.
+        """Check that one more job with an upload of `nbytes` bytes can be accepted.
 
         Args:
-            owner: whose it is.
-            nbytes: that are to come; 0 where they are there already.
+            owner: name of the owner.
+            nbytes: bytes that the upload adds to the store; 0 for an input that is already there.
             retry_after: seconds after which a job may have ended.
 
         Raises:
-            QueueFull, QuotaExceeded, DiskFull: it does not.
+            QueueFull, QuotaExceeded, DiskFull: the job cannot be accepted.
         """
         if self._store.count("queued") >= self._settings.max_queue:
-            waiting = self._settings.max_queue
-            raise QueueFull(f"the queue is full: {waiting} jobs wait", retry_after)
+            raise QueueFull(f"the queue is full: {self._settings.max_queue} jobs wait", retry_after)
         quota, usage = self._quota_of(owner), self._store.usage(owner)
         if usage.jobs >= quota.jobs:
             raise QuotaExceeded(
-                f"{usage.jobs} jobs of yours wait or run, as many as you may have", retry_after
+                f"{usage.jobs} of your jobs wait or run, which is your limit", retry_after
             )
         if usage.nbytes + nbytes > quota.nbytes:
             raise QuotaExceeded(
-                f"your inputs and results take {usage.nbytes} bytes, with this one more than the "
-                f"{quota.nbytes} that you may have: delete jobs that you no longer need",
+                f"your inputs and results take {usage.nbytes} bytes, and this one exceeds your limit "
+                f"of {quota.nbytes} bytes: delete jobs that you no longer need",
                 _FULL_RETRY,
             )
         check_room(self._store.folder, self._settings.min_free_bytes, nbytes)
 
     def spool(self, owner: str, name: str) -> Spool:
-        """Where an upload goes.
+        """Open the spool of a new upload.
+
+        Args:
+            owner: name of the owner.
+            name: name of the image, for messages.
 
         Raises:
-            TryLater: too many are under way.
-            DiskFull: there is no room.
+            TryLater: too many uploads are in progress.
+            DiskFull: the disk has no room.
         """
         with self._lock:
             if self.uploads >= MAX_UPLOADS or self._uploads[owner] >= OWNER_UPLOADS:
-                raise TryLater("too many uploads at a time: try again when some are done", 5)
+                raise TryLater("too many uploads at the same time: try again when some are done", 5)
             self._uploads[owner] += 1
 
         def release(sha256: str | None) -> None:
@@ -117,7 +120,7 @@ class Intake:
             self._pins[sha256] += 1
 
     def drop(self, sha256: str | None) -> None:
-        """Throw out an input, unless a job has it or is about to be made of it."""
+        """Remove an input from the store, unless a job has it or an upload is about to use it."""
         with self._lock:
             if sha256 is not None and self._pins[sha256] <= 0:
                 del self._pins[sha256]

@@ -1,4 +1,4 @@
-"""When two requests are the same: same bytes, same parameters, same weights, same program."""
+"""The key that all equal requests share: same input, parameters, weights and program."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dineuro_server.jobs.records import JobSpec
 
 
 def answer_key(spec: JobSpec, models: Sequence[ModelInfo]) -> str:
-    """What all requests have in common that must get the same answer, as a hash.
+    """The SHA-256, in hexadecimal, of everything that the answer to a request depends on.
 
     Args:
-        spec: with all parameters written out.
+        spec: the request, with all parameters written out.
         models: the installed networks, the default one first.
     """
-    wanted = spec.parameters.get("model")
-    weights = [model.sha256 for model in models if wanted in (None, model.name)][:1]
+    name = spec.parameters.get("model")
+    weights = [model.sha256 for model in models if name in (None, model.name)][:1]
     if spec.parameters.get("enhancer") not in ("auto", "dineuro"):
         weights = []
-    asked = {
+    request = {
         "kind": spec.kind,
         "input": spec.input,
         "source": spec.source,
@@ -30,4 +30,4 @@ def answer_key(spec: JobSpec, models: Sequence[ModelInfo]) -> str:
         "weights": weights,
         "program": version("dineuro"),
     }
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

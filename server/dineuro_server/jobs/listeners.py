@@ -1,45 +1,49 @@
-"""Who wants to know when something happens to a job."""
+"""Callbacks that are called when something happens to a job."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-Wake = Callable[[], None]
+Callback = Callable[[], None]
 
 
 class Listeners:
-    """Calls by job; safe from several threads."""
+    """The callbacks of each job; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wakes: dict[str, list[Wake]] = {}
+        self._callbacks: dict[str, list[Callback]] = {}
 
-    def add(self, job: str, wake: Wake) -> Callable[[], None]:
-        """Call `wake` from now on; returns what ends that."""
+    def add(self, job_id: str, callback: Callback) -> Callback:
+        """Call `callback` at every event of a job.
+
+        Returns:
+            A function that ends the subscription.
+        """
         with self._lock:
-            self._wakes.setdefault(job, []).append(wake)
+            self._callbacks.setdefault(job_id, []).append(callback)
 
-        def leave() -> None:
+        def unsubscribe() -> None:
             with self._lock:
-                wakes = self._wakes.get(job, [])
-                if wake in wakes:
-                    wakes.remove(wake)
-                if not wakes:
-                    self._wakes.pop(job, None)
+                callbacks = self._callbacks.get(job_id, [])
+                if callback in callbacks:
+                    callbacks.remove(callback)
+                if not callbacks:
+                    self._callbacks.pop(job_id, None)
 
-        return leave
+        return unsubscribe
 
-    def tell(self, job: str) -> None:
-        """Something happened to the job."""
+    def notify(self, job_id: str) -> None:
+        """Call the callbacks of one job."""
         with self._lock:
-            wakes = list(self._wakes.get(job, ()))
-        for wake in wakes:
-            wake()
+            callbacks = list(self._callbacks.get(job_id, ()))
+        for callback in callbacks:
+            callback()
 
-    def tell_all(self) -> None:
-        """Something happened to all of them."""
+    def notify_all(self) -> None:
+        """Call the callbacks of all jobs."""
         with self._lock:
-            jobs = list(self._wakes)
-        for job in jobs:
-            self.tell(job)
+            job_ids = list(self._callbacks)
+        for job_id in job_ids:
+            self.notify(job_id)

@@ -1,4 +1,4 @@
-"""The records of the service: what is asked, what became of it, what happened meanwhile."""
+"""The records of the service: inputs, requests, jobs, their events and their figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 Kind = Literal["trace", "enhance", "retrace"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 KINDS: tuple[Kind, ...] = ("trace", "enhance", "retrace")
-#: States that a job never leaves.
+#: The final states.
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 
 
@@ -18,10 +18,10 @@ class Blob:
     """A complete input on disk.
 
     Attributes:
-        sha256: of its bytes, in hexadecimal; its name.
+        sha256: SHA-256 of its bytes, in hexadecimal.
         suffix: ".tif", ".v3draw" or ".v3dpbd", by its content.
-        nbytes: its size.
-        path: where it lies; never told to a client.
+        nbytes: size in bytes.
+        path: path of the file; it is never sent to a client.
     """
 
     sha256: str
@@ -32,19 +32,19 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a door asks the engine to do.
+    """A request for a job, as a door hands it to the engine.
 
     Attributes:
-        kind: "trace" (tree, mask, report), "enhance" (mask, report), "retrace" (a mask in, or the
-            probability of an earlier job; tree and report, without the network).
-        owner: who may see the job: the name of a token or key, or `security.LOCAL`.
-        input: SHA-256 of the blob; None for a retrace of an earlier job.
-        source: id of the earlier job whose probability is traced again; None for the others.
-        parameters: of a `TraceOptions`; JSON values only.
-        priority: -10..10; of one owner's jobs the highest goes first.
-        idempotency_key: a second submission of the same owner with it gives the first one's job.
-        time_limit_s: seconds that it may run; the server's own limit is kept in any case.
-        reuse: answer from the store where the same was asked before.
+        kind: "trace" (tree, mask, report), "enhance" (mask, report) or "retrace" (tree and report
+            of a mask, or of an earlier job's probability, without the network).
+        owner: name of the token or key, or `access.tokens.LOCAL`.
+        input: SHA-256 of the input; None for a retrace of an earlier job.
+        source: id of the earlier job that is traced again; None for other requests.
+        parameters: values of `dineuro_bridge.options.TraceOptions`, as JSON.
+        priority: -10..10; an owner's jobs of higher priority run first.
+        idempotency_key: a second request of the owner with this key returns the first one's job.
+        time_limit_s: run time in seconds; the server's own limit holds in any case.
+        reuse: whether the answer to an earlier equal request may be used.
     """
 
     kind: Kind
@@ -60,20 +60,21 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stood when it was looked up; times are seconds since 1970.
+    """The state of a job at the time of a query; times are seconds since 1970.
 
     Attributes:
-        id: unguessable, 32 hexadecimal digits.
-        owner, kind, input, source, parameters, priority, idempotency_key, reuse: of its `JobSpec`.
+        id: 32 random hexadecimal digits.
+        owner, kind, input, source, parameters, priority, idempotency_key, reuse: see `JobSpec`.
         state: "queued", "running", "done", "failed" or "cancelled".
-        time_limit_s: that holds for it.
-        created, started, finished: None where it has not come to that.
-        expires: when its results are swept.
-        attempts: how often a worker began it.
-        stage, done, total: its last progress; stage None before the first.
-        error_code, error_text: of a failed or cancelled one; see `dineuro_bridge.errors`.
-        reused: whether it was answered from the store.
-        result_bytes: its results' size on disk.
+        answer_key: equal for requests that must get the same answer.
+        time_limit_s: run time in seconds after which the job is ended.
+        created, started, finished: None until the job has reached that point.
+        expires: time at which the results are swept.
+        attempts: number of times that a worker began the job.
+        stage, done, total: the last progress; `stage` is None before the first.
+        error_code, error_text: error of a failed or cancelled job; see `dineuro_bridge.errors`.
+        reused: whether the job was answered from the store.
+        result_bytes: size of the results on disk.
     """
 
     id: str
@@ -103,20 +104,20 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the state is final."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to a job.
+    """One event of a job.
 
     Attributes:
-        number: from 1, without a gap within its job.
+        number: counted from 1 within the job, without a gap.
         time: seconds since 1970.
-        kind: "state" (data: state, and code and detail of an error) or "progress" (data: stage,
-            done, total).
-        data: JSON values.
+        kind: "state" or "progress".
+        data: JSON values: `state`, with `code` and `detail` of an error; or `stage`, `done` and
+            `total`.
     """
 
     number: int
@@ -127,7 +128,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one owner has: jobs that wait or run, and bytes of inputs and results."""
+    """Use of the store by one owner: queued and running jobs, and bytes of inputs and results."""
 
     jobs: int
     nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFigures:
+    """What a worker measured while it did a job.
+
+    Attributes:
+        nbytes: size of the results on disk.
+        voxels: voxels of one channel of the volume.
+        seconds: run time of each stage.
+        gpu_bytes: peak of the GPU memory; 0 without a GPU.
+    """
+
+    nbytes: int
+    voxels: int
+    seconds: dict[str, float]
+    gpu_bytes: int

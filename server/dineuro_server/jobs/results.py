@@ -7,6 +7,9 @@ from pathlib import Path
 
 from dineuro_server.jobs.records import Kind
 
+#: Files of a done job that a retrace of it reads.
+REPORT, PROBABILITY = "report.json", "probability.v3dpbd"
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -35,7 +38,7 @@ class Results:
         return cls(
             swc=folder / "tree.swc" if has_tree else None,
             mask=folder / "mask.v3draw",
-            report=folder / "report.json",
+            report=folder / REPORT,
             preview=folder / "preview.png",
             doubts=folder / "doubts.marker" if has_tree else None,
             view=folder / "view.u8",

@@ -1,4 +1,4 @@
-"""An upload on its way to disk: written in chunks, hashed as it comes, whole or not at all."""
+"""An upload: written to disk in chunks, hashed while it arrives, stored whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from dineuro_bridge.volumes.volume import Header
 from dineuro_server.jobs.records import Blob
 from dineuro_server.jobs.store import JobStore
 
-#: The room left on the disk is looked at each time so many bytes have been written.
-_LOOK = 2**26
+#: The free space of the disk is checked after each of these many bytes.
+_CHECK_BYTES = 2**26
 
 
 class Spool:
-    """One upload. Use it in a `with` block: what is not finished when it ends is removed.
+    """One upload, as a context manager: an upload that is not finished is removed at the end.
 
-    A finished input stays for as long as the block lasts even if no job has it yet; after that the
-    engine may throw out what no job was made of. Not for two threads at once.
+    A finished input stays in the store at least until the end of the block, even before a job
+    has it. One thread at a time may use a spool.
 
     Args:
-        store: where it ends up.
-        name: of the image, for messages.
-        max_bytes: more is refused, of the upload and of the volume in it.
-        min_free: bytes of the disk that must stay free.
-        pin: called with the SHA-256 just before the input gets into the store.
-        release: called once at the end of the block, with what was pinned.
+        store: the store that receives the input.
+        name: name of the image, for messages.
+        max_bytes: limit of the upload, and of the volume in it.
+        min_free: bytes of the disk that stay free.
+        pin: called with the SHA-256 just before the input enters the store.
+        release: called once at the end, with the pinned SHA-256 or None.
+
+    Attributes:
+        nbytes: bytes written so far.
+        header: header of the finished volume.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class Spool:
         self._path = store.folder / "spool" / f"{secrets.token_hex(12)}.part"
         self._hash = hashlib.sha256()
         self._pinned: str | None = None
-        self._looked_at = 0
+        self._checked_at = 0
         self._open = True
         self.nbytes = 0
         self.header: Header | None = None
@@ -63,7 +67,7 @@ class Spool:
         try:
             self._file = self._path.open("xb", buffering=0)
         except OSError as error:
-            self._failed(error)
+            self._raise(error)
 
     def __enter__(self) -> Spool:
         return self
@@ -77,11 +81,11 @@ class Spool:
         self.close()
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes.
+        """Append bytes to the upload.
 
         Raises:
-            LimitExceeded: they are more than allowed.
-            DiskFull: the disk has no room for them.
+            LimitExceeded: the upload exceeds `max_bytes`.
+            DiskFull: the disk has no room.
         """
         self.nbytes += len(chunk)
         if self.nbytes > self._max_bytes:
@@ -89,8 +93,8 @@ class Spool:
                 f"{self._name}: the upload is larger than {self._max_bytes} bytes, this server's "
                 "limit"
             )
-        if self.nbytes - self._looked_at > _LOOK:
-            self._looked_at = self.nbytes
+        if self.nbytes - self._checked_at > _CHECK_BYTES:
+            self._checked_at = self.nbytes
             check_room(self._store.folder, self._min_free)
         self._hash.update(chunk)
         left = memoryview(chunk)
@@ -98,45 +102,41 @@ class Spool:
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
-            self._failed(error)
+            self._raise(error)
 
     def finish(self, sha256: str | None = None) -> Blob:
-        """All has been written: check the file's header, and put it into the store.
+        """Check the complete upload and move it into the store.
 
         Args:
-            sha256: what the sender says that its hash is, in hexadecimal; None does not look.
+            sha256: SHA-256 that the sender announced, in hexadecimal; None skips the comparison.
 
         Raises:
-            BadRequest: nothing was written.
-            BadFile: another hash: the upload was damaged on its way.
-            DineuroError: the header is not that of a volume which may be traced here; see
+            BadRequest: the upload is empty.
+            BadFile: the hash differs: the upload was damaged in transit.
+            DineuroError: the header is not that of a volume which can be traced here; see
                 `read_header` and `Header.check`.
         """
         if not self.nbytes:
             raise BadRequest(f"{self._name}: the upload is empty: send the volume's bytes")
-        found = self._hash.hexdigest()
-        if sha256 is not None and sha256.lower() != found:
-            raise BadFile(
-                f"{self._name}: was damaged on its way: its SHA-256 is {found[:12]}…, "
-                f"{sha256[:12]}… was announced: send it again"
-            )
+        digest = self._hash.hexdigest()
+        check_digest(self._name, sha256, digest)
         try:
             os.fsync(self._file.fileno())
             self._file.close()
-            suffix = self._checked()
-            self._pin(found)
-            self._pinned = found
-            target = self._store.blob_path(found, suffix)
+            suffix = self._check_header()
+            self._pin(digest)
+            self._pinned = digest
+            target = self._store.blob_path(digest, suffix)
             target.parent.mkdir(mode=0o700, exist_ok=True)
             self._path.replace(target)
         except OSError as error:
             if isinstance(error, DineuroError):
                 raise
-            self._failed(error)
-        return self._store.add_blob(found, suffix, self.nbytes)
+            self._raise(error)
+        return self._store.add_blob(digest, suffix, self.nbytes)
 
     def close(self) -> None:
-        """Remove what is not finished; let go of what is."""
+        """Remove an unfinished upload, and release the pin of a finished one."""
         if not self._open:
             return
         self._open = False
@@ -144,8 +144,8 @@ class Spool:
         self._path.unlink(missing_ok=True)
         self._release(self._pinned)
 
-    def _checked(self) -> str:
-        """The suffix by content, once the header has been found good."""
+    def _check_header(self) -> str:
+        """The suffix by content, after the header has passed its check."""
         try:
             suffix = format_of_content(self._path).suffixes[0]
             named = self._path.with_suffix(suffix)
@@ -157,24 +157,37 @@ class Spool:
             raise renamed(error, self._path, self._name) from error
         return suffix
 
-    def _failed(self, error: OSError) -> NoReturn:
-        """The system refused: no room, or a defect that only the log may know."""
+    def _raise(self, error: OSError) -> NoReturn:
+        """Raise DiskFull for a full disk, and the error itself for any other reason."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"{self._name}: the server's disk is full: try again later") from error
         raise error
 
 
 def check_room(folder: Path, min_free: int, nbytes: int = 0) -> None:
-    """Refuse what would leave less than `min_free` bytes of the disk.
+    """Check that `min_free` bytes of the disk stay free after `nbytes` more bytes.
 
     Raises:
-        DiskFull: it would.
+        DiskFull: they do not.
     """
     if shutil.disk_usage(folder).free - nbytes < min_free:
         raise DiskFull("the server's disk is full: try again later, or ask who runs it")
 
 
 def renamed(error: DineuroError, path: Path, name: str) -> DineuroError:
-    """The same error about the name that the client knows, and no word of the server's folders."""
+    """The same error with the client's name of the image instead of the server's path."""
     text = str(error).replace(str(path), name)
     return type(error)(text.replace(str(path.parent), "").replace(path.name, name))
+
+
+def check_digest(name: str, announced: str | None, digest: str) -> None:
+    """Compare the SHA-256 of an upload with the announced one; None skips the comparison.
+
+    Raises:
+        BadFile: they differ.
+    """
+    if announced is not None and announced.lower() != digest:
+        raise BadFile(
+            f"{name}: was damaged on its way: its SHA-256 is {digest[:12]}…, "
+            f"{announced[:12]}… was announced: send it again"
+        )

@@ -1,4 +1,4 @@
-"""Throws out what was kept long enough; a clock that is set does not make it throw out more."""
+"""The thread that removes expired results, also after the wall clock was set."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 
-_EVERY_S = 30.0
-#: A wall clock that leaves the steady one behind by more (seconds) has been set.
+#: Time between two sweeps (seconds).
+_INTERVAL_S = 30.0
+#: A difference between wall clock and monotonic clock beyond this is a jump (seconds).
 _JUMP_S = 600.0
 
 log = logging.getLogger(__name__)
 
 
 class Sweeper(threading.Thread):
-    """Calls `sweep` now and then, from a thread of its own, until it is ended.
+    """Calls `sweep` at regular intervals until `end`.
 
     Args:
-        sweep: throws out what is over.
-        shift: moves the end of everything's keeping by so many seconds, when the clock was set.
+        sweep: removes what has expired.
+        shift: moves all expiries by a number of seconds; called when the wall clock was set.
     """
 
     def __init__(self, sweep: Callable[[], None], shift: Callable[[float], None]) -> None:
@@ -29,28 +30,33 @@ class Sweeper(threading.Thread):
         self._clock = ClockWatch()
 
     def run(self) -> None:
-        """Until `end`."""
-        while not self._ended.wait(_EVERY_S):
+        """Sweep until `end` is called."""
+        while not self._ended.wait(_INTERVAL_S):
             try:
                 if (jump := self._clock.jump()) != 0.0:
                     log.warning(
-                        "the clock was set by %.0f s: results are kept as long as before", jump
+                        "the clock was set by %.0f s: the expiry of all results moves with it", jump
                     )
                     self._shift(jump)
                 self._sweep()
             except Exception:
-                # A sweep that failed is tried again; the server goes on without it.
+                # The next sweep tries again; the server works without this one.
                 log.exception("the sweep failed: an error of DINeuro's own")
 
     def end(self) -> None:
-        """End it; waits for a sweep that is going on."""
+        """End the thread; blocks until the sweep in progress is complete."""
         self._ended.set()
         if self.is_alive():
             self.join()
 
 
 class ClockWatch:
-    """Sees that the wall clock was set, by a clock that nobody can set."""
+    """Detects that the wall clock was set, by comparing it with the monotonic clock.
+
+    Args:
+        wall: the wall clock (seconds).
+        steady: a clock that cannot be set (seconds).
+    """
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class ClockWatch:
         self._offset = wall() - steady()
 
     def jump(self) -> float:
-        """Seconds by which the wall clock was set since the last look; 0 for a mere drift."""
+        """Seconds by which the wall clock was set since the last call; 0 for a mere drift."""
         offset = self._wall() - self._steady()
         jump, self._offset = offset - self._offset, offset
         return jump if abs(jump) > _JUMP_S else 0.0

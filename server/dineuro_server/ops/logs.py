@@ -1,4 +1,4 @@
-"""The server's log: lines for people, or one JSON object a line for machines. Never a payload."""
+"""The server's log: text lines for people, or one JSON object a line; no payload is logged."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-#: What a record may carry besides its message.
+#: The fields that a record may have besides its message.
 _FIELDS = ("problem", "job", "owner", "method", "route", "status", "seconds", "door")
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, logger, message, and those of the known fields that a record carries."""
+    """Time, level, logger and message of a record, with those of `_FIELDS` that it has."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """One line of the log."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -29,24 +29,29 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Time, level and message, with the job that it is about."""
+    """Time, level and message of a record, with the id of its job."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """One line."""
+        """One line of the log."""
         job = getattr(record, "job", None)
         return super().formatMessage(record) + ("" if job is None else f" [job {job}]")
 
 
 def configure(style: str, level: str) -> None:
-    """Log to standard error: "json" for machines, "text" for people."""
+    """Log to standard error.
+
+    Args:
+        style: "json" for machines, "text" for people.
+        level: lowest level that is logged: "debug", "info", "warning" or "error".
+    """
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(JsonLines())
     else:
         handler.setFormatter(TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Its lines tell what ours tell already.
+    # The access log of the HTTP door already has the lines of uvicorn.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -1,8 +1,8 @@
-"""What a server tells Prometheus. No label carries a client's name, file or job."""
+"""The server's figures for Prometheus; no label holds the name of a client, a file or a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,10 +15,20 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from dineuro_bridge.errors import DineuroError
-from dineuro_server.jobs.records import Job, State
-from dineuro_server.workers.task import TaskDone
+from dineuro_server.jobs.records import Job, State, WorkFigures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+#: Figures that are measured at each request, with their help text.
+GAUGES = {
+    "queue": "Jobs that wait",
+    "running": "Jobs that run",
+    "uploads": "Uploads in progress",
+    "ready": "1 when every worker is warm",
+    "memory_bytes": "Memory of the server's process",
+    "worker_memory_bytes": "Memory of all workers",
+    "disk_free_bytes": "Free space on the disk of the state folder",
+}
+#: Bounds of the histograms' buckets (seconds).
 _SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 
 
@@ -26,17 +36,18 @@ class Metrics:
     """The figures of one server, in a registry of their own.
 
     Args:
-        gauges: by name what is measured when somebody asks, each with its help text.
+        gauges: the measurement of each name of `GAUGES`.
     """
 
-    def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]]) -> None:
+    def __init__(self, gauges: Mapping[str, Callable[[], float]]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        for name, (text, measure) in gauges.items():
-            Gauge(f"dineuro_{name}", text, registry=self._registry).set_function(measure)
+        for name, text in GAUGES.items():
+            gauge = Gauge(f"dineuro_{name}", text, registry=self._registry)
+            gauge.set_function(gauges[name])
         self._ended = Counter(
             "dineuro_jobs",
-            "Jobs that ended, by kind, end, error and whether the store had the answer",
+            "Jobs that ended, by kind, state, error, and whether the store answered them",
             ["kind", "state", "code", "reused"],
             registry=self._registry,
         )
@@ -45,15 +56,17 @@ class Metrics:
         )
         self._stages = Histogram(
             "dineuro_stage_seconds",
-            "How long a stage of a job took",
+            "Run time of a stage of a job",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._voxels = Counter("dineuro_voxels", "Voxels gone through", registry=self._registry)
+        self._voxels = Counter(
+            "dineuro_voxels", "Voxels of all volumes that were done", registry=self._registry
+        )
         self._gpu = Gauge(
             "dineuro_gpu_memory_bytes",
-            "The most GPU memory that the last job took",
+            "Peak of the GPU memory of the last job",
             registry=self._registry,
         )
         self._requests = Counter(
@@ -68,27 +81,35 @@ class Metrics:
         job: Job,
         state: State,
         error: DineuroError | None,
-        done: TaskDone | None,
+        figures: WorkFigures | None,
         *,
         reused: bool,
     ) -> None:
-        """A job has ended."""
+        """Count the end of a job.
+
+        Args:
+            job: the job before its end.
+            state: "done", "failed" or "cancelled".
+            error: the error of a job that is not done.
+            figures: the worker's measurements of a job that it did.
+            reused: whether the job was answered from the store.
+        """
         code = "" if error is None else error.code
         self._ended.labels(job.kind, state, code, str(reused).lower()).inc()
-        if done is not None:
-            for stage, seconds in done.seconds.items():
+        if figures is not None:
+            for stage, seconds in figures.seconds.items():
                 self._stages.labels(stage).observe(seconds)
-            self._voxels.inc(done.voxels)
-            self._gpu.set(done.gpu_bytes)
+            self._voxels.inc(figures.voxels)
+            self._gpu.set(figures.gpu_bytes)
 
     def worker_lost(self) -> None:
-        """A worker died or was killed."""
+        """Count a worker that died or was killed."""
         self._lost.inc()
 
     def answered(self, method: str, route: str, status: int) -> None:
-        """An HTTP request was answered; `route` is the pattern and not the path."""
+        """Count an answered HTTP request; `route` is the pattern, not the path."""
         self._requests.labels(method, route, str(status)).inc()
 
     def page(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All figures in the text format of Prometheus."""
         return generate_latest(self._registry)

@@ -1,13 +1,16 @@
-"""A worker's process: warms up once, then does one job after the other, as it is told on stdin.
+"""A worker's process: it warms up once, then does one job after the other.
 
-In:  {"job": ID, and the fields of a `tasks.Task`}
-     {"cancel": ID}
-Out: {"ready": {"device": …}}
-     {"job": ID, "progress": [STAGE, DONE, TOTAL]}
-     {"job": ID, "done": {fields of a `tasks.TaskDone`}}  or  {"job": ID, "failed": [CODE, TEXT]}
+The server writes one JSON object a line to its standard input, and reads its standard output:
 
-The main thread works; a second one listens, so that a cancel is heard in the middle of a job, and
-so that no worker outlives its server: at the end of stdin the process ends at once.
+    in   {fields of a `workers.source.Task`}
+         {"cancel": ID}
+    out  {"ready": {"device": …}}
+         {"job": ID, "progress": [STAGE, DONE, TOTAL]}
+         {"job": ID, "done": {fields of a `jobs.records.WorkFigures`}}
+         {"job": ID, "failed": [CODE, TEXT]}
+
+The main thread works. A second thread reads the input, so that a cancel arrives during a job. The
+process ends at the end of its input, so that no worker outlives its server.
 """
 
 from __future__ import annotations
@@ -34,59 +37,59 @@ from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.ops.logs import configure
-from dineuro_server.workers.task import Task, run_task
+from dineuro_server.workers.source import Task
+from dineuro_server.workers.task import run_task
 
-#: Within a stage progress is told at most this often (seconds).
-_PACE = 0.2
+#: Shortest time between two progress messages of one stage (seconds).
+_INTERVAL_S = 0.2
 
 log = logging.getLogger(__name__)
-Say = Callable[[dict[str, Any]], None]
+Send = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
-    """Run until stdin ends: `python -m dineuro_server.workers.main DEVICE LOG [warm]`."""
+    """Work until the input ends: `python -m dineuro_server.workers.main DEVICE LOG [warm]`."""
     device, style, *rest = sys.argv[1:]
     configure(style, "info")
-    # What libraries print goes to standard error; the pipe to the server is ours alone.
+    # The pipe to the server is for messages alone: what libraries print goes to standard error.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    spoken = threading.Lock()
+    lock = threading.Lock()
 
-    def say(message: dict[str, Any]) -> None:
-        with spoken:
+    def send(message: dict[str, Any]) -> None:
+        with lock:
             out.write(json.dumps(message) + "\n")
 
-    ears = _Ears()
-    threading.Thread(target=ears.listen, name="ears", daemon=True).start()
+    inbox = _Inbox()
+    threading.Thread(target=inbox.read, name="inbox", daemon=True).start()
     device = "cuda" if device.startswith("cuda") else device
     if "warm" in rest:
         warm_up(device)
-    say({"ready": {"device": device}})
+    send({"ready": {"device": device}})
     while True:
-        order = ears.orders.get()
-        _serve(order, device, ears, say)
+        _do(Task(**inbox.tasks.get()), device, inbox, send)
 
 
-class _Ears:
-    """Listens to the server while the main thread works."""
+class _Inbox:
+    """Reads the server's messages while the main thread works."""
 
     def __init__(self) -> None:
-        self.orders: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.tasks: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled: set[str] = set()
 
-    def listen(self) -> None:
-        """Until stdin ends, and the process with it."""
+    def read(self) -> None:
+        """Read until the input ends, and end the process then."""
         for line in sys.stdin:
             message = json.loads(line)
             if "cancel" in message:
                 self.cancelled.add(message["cancel"])
             else:
-                self.orders.put(message)
+                self.tasks.put(message)
         os._exit(0)
 
 
 def warm_up(device: str) -> None:
-    """Compile the loops and load the network on a small volume, so that no job waits for it."""
+    """Load the network and compile the loops on a small volume, so that no job waits for that."""
     start = time.monotonic()
     voxels = np.zeros((12, 48, 48), dtype=np.uint8)
     voxels[5:8, 22:26, 6:42] = 200
@@ -95,51 +98,49 @@ def warm_up(device: str) -> None:
     log.info("warm after %.1f s", time.monotonic() - start)
 
 
-def _serve(order: dict[str, Any], device: str, ears: _Ears, say: Say) -> None:
-    """One job; whatever happens in it is told, and the process lives on."""
-    job = order.pop("job")
-    task = Task(**order, device=device)
+def _do(task: Task, device: str, inbox: _Inbox, send: Send) -> None:
+    """Do one job and report its end; the process outlives every error of the job."""
     name, output = task.parameters["name"], Path(task.output)
     shutil.rmtree(output, ignore_errors=True)
     try:
-        done = run_task(task, _Telling(job, ears, say))
+        figures = run_task(task, device, _Reporter(task.job, inbox, send))
     except DineuroError as error:
         shown = DiskFull(f"{name}: no room for the results") if _full(error) else error
-        say({"job": job, "failed": [shown.code, str(shown)]})
+        send({"job": task.job, "failed": [shown.code, str(shown)]})
     except MemoryError:
         text = f"{name}: this machine's memory does not hold it: trace a part of it (roi)"
-        say({"job": job, "failed": [MemoryLimit.code, text]})
+        send({"job": task.job, "failed": [MemoryLimit.code, text]})
     except Exception:
-        log.exception("job %s: an error of DINeuro's own", job)
+        log.exception("job %s: an error of DINeuro's own", task.job)
         text = f"{name}: an error of DINeuro's own; the server's log has it under this job"
-        say({"job": job, "failed": [DineuroError.code, text]})
+        send({"job": task.job, "failed": [DineuroError.code, text]})
     else:
-        say({"job": job, "done": asdict(done)})
+        send({"job": task.job, "done": asdict(figures)})
         return
     shutil.rmtree(output, ignore_errors=True)
 
 
 def _full(error: DineuroError) -> bool:
-    """Whether a full disk stands behind it."""
+    """Whether a full disk caused the error."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-class _Telling:
-    """The progress callback: tells the server, and raises where the job was cancelled."""
+class _Reporter:
+    """The progress callback: reports to the server, and raises once the job is cancelled."""
 
-    def __init__(self, job: str, ears: _Ears, say: Say) -> None:
-        self._job, self._ears, self._say = job, ears, say
-        self._stage, self._at = "", 0.0
+    def __init__(self, job_id: str, inbox: _Inbox, send: Send) -> None:
+        self._job_id, self._inbox, self._send = job_id, inbox, send
+        self._stage, self._time = "", 0.0
 
     def __call__(self, step: Progress) -> None:
-        if self._job in self._ears.cancelled:
+        if self._job_id in self._inbox.cancelled:
             raise Cancelled("the job was cancelled")
         now = time.monotonic()
         changed = step.stage != self._stage or step.done >= step.total
-        if changed or now - self._at >= _PACE:
-            self._stage, self._at = step.stage, now
-            self._say({"job": self._job, "progress": [step.stage, step.done, step.total]})
+        if changed or now - self._time >= _INTERVAL_S:
+            self._stage, self._time = step.stage, now
+            self._send({"job": self._job_id, "progress": [step.stage, step.done, step.total]})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The server's end of a worker: a process of its own, one JSON object a line in either direction.
+"""The server's end of a worker process; both ends exchange one JSON object a line.
 
-No pickle, and nothing shared: a worker that crashes, runs out of memory or hangs takes its job with
-it and nothing else. `worker` is the other end.
+The two processes share no memory and no pickles. A worker that crashes, hangs or runs out of
+memory ends its own job only. `workers.main` is the other end.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import psutil
 
 
 class Gone(Exception):
-    """The worker's process has ended."""
+    """The worker process has ended."""
 
 
 class WorkerProcess:
-    """A started worker; it says {"ready": …} once it is warm.
+    """A started worker, which sends {"ready": …} once it is warm.
 
     Args:
         device: "auto", "cpu" or "cuda:N".
-        warm: load the network and compile before it is ready.
-        log: "text" or "json", how it logs to the server's standard error.
+        warm: whether the worker loads the network and compiles before it is ready.
+        log: "text" or "json": the worker's log style on the server's standard error.
     """
 
     def __init__(self, device: str, *, warm: bool, log: str) -> None:
@@ -39,12 +39,12 @@ class WorkerProcess:
         elif name == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
         words = [sys.executable, "-m", "dineuro_server.workers.main", name, log]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, no word of a client's
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, no text of a client
             [*words, *(["warm"] if warm else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
-            # Ctrl-C at the terminal is for the server, which tells its workers.
+            # Ctrl-C at the terminal is for the server, which ends its workers.
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -56,16 +56,16 @@ class WorkerProcess:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, see above
         with self._process.stdout as lines:
             for line in lines:
-                # A worker that is killed in the middle of a line leaves half of one.
+                # A worker that is killed while it writes leaves an incomplete line.
                 with contextlib.suppress(ValueError):
                     self._messages.put(json.loads(line))
         self._messages.put(None)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Tell the worker something.
+        """Send a message to the worker.
 
         Raises:
-            Gone: it has ended.
+            Gone: the worker has ended.
         """
         assert self._process.stdin is not None  # noqa: S101 - a pipe, see above
         try:
@@ -78,7 +78,7 @@ class WorkerProcess:
         """The worker's next message; None if there is none within `timeout` seconds.
 
         Raises:
-            Gone: it has ended.
+            Gone: the worker has ended.
         """
         try:
             message = self._messages.get(timeout=timeout)
@@ -90,7 +90,7 @@ class WorkerProcess:
         return message
 
     def memory(self) -> int:
-        """Bytes of memory that are the worker's own; files mapped into it do not count."""
+        """Bytes of the worker's own memory, without the files that are mapped into it."""
         try:
             used = self._watched.memory_info()
         except psutil.Error:
@@ -98,12 +98,12 @@ class WorkerProcess:
         return int(used.rss) - int(getattr(used, "shared", 0))
 
     def kill(self) -> None:
-        """End it now."""
+        """End the worker at once."""
         self._process.kill()
         self._close()
 
     def stop(self, timeout: float) -> None:
-        """End it once it is idle, or after `timeout` seconds."""
+        """End the worker once it is idle, or after `timeout` seconds."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe, see above
         with contextlib.suppress(OSError):
             self._process.stdin.close()

@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,64 +36,27 @@ from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_server.jobs.records import Kind
+from dineuro_server.jobs.records import WorkFigures
 from dineuro_server.jobs.spool import renamed
+from dineuro_server.workers.source import Task
 
 _MASK, _REPORT, _PREVIEW = Path("mask.v3draw"), Path("report.json"), Path("preview.png")
 _DOUBTS, _VIEW = Path("doubts.marker"), Path("view.u8")
 _PROBABILITY = Path("probability.v3dpbd")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One job as a worker gets it.
+def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures:
+    """Do one job.
 
-    Attributes:
-        kind: "trace", "enhance" or "retrace".
-        input: path of the volume; of the mask for a retrace without `probability`.
-        sha256: of that file.
-        parameters: of a `TraceOptions`, as JSON values.
-        output: folder for the results; it must not be there.
-        max_bytes: of a volume in memory.
+    The output folder is the working directory meanwhile, so that no report contains a path.
+
+    Args:
+        task: the job.
         device: "auto", "cpu" or "cuda".
-        probability, report: paths of an earlier job's results, for a retrace of it.
-    """
-
-    kind: Kind
-    input: str
-    sha256: str
-    parameters: dict[str, Any]
-    output: str
-    max_bytes: int
-    device: str
-    probability: str | None = None
-    report: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDone:
-    """What is known of a task that was done.
-
-    Attributes:
-        nbytes: of the results on disk.
-        voxels: of the volume, one channel.
-        seconds: by stage.
-        gpu_bytes: of GPU memory at most, 0 without a GPU.
-    """
-
-    nbytes: int
-    voxels: int
-    seconds: dict[str, float]
-    gpu_bytes: int
-
-
-def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
-    """Do it. The working directory is the output folder meanwhile, so that no report tells a path.
+        progress: called between units of work; its exceptions pass through.
 
     Raises:
-        DineuroError: whatever is wrong with the input or the parameters; it names the image as the
-            client does.
-        Cancelled: what `progress` raises passes through.
+        DineuroError: an error of the input or the parameters, with the client's name of the image.
     """
     options = TraceOptions.from_dict(task.parameters)
     start = time.perf_counter()
@@ -119,7 +82,7 @@ def run_task(task: Task, progress: ProgressCallback) -> TaskDone:
     seconds |= made.seconds
     seconds["write"] = time.perf_counter() - start - sum(seconds.values())
     nbytes = sum(path.stat().st_size for path in folder.iterdir())
-    return TaskDone(nbytes, int(np.prod(volume.shape)), seconds, _gpu_bytes())
+    return WorkFigures(nbytes, int(np.prod(volume.shape)), seconds, _gpu_bytes())
 
 
 def _make(

@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from dineuro_bridge.errors import BadRequest
 from dineuro_server.doors.http.answers import result_answer
+from dineuro_server.doors.http.follow import events_of
 from dineuro_server.doors.http.negotiation import JSON, MARKER, MASKS, PNG, SWC, VIEW, ZIP, choose
 from dineuro_server.doors.http.openapi import problems
 from dineuro_server.doors.http.records import JobList, JobRecord, record_of
@@ -73,7 +74,7 @@ async def events(
     `state` events carry the state, and code and detail of an error; `progress` events carry stage,
     done and total. Who comes again with Last-Event-ID gets what was missed.
     """
-    async for event in service.engine.events(job.id, job.owner, after):
+    async for event in events_of(service.engine, job, after):
         yield ServerSentEvent(data=event.data, event=event.kind, id=str(event.number))
 
 

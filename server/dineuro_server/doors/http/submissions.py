@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.errors import BadParameter, BadRequest, DineuroError
 from dineuro_server.doors.http.answers import OFFERED, result_answer
+from dineuro_server.doors.http.follow import ended
 from dineuro_server.doors.http.negotiation import choose
 from dineuro_server.doors.http.openapi import submission_docs
 from dineuro_server.doors.http.problems import problem_of
@@ -76,7 +76,7 @@ async def _submit(kind: Kind, request: Request, service: Service, owner: str) ->
         )
     else:
         job, asked = await _upload(kind, request, service, owner, query)
-    job = await ended(service, job, asked.wait_s)
+    job = await ended(service.engine, job, asked.wait_s)
     if job.ended:
         return await run_in_threadpool(_answer, service, job, wanted)
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
@@ -129,30 +129,6 @@ def _answer(service: Service, job: Job, wanted: str) -> Response:
         answer = problem_of(error, job=job.id)
     answer.headers["Location"] = f"/v1/jobs/{job.id}"
     return answer
-
-
-async def ended(service: Service, job: Job, timeout: float) -> Job:
-    """The job once it has ended, or as it is after so many seconds; at shutdown at once."""
-    engine, loop, woken = service.engine, asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(woken.set)
-
-    until = loop.time() + timeout
-    leave = engine.subscribe(job.id, wake)
-    try:
-        while not job.ended and (left := until - loop.time()) > 0:
-            woken.clear()
-            job = await run_in_threadpool(engine.get, job.id, job.owner)
-            if job.ended or (engine.stopping and job.state == "queued"):
-                break
-            try:
-                await asyncio.wait_for(woken.wait(), left)
-            except TimeoutError:
-                break
-    finally:
-        leave()
-    return await run_in_threadpool(engine.get, job.id, job.owner)
 
 
 def _query(request: Request) -> dict[str, str]:

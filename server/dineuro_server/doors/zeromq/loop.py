@@ -1,7 +1,7 @@
-"""One ROUTER socket and the thread that serves it; it waits for nobody.
+"""One ROUTER socket and the thread that serves it; the thread never waits for a peer.
 
-Whatever comes is handed to `heard`, which must be quick. What others have to say to the loop, from
-whatever thread, goes through `later`: into an inbox whose bell wakes the loop.
+Each message goes to `on_message`, which must return quickly. Other threads hand calls to the loop
+by `call_soon`; a socket pair wakes the loop for them.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.protocol import CREDIT, HEADER_BYTES, Message, encode
 from dineuro_server.access.curve import AllowedKeys, server_keys
 
-#: Messages that may wait for a client that does not read; more, and it is taken for gone.
+#: Messages that may wait for a peer that does not read; at more the peer counts as gone.
 _WAITING = 256
-#: The loop looks at its clocks so often.
+#: Longest time between two ticks (seconds).
 _TICK_S = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class RouterLoop(threading.Thread):
-    """Listens from its making on, answers from `start` on, until `close`.
+    """Listens from its construction on and answers from `start` on, until `close`.
 
     Args:
-        address: tcp://HOST:PORT; port 0 takes a free one.
-        keys: folder of CURVE keys; None lets in who can reach it.
-        chunk_bytes: the largest payload.
+        address: tcp://HOST:PORT; port 0 takes a free port.
+        keys: folder of CURVE keys; None admits every peer.
+        chunk_bytes: size of the largest payload.
 
     Attributes:
-        address: that is listened at.
-        allowed: who may come in; None where nobody is asked.
+        address: the address with its actual port.
+        allowed: the admitted keys; None if every peer is admitted.
 
     Raises:
         FileAccess: the address cannot be used, or a key cannot be read.
@@ -59,45 +59,45 @@ class RouterLoop(threading.Thread):
         try:
             self._open(address, keys, chunk_bytes)
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
-    # What a door has to say
+    # Hooks
 
-    def heard(self, identity: bytes, frames: list[zmq.Frame]) -> None:
-        """A message, without its identity's frame; it must not raise."""
+    def on_message(self, identity: bytes, frames: list[zmq.Frame]) -> None:
+        """Handle a message, without the frame of its identity; must not raise."""
         raise NotImplementedError
 
-    def ticked(self) -> None:
-        """Called now and then."""
+    def on_tick(self) -> None:
+        """Do what is due; called at every tick."""
         raise NotImplementedError
 
-    def gone(self, identity: bytes) -> None:
-        """A client that does not read, or is not there any more."""
+    def on_gone(self, identity: bytes) -> None:
+        """Forget a peer that does not read, or is not connected any more."""
         raise NotImplementedError
 
-    def release(self) -> None:
-        """The loop has ended, or never begun."""
+    def on_end(self) -> None:
+        """Release everything; called once, after the loop or instead of it."""
         raise NotImplementedError
 
-    # What it may do
+    # For the door
 
-    def later(self, call: Callable[[], object]) -> None:
-        """To be done by the loop; from any thread."""
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Have the loop's thread make a call; from any thread."""
         self._inbox.put(call)
         self._ring()
 
     def send(self, identity: bytes, message: Message) -> None:
-        """Without waiting: who does not read is taken for gone. From the loop's thread alone."""
+        """Send without waiting; a peer that does not read counts as gone. For the loop's thread."""
         try:
             self._socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
-            self.gone(identity)
+            self.on_gone(identity)
 
     def close(self) -> None:
-        """End; waits."""
+        """End the loop; blocks until it has ended."""
         self._closing.set()
         self._ring()
         if self.is_alive():
@@ -108,50 +108,54 @@ class RouterLoop(threading.Thread):
     # The loop
 
     def run(self) -> None:
-        """Until `close`."""
+        """Serve the socket until `close` is called."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._bell, zmq.POLLIN)
-        looked = time.monotonic()
+        last_tick = time.monotonic()
         try:
             while not self._closing.is_set():
                 poller.poll(int(_TICK_S * 1000))
                 self._empty_inbox()
                 self._receive()
-                if time.monotonic() - looked > _TICK_S:
-                    looked = time.monotonic()
-                    self.ticked()
+                if time.monotonic() - last_tick > _TICK_S:
+                    last_tick = time.monotonic()
+                    self.on_tick()
         except Exception:
             log.exception("the ZeroMQ door has ended: an error of DINeuro's own")
         finally:
             self._end()
 
     def _open(self, address: str, keys: Path | None, chunk_bytes: int) -> None:
-        door = self._socket
-        door.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        door.setsockopt(zmq.LINGER, 0)
-        door.setsockopt(zmq.SNDHWM, _WAITING)
-        door.setsockopt(zmq.RCVHWM, 4 * CREDIT)
-        door.setsockopt(zmq.MAXMSGSIZE, max(chunk_bytes, HEADER_BYTES) + 1024)
-        door.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
+        router = self._socket
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.LINGER, 0)
+        router.setsockopt(zmq.SNDHWM, _WAITING)
+        router.setsockopt(zmq.RCVHWM, 4 * CREDIT)
+        router.setsockopt(zmq.MAXMSGSIZE, max(chunk_bytes, HEADER_BYTES) + 1024)
+        router.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
         if keys is not None:
             public, secret = server_keys(keys)
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
             self._authenticator.configure_curve_callback("*", credentials_provider=self.allowed)
-            door.curve_publickey, door.curve_secretkey, door.curve_server = public, secret, True
+            router.curve_publickey, router.curve_secretkey, router.curve_server = (
+                public,
+                secret,
+                True,
+            )
         try:
-            door.bind(address)
+            router.bind(address)
         except zmq.ZMQError as error:
             raise FileAccess(
                 f"{address}: cannot be listened at: {error.strerror}: choose another with --zmq"
             ) from error
-        self.address: str = door.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.address: str = router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def _ring(self) -> None:
         try:
             self._ringer.send(b"!")
-        except OSError:  # it rings already, or the door is closed
+        except OSError:  # the buffer is full of earlier rings, or the loop has ended
             return
 
     def _empty_inbox(self) -> None:
@@ -167,19 +171,19 @@ class RouterLoop(threading.Thread):
             call()
 
     def _receive(self) -> None:
-        """What lies there, but not for ever: the clocks go on."""
+        """Handle the messages that have arrived, in bounded number, so that ticks stay on time."""
         for _ in range(8 * CREDIT):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            self.heard(frames[0].bytes, frames[1:])
+            self.on_message(frames[0].bytes, frames[1:])
 
     def _end(self) -> None:
-        self.release()
-        self._let_go()
+        self.on_end()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._socket.close(0)
         if self._authenticator is not None:
             self._authenticator.stop()

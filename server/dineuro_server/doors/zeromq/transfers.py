@@ -1,4 +1,4 @@
-"""Uploads that come in chunks: what was promised, what has come, and what may come next."""
+"""Uploads in chunks: what was announced, what has arrived, and what may come next."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from dineuro_bridge.errors import BadFile, BadParameter, BadRequest, LimitExceeded, TryLater
+from dineuro_bridge.errors import BadParameter, BadRequest, LimitExceeded, TryLater
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.protocol import CREDIT, Message, raw_volume
 from dineuro_bridge.volumes import v3draw
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import KINDS, Job, JobSpec
-from dineuro_server.jobs.spool import Spool
+from dineuro_server.jobs.spool import Spool, check_digest
 
-#: Uploads of one owner at a time through this door.
+#: Uploads of one owner in progress through this door.
 _OWNER_TRANSFERS = 64
 
 
@@ -28,15 +28,20 @@ class Transfer:
     """One upload.
 
     Attributes:
-        token: unguessable; who knows it and has the same owner may go on with it.
-        spec: the job that it becomes, still without its input.
-        spool: where the bytes go.
-        nbytes, sha256: promised of what comes over the wire.
-        hash: of that, where the file on disk is another (plain memory gets a header before it).
-        client: identity of the connection that feeds it now.
-        received, next, credit: bytes, the next chunk's number, chunks that may come unasked.
-        heard: `time.monotonic` of its last sign.
-        outcome: what it came to, for a client that was away.
+        request: the client's name of the request.
+        spec: the job that the upload becomes, without its input.
+        spool: receives the bytes.
+        nbytes, sha256: announced size and hash of the bytes on the wire.
+        hash: running hash of these bytes, if the stored file differs from them: raw voxels get a
+            header before them.
+        client: identity of the connection that sends the chunks now.
+        token: random name; its owner may continue the upload over another connection.
+        received: bytes so far.
+        next: number of the next chunk.
+        credit: chunks that may come before the next CREDIT.
+        last_message: `time.monotonic` of the last message about it.
+        full: whether all bytes have arrived.
+        outcome: the message that ended the upload, for a client that was away.
     """
 
     request: str
@@ -50,14 +55,14 @@ class Transfer:
     received: int = 0
     next: int = 0
     credit: int = CREDIT
-    heard: float = field(default_factory=time.monotonic)
+    last_message: float = field(default_factory=time.monotonic)
     full: bool = False
     outcome: Message | None = None
 
     def accept(self) -> Message:
-        """What may come from now on."""
+        """The ACCEPT that tells which chunk comes next, with full credit."""
         self.credit = CREDIT
-        self.heard = time.monotonic()
+        self.last_message = time.monotonic()
         return Message(
             "ACCEPT",
             {
@@ -69,12 +74,12 @@ class Transfer:
         )
 
     def take(self, seq: int, payload: bytes | memoryview, chunk_bytes: int) -> None:
-        """The next chunk.
+        """Append the next chunk.
 
         Raises:
-            BadRequest: not the next one, an empty one, or one without credit.
-            LimitExceeded: larger than a chunk may be, or more than was promised.
-            DiskFull: no room.
+            BadRequest: the chunk is out of order, empty, or without credit.
+            LimitExceeded: the chunk is too large, or exceeds the announced size.
+            DiskFull: the disk has no room.
         """
         name = self.spec.parameters["name"]
         if self.credit <= 0:
@@ -91,49 +96,49 @@ class Transfer:
         self.received += len(payload)
         self.next += 1
         self.credit -= 1
-        self.heard = time.monotonic()
+        self.last_message = time.monotonic()
         self.full = self.received == self.nbytes
 
     def finish(self, engine: Engine) -> Job:
-        """All has come: put it into the store and queue the job; blocks.
+        """Store the complete upload and submit its job; blocks.
 
         Raises:
-            DineuroError: it is damaged, no volume, or the job is not taken.
+            DineuroError: the upload is damaged, is no volume, or the job is not accepted.
         """
         with self.spool:
-            name, promised = self.spec.parameters["name"], self.sha256
+            announced = self.sha256
             if self.hash is not None:
-                found = self.hash.hexdigest()
-                if promised is not None and promised.lower() != found:
-                    raise BadFile(
-                        f"{name}: was damaged on its way: its SHA-256 is {found[:12]}…, "
-                        f"{promised[:12]}… was announced: send it again"
-                    )
-                promised = None
-            blob = self.spool.finish(promised)
+                check_digest(self.spec.parameters["name"], announced, self.hash.hexdigest())
+                announced = None
+            blob = self.spool.finish(announced)
             return engine.submit(replace(self.spec, input=blob.sha256))
 
 
 class Transfers:
-    """All uploads of the door; for its thread alone."""
+    """All uploads of the door; for the thread of the door alone."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._by_token: dict[str, Transfer] = {}
 
     def open(self, owner: str, client: bytes, header: Mapping[str, Any]) -> Transfer:
-        """A place for the volume that a SUBMIT announces, or the one of the same request.
+        """Open the upload that a SUBMIT announces, or return the one of the same request.
+
+        Args:
+            owner: owner of the job.
+            client: identity of the connection.
+            header: header of the SUBMIT.
 
         Raises:
-            DineuroError: it would not be taken; nothing was opened.
+            DineuroError: the upload is not accepted; nothing is opened.
         """
-        for known in self._by_token.values():
-            if known.spec.owner == owner and known.request == header["request"]:
-                known.client = client
-                return known
-        mine = sum(t.spec.owner == owner and t.outcome is None for t in self._by_token.values())
-        if mine >= _OWNER_TRANSFERS:
-            raise TryLater("too many uploads at a time: try again when some are done", 5)
+        for transfer in self._by_token.values():
+            if transfer.spec.owner == owner and transfer.request == header["request"]:
+                transfer.client = client
+                return transfer
+        count = sum(t.spec.owner == owner and t.outcome is None for t in self._by_token.values())
+        if count >= _OWNER_TRANSFERS:
+            raise TryLater("too many uploads at the same time: try again when some are done", 5)
         spec = spec_of(owner, header)
         nbytes, limit = header.get("nbytes", 0), self._engine.settings.max_bytes
         if nbytes <= 0:
@@ -151,7 +156,7 @@ class Transfers:
         if raw is not None:
             start = v3draw.start_of(v3draw.MAGIC, raw.shape, np.dtype(raw.dtype), "volume")
             spool.write(start)
-            # On the disk a header goes before it, so that its hash there is another.
+            # The stored file begins with a header, so that its hash is not the announced one.
             digest = hashlib.sha256() if header.get("sha256") is not None else None
         transfer = Transfer(
             header["request"], spec, spool, nbytes, header.get("sha256"), digest, client
@@ -160,25 +165,25 @@ class Transfers:
         return transfer
 
     def get(self, token: str, owner: str) -> Transfer | None:
-        """The owner's upload of that token."""
-        found = self._by_token.get(token)
-        return found if found is not None and found.spec.owner == owner else None
+        """The owner's upload with a token; None if there is none."""
+        transfer = self._by_token.get(token)
+        return transfer if transfer is not None and transfer.spec.owner == owner else None
 
     def drop(self, transfer: Transfer) -> None:
-        """Forget it, and what came of it so far."""
+        """Forget an upload and remove its bytes."""
         self._by_token.pop(transfer.token, None)
         if not transfer.full:
             transfer.spool.close()
 
     def sweep(self, silent_s: float) -> None:
-        """Forget those without a sign of their client for so long."""
+        """Forget the uploads without a message for more than `silent_s` seconds."""
         now = time.monotonic()
         for transfer in list(self._by_token.values()):
-            if now - transfer.heard > silent_s and (transfer.outcome or not transfer.full):
+            if now - transfer.last_message > silent_s and (transfer.outcome or not transfer.full):
                 self.drop(transfer)
 
     def close(self) -> None:
-        """Forget all."""
+        """Forget all uploads."""
         for transfer in list(self._by_token.values()):
             self.drop(transfer)
 
@@ -187,16 +192,19 @@ class Transfers:
 
 
 def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
-    """The job that a SUBMIT asks for, its parameters checked; without its input.
+    """The job of a SUBMIT, without its input, with checked parameters.
 
     Raises:
-        BadParameter: a kind or a parameter that is none.
+        BadParameter: the kind or a parameter is wrong.
+        BadRequest: the name of the request is wrong.
     """
     if header["kind"] not in KINDS:
         raise BadParameter(f"kind {header['kind']!r}: must be one of {', '.join(KINDS)}")
     request = header["request"]
     if not (0 < len(request) <= 100 and request.isprintable()):
-        raise BadRequest("SUBMIT: request is 1 to 100 printable signs, another one each time")
+        raise BadRequest(
+            "SUBMIT: request has 1 to 100 printable characters, different for each job"
+        )
     params = dict(header.get("params", {}))
     source = header.get("source")
     if source is None:
@@ -207,7 +215,7 @@ def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
         source=source,
         parameters=params,
         priority=header.get("priority", 0),
-        # The same volume under the same request is one job, however often it was sent.
+        # A SUBMIT that is sent again gets the job of the first one.
         idempotency_key=f"DNP1 {request}",
         time_limit_s=header.get("time_limit_s"),
         reuse=header.get("reuse", True),

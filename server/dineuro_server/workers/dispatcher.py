@@ -1,0 +1,214 @@
+"""The queue between engine and runners: which job is next, how it begins, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from dineuro_bridge.errors import Cancelled, DineuroError, WorkerLost
+from dineuro_server.jobs.fair_queue import FairQueue
+from dineuro_server.jobs.listeners import Listeners
+from dineuro_server.jobs.records import Job, State, WorkFigures
+from dineuro_server.jobs.results import PROBABILITY, REPORT
+from dineuro_server.jobs.store import JobStore
+from dineuro_server.ops.metrics import Metrics
+from dineuro_server.settings import Settings
+from dineuro_server.workers.source import Task
+
+#: Number of times that a job is begun before the loss of its worker fails it.
+_ATTEMPTS = 2
+#: Run time of a job before any job has ended (seconds).
+_FIRST_GUESS_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Hands queued jobs to the runners and records how they end; it is their `JobSource`.
+
+    Args:
+        store: the store of all jobs.
+        settings: the server's settings.
+        metrics: counts ended jobs and lost workers.
+
+    Attributes:
+        changed: the condition that is notified at every event of a job; its lock also guards
+            changes of a job that several threads may attempt.
+        listeners: callbacks by job.
+    """
+
+    def __init__(self, store: JobStore, settings: Settings, metrics: Metrics) -> None:
+        self._store, self._settings, self._metrics = store, settings, metrics
+        self.changed = threading.Condition(threading.RLock())
+        self.listeners = Listeners()
+        self._queue = FairQueue()
+        self._cancelled: set[str] = set()
+        self._run_times: deque[float] = deque(maxlen=20)
+
+    @property
+    def mean_run_time(self) -> float:
+        """Mean run time of the last jobs (seconds)."""
+        run_times = self._run_times
+        return sum(run_times) / len(run_times) if run_times else _FIRST_GUESS_S
+
+    # For the engine
+
+    def enqueue(self, job: Job) -> None:
+        """Answer a queued job from the store, or leave it in the queue for a runner."""
+        with self.changed:
+            if not self._answer(job):
+                log.info("queued: %s", job.kind, extra={"job": job.id, "owner": job.owner})
+        self.notify(job.id)
+
+    def cancel(self, job: Job) -> None:
+        """End a queued job, or mark a running one as cancelled for its runner."""
+        with self.changed:
+            if job.state == "queued":
+                self._end(job, "cancelled", error=Cancelled("the job was cancelled"))
+            elif job.state == "running":
+                self._cancelled.add(job.id)
+
+    def notify(self, job_id: str) -> None:
+        """Wake everyone who waits for an event of a job."""
+        self.listeners.notify(job_id)
+        with self.changed:
+            self.changed.notify_all()
+
+    # For the runners
+
+    def next_job(self, leaving: Callable[[], bool]) -> Job | None:
+        """Begin the next job; blocks until there is one, and returns None once `leaving()`."""
+        with self.changed:
+            while not leaving():
+                job = self._queue.choose(self._store.in_state("queued"))
+                if job is None:
+                    self.changed.wait()
+                elif not self._answer(job):
+                    job = self._store.begin(job.id)
+                    self.notify(job.id)
+                    return job
+        return None
+
+    def task(self, job: Job) -> Task:
+        """The work of a job, for its worker.
+
+        Raises:
+            NotFound: the input is not in the store any more.
+        """
+        if job.input is None:
+            raise ValueError(f"job {job.id} has no input")
+        probability = report = None
+        if job.source is not None:
+            source = self._store.results.folder(job.source)
+            probability, report = str(source / PROBABILITY), str(source / REPORT)
+        return Task(
+            job=job.id,
+            kind=job.kind,
+            input=str(self._store.blob(job.input).path),
+            sha256=job.input,
+            parameters=job.parameters,
+            output=str(self._store.results.unfinished(job.id)),
+            max_bytes=self._settings.max_bytes,
+            probability=probability,
+            report=report,
+        )
+
+    def is_cancelled(self, job_id: str) -> bool:
+        """Whether the owner has cancelled a running job."""
+        return job_id in self._cancelled
+
+    def progress(self, job_id: str, stage: str, done: int, total: int) -> None:
+        """Record the progress of a running job."""
+        self._store.progress(job_id, stage, done, total)
+        self.notify(job_id)
+
+    def complete(self, job: Job, figures: WorkFigures) -> None:
+        """Publish the results of a running job; the job is done."""
+        self._store.results.publish(job.id)
+        if job.started is not None:
+            self._run_times.append(max(0.0, time.time() - job.started))
+        self._end(job, "done", figures=figures)
+
+    def fail(self, job: Job, error: DineuroError) -> None:
+        """End a running job with an error: it is cancelled or failed."""
+        self._store.results.discard(job.id)
+        self._end(job, "cancelled" if isinstance(error, Cancelled) else "failed", error=error)
+
+    def lost(self, job: Job) -> None:
+        """Queue a job once more after its worker died, or fail it after the last attempt."""
+        self._store.results.discard(job.id)
+        if self.is_cancelled(job.id):
+            self._end(job, "cancelled", error=Cancelled("the job was cancelled"))
+        elif job.attempts < _ATTEMPTS:
+            self._store.requeue(job.id, counted=True)
+            log.warning("the worker was lost: the job is queued again", extra={"job": job.id})
+            self.notify(job.id)
+        else:
+            text = (
+                f"the process that worked on it died {job.attempts} times: the machine's memory "
+                "may be too small for it: trace a part of it (roi)"
+            )
+            self._end(job, "failed", error=WorkerLost(text))
+
+    def put_back(self, job: Job) -> None:
+        """Queue a running job for the next start of the server; the attempt does not count."""
+        self._store.requeue(job.id, counted=False)
+        log.info("put back into the queue", extra={"job": job.id})
+        self.notify(job.id)
+
+    def worker_lost(self) -> None:
+        """Count a worker that died or was killed."""
+        self._metrics.worker_lost()
+
+    # The end of a job
+
+    def _answer(self, job: Job) -> bool:
+        """Answer a queued job with an earlier job's results; returns whether there were any."""
+        source = self._store.answered(job.answer_key, job.owner) if job.reuse else None
+        if source is None:
+            return False
+        self._store.results.link(source.id, job.id)
+        self._end(job, "done", source=source)
+        return True
+
+    def _end(
+        self,
+        job: Job,
+        state: State,
+        *,
+        error: DineuroError | None = None,
+        figures: WorkFigures | None = None,
+        source: Job | None = None,
+    ) -> None:
+        """Record the end of a job.
+
+        Args:
+            job: the job before its end.
+            state: "done", "failed" or "cancelled".
+            error: error of a job that is not done.
+            figures: the worker's measurements of a job that it did.
+            source: the earlier job whose results answer this one.
+        """
+        reused = source is not None
+        result_bytes = source.result_bytes if source else figures.nbytes if figures else 0
+        with self.changed:
+            self._cancelled.discard(job.id)
+            self._store.end(
+                job.id,
+                state,
+                keep_s=self._settings.keep_hours * 3600,
+                error=None if error is None else (error.code, str(error)),
+                reused=reused,
+                result_bytes=result_bytes,
+            )
+        self._metrics.ended(job, state, error, figures, reused=reused)
+        log.info(
+            "%s%s",
+            "answered from the store" if reused else state,
+            "" if error is None else f": {error.code}",
+            extra={"job": job.id, "owner": job.owner},
+        )
+        self.notify(job.id)
