@@ -1,4 +1,4 @@
-"""One server from start to end: engine, both doors, signals."""
+"""One server from its start to its end: engine, both doors, signals."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ from dineuro_server.doors.zeromq.door import Door
 from dineuro_server.engine import Engine
 from dineuro_server.settings import Settings
 
-#: Connections that are left when all jobs have been drained get so long (seconds).
+#: Time that open connections have to end after the last running job (seconds).
 _FAREWELL_S = 5
 
 log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or Ctrl-C; then drain what runs, and leave what waits to the next start.
+    """Serve until SIGTERM or Ctrl-C; blocks.
 
-    A second signal does not wait for what runs: it is put back into the queue.
+    Running jobs may end after the first signal; queued jobs wait for the next start. A second
+    signal puts the running jobs back into the queue at once.
 
     Raises:
-        BadParameter: a door to others without keys; an address that is none; a broken token file.
+        BadParameter: a door that others can reach has no keys, an address is wrong, or the token
+            file is broken.
         FileAccess: the state folder or an address cannot be used.
     """
     check_doors(settings)
     tokens = None if settings.tokens is None else TokenFile(settings.tokens, settings)
-    listening = _listening(settings.http)
+    listener = _listen(settings.http)
     engine = Engine(settings, None if tokens is None else tokens.quota)
-    stopped = _Stopped(engine)
+    shutdown = _Shutdown(engine)
     door = _zmq_door(engine, settings)
     engine.start()
     try:
         if door is not None:
             door.start()
-        _serve_http(Service(engine, settings, tokens), listening, stopped)
+        _serve_http(Service(engine, settings, tokens), listener, shutdown)
     finally:
         if door is not None:
             door.close()
@@ -54,7 +56,7 @@ def serve(settings: Settings) -> None:
 
 
 def _zmq_door(engine: Engine, settings: Settings) -> Door | None:
-    """The ZeroMQ door, bound; None where it is off."""
+    """The ZeroMQ door, bound to its address; None if it is off."""
     if settings.zmq == "off":
         return None
     try:
@@ -66,18 +68,22 @@ def _zmq_door(engine: Engine, settings: Settings) -> Door | None:
     return door
 
 
-class _Stopped:
-    """Hears the signals; the first lets running jobs go on for a while, the second does not."""
+class _Shutdown:
+    """Handles the signals: the first one drains the running jobs, the second one does not.
+
+    Attributes:
+        then: called when the engine has begun to leave.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._event = threading.Event()
         self.then: Callable[[], None] = lambda: None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
+            signal.signal(number, self._handle)
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
-        # A handler runs between two lines of the main thread, which may hold any lock.
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        # A handler interrupts the main thread, which may hold any lock: another thread takes over.
         threading.Thread(target=self._leave, args=(not self._event.is_set(),)).start()
         self._event.set()
 
@@ -88,10 +94,10 @@ class _Stopped:
 
 
 class _HttpServer(uvicorn.Server):
-    """uvicorn, whose own handlers would end the process before the engine has ended its jobs."""
+    """uvicorn without its signal handlers, which would end the process before the engine's jobs."""
 
     def capture_signals(self) -> _Nothing:  # type: ignore[override]
-        """Leave the signals to `_Stopped`."""
+        """Leave the signals to `_Shutdown`."""
         return _Nothing()
 
 
@@ -103,8 +109,8 @@ class _Nothing:
         return None
 
 
-def _serve_http(service: Service, listening: socket.socket, stopped: _Stopped) -> None:
-    """Answer until stopped."""
+def _serve_http(service: Service, listener: socket.socket, shutdown: _Shutdown) -> None:
+    """Answer HTTP requests until the shutdown."""
     config = uvicorn.Config(
         make_app(service),
         log_config=None,
@@ -112,7 +118,7 @@ def _serve_http(service: Service, listening: socket.socket, stopped: _Stopped) -
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=int(service.settings.drain_s) + _FAREWELL_S,
-        # A client that has begun a request's head and goes no further is not waited for.
+        # A connection without a complete request is closed after this time.
         timeout_keep_alive=30,
     )
     server = _HttpServer(config)
@@ -120,14 +126,14 @@ def _serve_http(service: Service, listening: socket.socket, stopped: _Stopped) -
     def end() -> None:
         server.should_exit = True
 
-    stopped.then = end
-    host, port = listening.getsockname()[:2]
+    shutdown.then = end
+    host, port = listener.getsockname()[:2]
     log.info("HTTP at http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    server.run(sockets=[listening])
+    server.run(sockets=[listener])
 
 
-def _listening(address: str) -> socket.socket:
-    """A bound socket.
+def _listen(address: str) -> socket.socket:
+    """A socket that is bound to HOST:PORT.
 
     Raises:
         FileAccess: the address cannot be used.

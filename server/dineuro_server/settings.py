@@ -1,4 +1,4 @@
-"""What a server may be told, by `DINEURO_*` variables or the options of `dineuro serve`."""
+"""The settings of a server, from `DINEURO_*` variables or the options of `dineuro serve`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 2**30
-#: Of the machine's memory the workers may have this share together, unless the user says else.
+#: Share of the machine's memory for all workers together, if `memory_gib` is not set.
 _MEMORY_SHARE = 0.9
 
 
@@ -23,7 +23,7 @@ def default_state() -> Path:
 
 
 def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """What the container may have, where it is bound: psutil knows the machine's memory alone."""
+    """The memory limits of the container, if any: psutil knows the machine's memory only."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups v2 and v1
         try:
             yield int((root / name).read_text())
@@ -32,38 +32,38 @@ def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
 
 
 class Settings(BaseSettings):
-    """One server's settings; safe as they are.
+    """The settings of one server; the defaults are safe.
 
     Attributes:
-        http: HOST:PORT that is listened at.
+        http: HOST:PORT of the HTTP door.
         zmq: tcp://HOST:PORT of the ZeroMQ door, or "off".
-        keys: folder of CURVE keys, made by `dineuro keys curve`; None asks nobody.
-        state: folder of the jobs, their inputs and results; one server alone may use it.
-        tokens: file of hashed bearer tokens, made by `dineuro keys`; None asks nobody.
-        insecure: let anyone in from anywhere.
-        local: what is listened at is reached from this machine alone, whatever address it is, as in
-            a container whose ports are published at loopback: nobody is asked who he is, and
-            requests under another machine's name are turned away.
-        devices: "auto" is one worker that takes a GPU where there is one; else a worker for each
-            of a comma-separated list of "cpu" and "cuda:N".
-        warm: load the network and compile before the first job.
-        max_gib: of one volume in memory, and of one upload.
-        max_queue: jobs that wait, of all owners.
-        owner_jobs: jobs of one owner that wait or run.
-        owner_gib: disk that one owner's inputs and results may take.
-        min_free_gib: of the disk; below this nothing is taken in.
-        keep_hours: how long a result is kept after its job has ended.
-        time_limit_s: of one job; a request may ask for less.
-        memory_gib: of one worker; None shares nine tenths of the machine's memory, or of its
-            container's, out.
-        wait_s: how long a request waits for its result before it is answered with its job.
-        drain_s: how long running jobs may go on at shutdown before they are put back.
-        cancel_s: after this a worker that does not heed a cancel is killed.
+        keys: folder of CURVE keys, made by `dineuro keys curve`; None admits every peer.
+        state: folder of the jobs, their inputs and results, for one server at a time.
+        tokens: file of hashed bearer tokens, made by `dineuro keys`; None admits every client.
+        insecure: admit every client from everywhere.
+        local: declares that only this machine can reach the doors, whatever their addresses, as in
+            a container whose ports are published at loopback. No keys are needed, and requests
+            under another machine's name are refused.
+        devices: "auto" is one worker, on a GPU if there is one; otherwise a comma-separated list
+            of "cpu" and "cuda:N" with one worker each.
+        warm: whether workers load the network and compile before the first job.
+        max_gib: limit of one upload, and of one volume in memory.
+        max_queue: queued jobs of all owners together.
+        owner_jobs: queued and running jobs of one owner.
+        owner_gib: disk space of one owner's inputs and results.
+        min_free_gib: free disk space below which nothing is accepted.
+        keep_hours: time that results are kept after their job has ended.
+        time_limit_s: run time of one job; a request may set a lower limit.
+        memory_gib: memory of one worker; None divides nine tenths of the machine's memory, or of
+            its container's, between the workers.
+        wait_s: time that a request waits for its result before it is answered with its job.
+        drain_s: time that running jobs have at shutdown before they go back into the queue.
+        cancel_s: time after a cancel until the worker is killed.
         log: "text" for people, "json" for machines.
         log_level: "debug", "info", "warning" or "error".
     """
 
-    # An empty variable is none: that is how a compose file leaves one out.
+    # A compose file leaves a variable out by an empty value.
     model_config = SettingsConfigDict(
         env_prefix="DINEURO_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
@@ -93,27 +93,27 @@ class Settings(BaseSettings):
 
     @property
     def device_names(self) -> tuple[str, ...]:
-        """One entry a worker."""
+        """The device of each worker."""
         return tuple(self.devices.split(","))
 
     @property
     def max_bytes(self) -> int:
-        """Bytes of one volume in memory, and of one upload."""
+        """Limit of one upload, and of one volume in memory (bytes)."""
         return int(self.max_gib * GIB)
 
     @property
     def owner_bytes(self) -> int:
-        """Bytes on disk of one owner."""
+        """Disk space of one owner (bytes)."""
         return int(self.owner_gib * GIB)
 
     @property
     def min_free_bytes(self) -> int:
-        """Bytes of the disk that stay free."""
+        """Disk space that stays free (bytes)."""
         return int(self.min_free_gib * GIB)
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of one worker's memory."""
+        """Memory of one worker (bytes)."""
         if self.memory_gib is not None:
             return int(self.memory_gib * GIB)
         total = min([psutil.virtual_memory().total, *_container_memory()])

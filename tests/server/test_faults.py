@@ -46,6 +46,16 @@ def running(client: httpx.Client, path: str) -> None:
     until(lambda: client.get(path).json()["state"] == "running", 60, "the job to run")
 
 
+def at_stage(client: httpx.Client, path: str, stage: str) -> None:
+    """Wait until a running job has reached a stage."""
+
+    def reached() -> bool:
+        progress = client.get(path).json()["progress"]
+        return progress is not None and progress["stage"] == stage
+
+    until(reached, 60, f"the stage {stage}")
+
+
 def dineuro(*words: object) -> subprocess.CompletedProcess[str]:
     command = "from dineuro_cli import main; main()"
     return subprocess.run(
@@ -61,14 +71,13 @@ def test_a_worker_that_is_killed_is_replaced_the_job_tried_once_more_and_then_gi
     with server.client() as client:
         job = queued(client, grid, **SLOW)
         behind = queued(client, other(1), **FAST)
-        running(client, job)
-        time.sleep(0.5)
+        at_stage(client, job, "trace")
         first = server.worker()
         os.kill(first, signal.SIGKILL)
         until(lambda: server.worker() != first, 60, "another worker")
         running(client, job)
+        at_stage(client, job, "trace")
         assert client.get(job).json()["attempts"] == 2
-        time.sleep(0.5)
         os.kill(server.worker(), signal.SIGKILL)
         lost = job_after(client, job)
         assert lost["state"] == "failed"

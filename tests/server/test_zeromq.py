@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import random
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from dineuro_bridge.client.zeromq import CurveKeys
 from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.access.curve import make_client_keys, revoke_client
 from dineuro_server.access.tokens import LOCAL, check_doors
@@ -37,7 +39,7 @@ VOXELS = paint([line((8, 12, 8), (40, 12, 8))], SHAPE)
 RAW = {"format": "raw", "shape": [1, *SHAPE], "dtype": "uint8"}
 FAST = {"enhancer": "none", "name": "cell.v3draw"}
 #: Small chunks, so that small volumes have many; nobody is taken for gone while another works.
-LIMITS = Limits(chunk_bytes=1024, heartbeat_s=20, idle_s=2.0)
+LIMITS = Limits(chunk_bytes=1024, heartbeat_s=60, idle_s=60)
 _NUMBERS = itertools.count()
 
 
@@ -164,6 +166,10 @@ def other() -> bytes:
 
 def spooled(engine: Engine) -> int:
     return len(list((engine.store.folder / "spool").iterdir()))
+
+
+def spooled_bytes(engine: Engine) -> int:
+    return sum(path.stat().st_size for path in (engine.store.folder / "spool").iterdir())
 
 
 def until(happened: Any, seconds: float = 10) -> None:
@@ -438,12 +444,12 @@ def test_the_same_request_is_one_job(peer: Peer) -> None:
     assert (third.type, third.header["job"]) == ("QUEUED", job)
 
 
-def test_an_upload_goes_on_over_another_connection(door: Door, peer: Peer) -> None:
+def test_an_upload_goes_on_over_another_connection(door: Door, peer: Peer, engine: Engine) -> None:
     data = other()
     first = Peer(door.address)
     transfer = first.submit(data).header["transfer"]
     first.upload(transfer, data, most=5)
-    time.sleep(0.2)
+    until(lambda: spooled_bytes(engine) == V3DRAW_HEADER_BYTES + 5 * LIMITS.chunk_bytes)
     peer.say("ATTACH", transfer=transfer)
     accepted = peer.hear("ACCEPT").header
     assert accepted["next"] == 5
@@ -483,18 +489,20 @@ def test_an_upload_that_is_cancelled_while_it_is_checked_becomes_no_job_that_run
     from dineuro_server.doors.zeromq.transfers import Transfer
 
     finish = Transfer.finish
+    cancelled = threading.Event()
 
-    def slowly(self: Transfer, engine: Engine) -> Any:
-        time.sleep(0.3)
+    def finish_after_cancel(self: Transfer, engine: Engine) -> Any:
+        assert cancelled.wait(60)
         return finish(self, engine)
 
-    monkeypatch.setattr(Transfer, "finish", slowly)
+    monkeypatch.setattr(Transfer, "finish", finish_after_cancel)
     data = other()
     before = {job.id for job in engine.jobs(LOCAL)}
     transfer = peer.submit(data).header["transfer"]
     peer.upload(transfer, data)
     peer.say("CANCEL", transfer=transfer)
     peer.hear("CANCELLED")
+    cancelled.set()
     until(lambda: {job.id for job in engine.jobs(LOCAL)} - before)
     (job,) = {job.id for job in engine.jobs(LOCAL)} - before
     until(lambda: engine.get(job, LOCAL).ended)
@@ -518,7 +526,7 @@ def test_a_running_and_a_queued_job_are_cancelled(peer: Peer) -> None:
 
 
 def test_a_silent_client_s_upload_is_given_up(engine: Engine) -> None:
-    hasty = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, heartbeat_s=0.3))
+    hasty = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, heartbeat_s=0.3, idle_s=0.3))
     hasty.start()
     silent = Peer(hasty.address)
     silent.submit(other())

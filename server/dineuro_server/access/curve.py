@@ -1,12 +1,12 @@
-"""CURVE keys: who may come in through the ZeroMQ door from elsewhere, and under which name.
+"""CURVE keys: which clients the ZeroMQ door admits, and the owner's name of each.
 
     KEYS/server.key_secret     the server's secret key, which only its owner may read
-    KEYS/server.key            its public key, which every client needs
-    KEYS/clients/NAME.key      the public keys of those who may come in; NAME owns their jobs
-    KEYS/NAME.key_secret       a client's own pair, to be handed over to it and deleted here
+    KEYS/server.key            the server's public key, which every client needs
+    KEYS/clients/NAME.key      the public key of an admitted client; NAME owns its jobs
+    KEYS/NAME.key_secret       a client's own pair, to be handed to the client and deleted here
 
-The files are those of pyzmq (`zmq.auth`). A key that is put into `clients/` or taken out counts at
-once, for connections that are made from then on.
+The files have the format of pyzmq (`zmq.auth`). A change of `clients/` takes effect for the next
+connections.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _SERVER = "server"
 
 
 def make_server_keys(folder: Path) -> Path:
-    """The server's pair, made if it is missing; returns the public key's file.
+    """Make the server's pair if it is missing.
+
+    Returns:
+        The path of the server's public key.
 
     Raises:
         FileAccess: the folder cannot be written.
@@ -37,18 +40,18 @@ def make_server_keys(folder: Path) -> Path:
 
 
 def make_client_keys(folder: Path, name: str) -> tuple[Path, Path]:
-    """A client's pair; its public key goes to those who may come in.
+    """Make a client's pair and admit its public key.
 
     Returns:
-        The file with the client's secret key, and the server's public one: both are what it needs.
+        The paths of the client's secret key and of the server's public key, which the client needs.
 
     Raises:
-        BadParameter: a name with other signs than letters, digits, dot, dash and underscore, or one
-            that has a key.
+        BadParameter: the name has characters other than letters, digits, dot, dash and underscore,
+            or has a key already.
         FileAccess: the folder cannot be written.
     """
     if not _NAME.fullmatch(name) or name == _SERVER:
-        raise BadParameter(f"{name!r}: a name has letters, digits, '.', '-' and '_', 64 at most")
+        raise BadParameter(f"{name!r}: a name has at most 64 letters, digits, '.', '-' and '_'")
     allowed = folder / "clients" / f"{name}.key"
     if allowed.exists():
         raise BadParameter(f"{allowed}: {name} has a key already: revoke it first")
@@ -63,10 +66,10 @@ def make_client_keys(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def revoke_client(folder: Path, name: str) -> None:
-    """Take a client's key out of those who may come in.
+    """Remove the key of a client.
 
     Raises:
-        BadParameter: it has none.
+        BadParameter: the client has no key.
     """
     allowed = folder / "clients" / f"{name}.key"
     if not _NAME.fullmatch(name) or not allowed.exists():
@@ -78,7 +81,7 @@ def server_keys(folder: Path) -> tuple[bytes, bytes]:
     """The server's public and secret key.
 
     Raises:
-        FileAccess: there are none, or they cannot be read.
+        FileAccess: the keys are missing or cannot be read.
     """
     public, secret = _load(folder / f"{_SERVER}.key_secret")
     if secret is None:
@@ -87,9 +90,12 @@ def server_keys(folder: Path) -> tuple[bytes, bytes]:
 
 
 class AllowedKeys:
-    """Who may come in, by public key; a change of the folder counts at once.
+    """The admitted public keys; a change of the folder takes effect at once.
 
     The authenticator calls `callback` from its own thread.
+
+    Args:
+        folder: folder of the keys.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,11 +105,11 @@ class AllowedKeys:
         self._names: dict[bytes, str] = {}
 
     def callback(self, _domain: str, key: bytes) -> bool:
-        """Whether the key may come in."""
+        """Whether a key is admitted."""
         return self.name(key) is not None
 
     def name(self, key: bytes) -> str | None:
-        """Whose key it is; None if nobody's."""
+        """The owner of a key; None if the key is not admitted."""
         with self._lock:
             files = sorted(self._folder.glob("*.key")) if self._folder.is_dir() else []
             stamp = (len(files), max((f.stat().st_mtime_ns for f in files), default=0))

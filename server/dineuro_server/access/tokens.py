@@ -1,8 +1,8 @@
-"""Who may come in: bearer tokens in a file of hashes, and what may be bound without them.
+"""Bearer tokens in a file of hashes, and the rules for doors that others can reach.
 
-A line of the file is a token: its owner's name, the SHA-256 of the token, and quotas of that owner
-if they are not the server's own. The token itself stands nowhere; it has 256 bits of chance, so
-that a plain hash of it cannot be guessed.
+A line of the file is a token: its owner's name, the SHA-256 of the token, and the owner's quotas if
+they differ from the server's. The file does not hold the token itself. A token has 256 random
+bits, so that its plain hash does not reveal it.
 
     # name sha256 [jobs=N] [gib=X]
     anna 9f86d081884c7d65… jobs=20 gib=50
@@ -24,7 +24,7 @@ from dineuro_bridge.files import atomic_output, reason
 from dineuro_server.jobs.admission import Quota
 from dineuro_server.settings import GIB, Settings
 
-#: Who everybody is where nobody is asked.
+#: The owner of all jobs of a server that requires no token or key.
 LOCAL = "local"
 _PREFIX = "dineuro_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,10 +36,10 @@ class Token:
     """One line of the file.
 
     Attributes:
-        name: of the owner; several tokens may have the same.
-        sha256: of the token, in hexadecimal.
-        jobs: that may wait or run; None is the server's own bound.
-        gib: of the disk; None is the server's own bound.
+        name: name of the owner; several tokens may have the same owner.
+        sha256: SHA-256 of the token, in hexadecimal.
+        jobs: limit of queued and running jobs; None is the server's limit.
+        gib: limit of disk space; None is the server's limit.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Token:
     gib: float | None = None
 
     def line(self) -> str:
-        """As it stands in the file."""
+        """The line of the file."""
         words = [self.name, self.sha256]
         words += [] if self.jobs is None else [f"jobs={self.jobs}"]
         words += [] if self.gib is None else [f"gib={self.gib:g}"]
@@ -56,11 +56,15 @@ class Token:
 
 
 class TokenFile:
-    """The tokens of a file; a change of the file counts at once, without a restart.
+    """The tokens of a file; a change of the file takes effect at once.
+
+    Args:
+        path: path of the file.
+        settings: the server's limits.
 
     Raises:
-        FileAccess: it cannot be read.
-        BadParameter: a line that is none.
+        FileAccess: the file cannot be read.
+        BadParameter: a line of the file is no token.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
@@ -71,25 +75,27 @@ class TokenFile:
         self._current()
 
     def owner(self, token: str) -> str:
-        """Whose token it is; every line is compared, so that the time taken tells nothing.
+        """The owner of a token.
+
+        Every line is compared, so that the time of the comparison reveals nothing.
 
         Raises:
-            Unauthorized: nobody's.
+            Unauthorized: the token is not in the file.
         """
-        given = hashlib.sha256(token.encode()).hexdigest()
-        found = None
-        for known in self._current():
-            if hmac.compare_digest(known.sha256, given):
-                found = known.name
-        if found is None:
-            raise Unauthorized("the token is not known here: ask who runs the server for one")
-        return found
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        owner = None
+        for line in self._current():
+            if hmac.compare_digest(line.sha256, digest):
+                owner = line.name
+        if owner is None:
+            raise Unauthorized("the token is not valid here: ask who runs the server for one")
+        return owner
 
     def quota(self, owner: str) -> Quota:
-        """What the owner may have: the first line with a word on it, else the server's bounds."""
-        mine = [token for token in self._current() if token.name == owner]
-        jobs = [token.jobs for token in mine if token.jobs is not None]
-        gib = [token.gib for token in mine if token.gib is not None]
+        """The quota of an owner: the first of its lines with a limit, or the server's limit."""
+        tokens = [token for token in self._current() if token.name == owner]
+        jobs = [token.jobs for token in tokens if token.jobs is not None]
+        gib = [token.gib for token in tokens if token.gib is not None]
         return Quota(
             jobs[0] if jobs else self._settings.owner_jobs,
             int(gib[0] * GIB) if gib else self._settings.owner_bytes,
@@ -98,21 +104,21 @@ class TokenFile:
     def _current(self) -> tuple[Token, ...]:
         with self._lock:
             try:
-                now = self._path.stat()
+                status = self._path.stat()
             except OSError as error:
                 raise FileAccess(f"{self._path}: cannot be read: {reason(error)}") from error
-            stamp = (now.st_mtime_ns, now.st_size)
+            stamp = (status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
                 self._tokens, self._stamp = tuple(read_tokens(self._path)), stamp
             return self._tokens
 
 
 def read_tokens(path: Path) -> list[Token]:
-    """The tokens of a file; none if there is no such file yet.
+    """The tokens of a file; an empty list if the file does not exist.
 
     Raises:
-        FileAccess: it cannot be read.
-        BadParameter: a line that is no token.
+        FileAccess: the file cannot be read.
+        BadParameter: a line of the file is no token.
     """
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -128,8 +134,8 @@ def _token(path: Path, number: int, line: str) -> Token:
     try:
         if match is None or not _NAME.fullmatch(match[1]):
             raise ValueError
-        more = dict(word.split("=") for word in match[3].split())
-        jobs, gib = more.get("jobs"), more.get("gib")
+        quotas = dict(word.split("=") for word in match[3].split())
+        jobs, gib = quotas.get("jobs"), quotas.get("gib")
         return Token(
             match[1], match[2], None if jobs is None else int(jobs), (gib and float(gib)) or None
         )
@@ -141,17 +147,17 @@ def _token(path: Path, number: int, line: str) -> Token:
 
 
 def add_token(path: Path, name: str, *, jobs: int | None = None, gib: float | None = None) -> str:
-    """Make a token, and put its hash into the file, which only its owner may read.
+    """Make a token and add its hash to the file, which only the file's owner may read.
 
     Returns:
-        The token: nobody can look it up again.
+        The token, which is not stored anywhere.
 
     Raises:
-        BadParameter: a name with other signs than letters, digits, dot, dash and underscore.
+        BadParameter: the name has characters other than letters, digits, dot, dash and underscore.
         FileAccess: the file cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise BadParameter(f"{name!r}: a name has letters, digits, '.', '-' and '_', 64 at most")
+        raise BadParameter(f"{name!r}: a name has at most 64 letters, digits, '.', '-' and '_'")
     secret = _PREFIX + secrets.token_urlsafe(32)
     token = Token(name, hashlib.sha256(secret.encode()).hexdigest(), jobs, gib)
     _write(path, [*read_tokens(path), token])
@@ -159,7 +165,7 @@ def add_token(path: Path, name: str, *, jobs: int | None = None, gib: float | No
 
 
 def revoke(path: Path, name: str) -> int:
-    """Take all tokens of a name out of the file; returns how many there were."""
+    """Remove all tokens of an owner from the file; returns their number."""
     tokens = read_tokens(path)
     kept = [token for token in tokens if token.name != name]
     if len(kept) < len(tokens):
@@ -185,10 +191,10 @@ def is_loopback(host: str) -> bool:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of HOST:PORT, or of tcp://HOST:PORT.
+    """The host and the port of HOST:PORT or tcp://HOST:PORT.
 
     Raises:
-        BadParameter: it is none.
+        BadParameter: the address has another form.
     """
     host, colon, port = address.removeprefix("tcp://").rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
@@ -197,11 +203,11 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def check_doors(settings: Settings) -> None:
-    """Refuse to open a door to others without asking who comes in.
+    """Refuse to open a door that others can reach without tokens or keys.
 
     Raises:
-        BadParameter: tokens or keys are missing, and neither `insecure` nor `local` was said; or an
-            address that is none.
+        BadParameter: tokens or keys are missing and neither `insecure` nor `local` is set, or an
+            address is wrong.
     """
     open_to_all = settings.insecure or settings.local
     if settings.zmq != "off":
@@ -210,12 +216,12 @@ def check_doors(settings: Settings) -> None:
         host, _ = host_and_port(settings.zmq)
         if settings.keys is None and not open_to_all and not is_loopback(host):
             raise BadParameter(
-                f"{settings.zmq}: can be reached from elsewhere and needs CURVE keys (dineuro keys "
-                "curve; --keys FOLDER); --insecure lets anyone in"
+                f"{settings.zmq}: can be reached from other machines and needs CURVE keys (dineuro "
+                "keys curve; --keys FOLDER); --insecure admits everyone"
             )
     host, _ = host_and_port(settings.http)
     if settings.tokens is None and not open_to_all and not is_loopback(host):
         raise BadParameter(
-            f"{settings.http}: can be reached from elsewhere and needs bearer tokens (dineuro keys "
-            "token; --tokens FILE); --insecure lets anyone in"
+            f"{settings.http}: can be reached from other machines and needs bearer tokens "
+            "(dineuro keys token; --tokens FILE); --insecure admits everyone"
         )

@@ -73,8 +73,8 @@ class Admission:
             )
         if usage.nbytes + nbytes > quota.nbytes:
             raise QuotaExceeded(
-                f"your inputs and results take {usage.nbytes} bytes, and this one exceeds your limit "
-                f"of {quota.nbytes} bytes: delete jobs that you no longer need",
+                f"your inputs and results take {usage.nbytes} bytes, and this one exceeds your "
+                f"limit of {quota.nbytes} bytes: delete jobs that you no longer need",
                 _FULL_RETRY,
             )
         check_room(self._store.folder, self._settings.min_free_bytes, nbytes)

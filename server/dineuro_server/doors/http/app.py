@@ -1,4 +1,4 @@
-"""The application: routes, problems, and a line of the log for every request."""
+"""The application: its routes, its problems, and a line in the log for every request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def make_app(service: Service) -> ASGIApp:
-    """The HTTP door of a server, for any ASGI server to run."""
+    """The HTTP door of a server, as an ASGI application."""
     app = FastAPI(
         title="DINeuro",
         version=version("dineuro"),
@@ -30,11 +30,11 @@ def make_app(service: Service) -> ASGIApp:
     for router in (submissions.router, jobs.router, operation.router, page.router):
         app.include_router(router)
     operation.add_docs(app)
-    return _Watched(app, service)
+    return _AccessLog(app, service)
 
 
-class _Watched:
-    """Around the application: logs and counts every request."""
+class _AccessLog:
+    """Wraps the application: logs and counts every request."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -45,23 +45,23 @@ class _Watched:
             return
         start, status = time.monotonic(), 0
 
-        async def told(message: Message) -> None:
+        async def forward(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, forward)
         except Exception:
-            # The framework has answered 500 by `problems` and raises again; but where an answer had
-            # begun already, nobody has told the log.
+            # `problems` has logged an error that it answered with 500; it is raised again here.
+            # An error after the start of an answer is not in the log yet.
             if status != 500:
-                log.exception("broken off in the middle of an answer")
+                log.exception("an answer was interrupted")
         finally:
-            self._tell(scope, status, time.monotonic() - start)
+            self._record(scope, status, time.monotonic() - start)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         self._service.engine.metrics.answered(scope["method"], route, status)
         level = logging.DEBUG if route in ("/livez", "/readyz", "/metrics") else logging.INFO

@@ -1,4 +1,4 @@
-"""What the people and programs that run a server look at: health, figures, networks, the API."""
+"""Routes for the operators of a server: health, figures, networks, the API's description."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def models(service: ServiceOf, _: OwnerOf) -> ModelList:
 
 @router.get("/livez")
 def livez() -> Health:
-    """Whether the process answers at all."""
+    """Whether the process answers."""
     return Health(status="ok", detail="alive")
 
 
 @router.get("/readyz", responses={503: {"model": Health, "description": "Not ready yet."}})
 def readyz(service: ServiceOf, response: Response) -> Health:
-    """Whether jobs are taken and every worker is warm."""
+    """Whether jobs are accepted and every worker is warm."""
     engine = service.engine
     if engine.ready:
         return Health(status="ok", detail="ready")
@@ -62,7 +62,7 @@ def metrics(service: ServiceOf, _: Annotated[None, Depends(may_watch)]) -> Respo
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve /docs with the pages of an installed package: nothing beyond this server is asked."""
+    """Serve /docs from an installed package, without requests to other servers."""
     folder = Path(str(files("fastapi_offline"))) / "static"
     app.mount(_STATIC, StaticFiles(directory=folder), name="static")
 

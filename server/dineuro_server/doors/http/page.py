@@ -1,4 +1,4 @@
-"""The page at `/`: files that were built from `server/web`, which ask nothing of anybody else."""
+"""The page at `/`: files built from `server/web`, which send requests to this server only."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }
 _HEADERS = {
-    # Pictures come through the API with a token, and are shown from memory: `blob:`.
+    # The page fetches pictures with a token, and shows them from memory: `blob:`.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # A file that has not changed is not sent again; one that has is never missed.
+    # The browser asks each time whether a file has changed.
     "Cache-Control": "no-cache",
 }
 
 
 @router.get("/")
 def page() -> Response:
-    """The page itself; it needs no token, what it asks for does."""
+    """The page itself; it needs no token, but its requests do."""
     return _file("index.html")
 
 
 @router.get("/web/{name}")
 def file(name: str) -> Response:
-    """Its scripts and styles."""
+    """The scripts and styles of the page."""
     return _file(name)
 
 
 def _file(name: str) -> Response:
-    known = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _KINDS}
-    if name not in known:
+    files_by_name = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _KINDS}
+    if name not in files_by_name:
         raise NotFound(f"{name[:40]}: is no file of the page")
-    path = known[name]
+    path = files_by_name[name]
     return FileResponse(path, headers=_HEADERS, media_type=_KINDS[path.suffix])

@@ -1,7 +1,7 @@
-"""Every error as problem+json (RFC 9457), with an id that stands in the log too.
+"""Every error as problem+json (RFC 9457), with an id that is also in the log.
 
-What a client may know of an error is its message, which the project's own errors are written for.
-Of anything else it learns the id alone; the log has the rest.
+A client gets the message of the project's own errors, which are written for it. Of any other error
+it gets the id only, and the log has the rest.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from starlette.exceptions import HTTPException
 from dineuro_bridge.errors import DineuroError, FileAccess, TryLater, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
-#: What is said of errors that are the server's own: their messages may name its paths.
-_OWN = "an error of the server's own: its log has it under this id"
+#: The detail of internal errors, whose messages may hold paths of the server.
+_INTERNAL = "an error of the server's own: its log has it under this id"
 
 log = logging.getLogger(__name__)
 
 
-def problem(
+def problem_response(
     status: int,
     code: str,
     detail: str,
@@ -33,7 +33,16 @@ def problem(
     cause: Exception | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """A problem as an answer, told in the log under the same id; there with its cause, if given."""
+    """A problem as a response; the log gets it under the same id.
+
+    Args:
+        status: the HTTP status.
+        code: the error's word for programs.
+        detail: the error's sentence for people.
+        headers: further headers.
+        cause: exception whose traceback goes into the log; None for expected errors.
+        more: further members of the problem, such as the job's id.
+    """
     identity = secrets.token_hex(8)
     level = logging.ERROR if status >= 500 and status not in (503, 507) else logging.INFO
     log.log(
@@ -53,11 +62,11 @@ def problem(
 
 
 def problem_of(error: DineuroError, **more: Any) -> JSONResponse:
-    """The problem that one of the project's own errors is.
+    """The problem of one of the project's own errors.
 
     Args:
-        error: it has a status, a code and a message that may be told.
-        more: further members, such as the job's id.
+        error: the error; its class has the status and the code.
+        more: further members of the problem, such as the job's id.
     """
     headers = {}
     if isinstance(error, TryLater):
@@ -65,43 +74,43 @@ def problem_of(error: DineuroError, **more: Any) -> JSONResponse:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="dineuro"'
     if isinstance(error, FileAccess):
-        return problem(error.status, error.code, _OWN, headers, error, **more)
-    return problem(error.status, error.code, str(error), headers, **more)
+        return problem_response(error.status, error.code, _INTERNAL, headers, error, **more)
+    return problem_response(error.status, error.code, str(error), headers, **more)
 
 
 def install(app: FastAPI) -> None:
-    """Have the application answer every error like this."""
-    app.add_exception_handler(DineuroError, _own)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_validation)
+    """Have the application answer every error with a problem."""
+    app.add_exception_handler(DineuroError, _dineuro_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _own(_: Request, error: Exception) -> JSONResponse:
+async def _dineuro_error(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, DineuroError):
-        raise TypeError("registered for DineuroError alone")
+        raise TypeError("registered for DineuroError only")
     return problem_of(error)
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    """An error that nobody has thought of."""
-    return problem(500, DineuroError.code, _OWN, cause=error)
+    """The problem of an unexpected error."""
+    return problem_response(500, DineuroError.code, _INTERNAL, cause=error)
 
 
-async def _of_http(_: Request, error: Exception) -> JSONResponse:
-    """What the framework says: no such route, no such method, a broken form."""
+async def _http_exception(_: Request, error: Exception) -> JSONResponse:
+    """The problem of the framework's own errors, such as an unknown route or method."""
     if not isinstance(error, HTTPException):
-        raise TypeError("registered for HTTPException alone")
+        raise TypeError("registered for HTTPException only")
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     code = codes.get(error.status_code, "bad_request")
     headers = None if error.headers is None else dict(error.headers)
-    return problem(error.status_code, code, str(error.detail), headers)
+    return problem_response(error.status_code, code, str(error.detail), headers)
 
 
-async def _of_validation(_: Request, error: Exception) -> JSONResponse:
-    """A path or query parameter that is not what its type says."""
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    """The problem of a path or query parameter that does not fit its type."""
     if not isinstance(error, RequestValidationError):
-        raise TypeError("registered for RequestValidationError alone")
+        raise TypeError("registered for RequestValidationError only")
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return problem(422, "bad_parameter", f"{where}: {first['msg']}")
+    return problem_response(422, "bad_parameter", f"{where}: {first['msg']}")

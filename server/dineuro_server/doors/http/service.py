@@ -1,4 +1,4 @@
-"""What all routes need: the engine, the settings, and who is asking."""
+"""The dependencies of all routes: the engine, the settings, and the owner of the request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dineuro_server.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One server behind its HTTP door; `tokens` is None where nobody is asked."""
+    """One server behind its HTTP door; `tokens` is None if no token is required."""
 
     engine: Engine
     settings: Settings
@@ -26,74 +26,81 @@ class Service:
 
 
 def service_of(request: Request) -> Service:
-    """The server that a request came to."""
+    """The server that a request is for."""
     service: Service = request.app.state.service
     return service
 
 
 _bearer = HTTPBearer(
-    auto_error=False, description="A token made by `dineuro keys token`, where the server asks."
+    auto_error=False,
+    description="A token made by `dineuro keys token`, if the server requires one.",
 )
 ServiceOf = Annotated[Service, Depends(service_of)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 def owner_of(
     request: Request,
     service: ServiceOf,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Credentials,
 ) -> str:
-    """Who is asking.
+    """The owner of a request.
 
     Raises:
-        Unauthorized: no token, or one that is not known.
-        Forbidden: where no token is asked for, a browser was sent here by some page elsewhere.
+        Unauthorized: the token is missing or invalid.
+        Forbidden: the server requires no token, and a page of another site sent the request.
     """
-    owner = _holder_of(service, given)
+    owner = _holder_of(service, credentials)
     if owner is None and not service.settings.insecure:
         _check_local(request)
     return owner or LOCAL
 
 
 def may_watch(
-    service: ServiceOf, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    service: ServiceOf,
+    credentials: Credentials,
 ) -> None:
-    """Whoever has a token, or anyone where none is asked for: figures name no client and no file.
+    """Admit a reader of the figures: every holder of a token, or everyone if none is required.
 
-    Prometheus asks a container by a name of its own, so that the name is not looked at.
+    The figures name no client and no file. Prometheus addresses a container by the container's
+    name, so that the Host header is not checked.
 
     Raises:
-        Unauthorized: no token, or one that is not known.
+        Unauthorized: the token is missing or invalid.
     """
-    _holder_of(service, given)
+    _holder_of(service, credentials)
 
 
-def _holder_of(service: Service, given: HTTPAuthorizationCredentials | None) -> str | None:
-    """Whose token it is; None where none is asked for."""
+def _holder_of(service: Service, credentials: HTTPAuthorizationCredentials | None) -> str | None:
+    """The owner of the token; None if the server requires none."""
     if service.tokens is None:
         return None
-    if given is None:
+    if credentials is None:
         raise Unauthorized("a token is needed: send 'Authorization: Bearer TOKEN'")
-    return service.tokens.owner(given.credentials)
+    return service.tokens.owner(credentials.credentials)
 
 
 def _check_local(request: Request) -> None:
-    """Without tokens, any page that a browser on this machine shows could ask; it is turned away.
+    """Refuse requests that a page of another site sent through a browser on this machine.
 
-    A page elsewhere is known by its Origin, or by a name of its own that it led to this machine.
+    Such a request has a foreign Origin, or a Host name that the site made point to this machine.
+
+    Raises:
+        Forbidden: it is such a request.
     """
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
     if not is_loopback(urlsplit(f"//{host}").hostname or ""):
-        raise Forbidden(f"{host}: this server is for its own machine: ask it as localhost")
+        raise Forbidden(f"{host}: this server is for its own machine only: use the name localhost")
     if origin is not None and urlsplit(origin).netloc != host:
-        raise Forbidden(f"{origin}: pages from elsewhere may not use this server")
+        raise Forbidden(f"{origin}: pages of other sites may not use this server")
 
 
 OwnerOf = Annotated[str, Depends(owner_of)]
 
 
 def job_of(job_id: str, service: ServiceOf, owner: OwnerOf) -> Job:
-    """The job that the path names, if it is the asker's."""
+    """The job in the path, if it belongs to the owner of the request."""
     return service.engine.get(job_id, owner)
 
 

@@ -22,7 +22,9 @@ from dineuro_server.jobs.records import Job, JobSpec, Kind
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
 
+#: The query's parameters that are not parameters of the pipeline.
 _CONTROLS = ("priority", "time_limit", "deadline", "reuse", "job")
+#: Longest idempotency key (characters).
 _LONGEST_KEY = 200
 
 
@@ -48,13 +50,17 @@ async def retrace(request: Request, service: ServiceOf, owner: OwnerOf) -> Respo
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A submission's words, from its query, form and headers.
+class _Submission:
+    """The values of a submission's query, form and headers.
 
     Attributes:
-        parameters: for the pipeline, not checked yet.
-        wait_s: seconds that the client wants to wait; 0 wants the job at once.
-        job: of a retrace, the earlier job's id.
+        parameters: parameters of the pipeline, not checked yet.
+        priority: see `JobSpec`.
+        time_limit_s: see `JobSpec`.
+        wait_s: time that the request waits for the result; 0 answers with the job at once.
+        reuse: see `JobSpec`.
+        job: id of the earlier job of a retrace.
+        idempotency_key: see `JobSpec`.
     """
 
     parameters: dict[str, Any]
@@ -67,18 +73,18 @@ class _Asked:
 
 
 async def _submit(kind: Kind, request: Request, service: Service, owner: str) -> Response:
-    wanted = choose(request.headers.get("accept"), OFFERED[kind])
+    media_type = choose(request.headers.get("accept"), OFFERED[kind])
     query = _query(request)
     if kind == "retrace" and "job" in query:
-        asked = _asked(request, query, service)
+        submission = _submission(request, query, service)
         job = await run_in_threadpool(
-            service.engine.submit, _spec(kind, owner, asked, None, asked.job)
+            service.engine.submit, _spec(kind, owner, submission, None, submission.job)
         )
     else:
-        job, asked = await _upload(kind, request, service, owner, query)
-    job = await ended(service.engine, job, asked.wait_s)
+        job, submission = await _upload(kind, request, service, owner, query)
+    job = await ended(service.engine, job, submission.wait_s)
     if job.ended:
-        return await run_in_threadpool(_answer, service, job, wanted)
+        return await run_in_threadpool(_answer, service, job, media_type)
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
     if _prefers(request):
         headers["Preference-Applied"] = ", ".join(_prefers(request))
@@ -87,44 +93,46 @@ async def _submit(kind: Kind, request: Request, service: Service, owner: str) ->
 
 async def _upload(
     kind: Kind, request: Request, service: Service, owner: str, query: dict[str, str]
-) -> tuple[Job, _Asked]:
-    """The job of a volume that the request brings."""
+) -> tuple[Job, _Submission]:
+    """The job of the volume in the request's body."""
     check_content_type(request)
     nbytes = announced_bytes(request, service.settings.max_bytes)
-    asked = _asked(request, query, service)
+    submission = _submission(request, query, service)
     await run_in_threadpool(service.engine.admit, owner, nbytes)
     spool = await run_in_threadpool(service.engine.spool, owner, query.get("name", "volume"))
     try:
         fields = await receive(request, spool)
-        doubled = [name for name in fields if name in query and name != "name"]
-        if doubled:
-            raise BadParameter(f"{doubled[0]}: stands in the query and in the form")
-        asked = _asked(request, fields | query, service)
+        repeated = [name for name in fields if name in query and name != "name"]
+        if repeated:
+            raise BadParameter(f"{repeated[0]}: is both in the query and in the form")
+        submission = _submission(request, fields | query, service)
         blob = await run_in_threadpool(spool.finish)
-        spec = _spec(kind, owner, asked, blob.sha256, None)
-        return await run_in_threadpool(service.engine.submit, spec), asked
+        spec = _spec(kind, owner, submission, blob.sha256, None)
+        return await run_in_threadpool(service.engine.submit, spec), submission
     finally:
         await run_in_threadpool(spool.close)
 
 
-def _spec(kind: Kind, owner: str, asked: _Asked, sha256: str | None, job: str | None) -> JobSpec:
+def _spec(
+    kind: Kind, owner: str, submission: _Submission, sha256: str | None, job: str | None
+) -> JobSpec:
     return JobSpec(
         kind=kind,
         owner=owner,
         input=sha256,
         source=job,
-        parameters=asked.parameters,
-        priority=asked.priority,
-        idempotency_key=asked.idempotency_key,
-        time_limit_s=asked.time_limit_s,
-        reuse=asked.reuse,
+        parameters=submission.parameters,
+        priority=submission.priority,
+        idempotency_key=submission.idempotency_key,
+        time_limit_s=submission.time_limit_s,
+        reuse=submission.reuse,
     )
 
 
-def _answer(service: Service, job: Job, wanted: str) -> Response:
-    """The result of an ended job, or the problem that it came to."""
+def _answer(service: Service, job: Job, media_type: str) -> Response:
+    """The result of an ended job, or the problem of its error."""
     try:
-        answer = result_answer(service, job, wanted)
+        answer = result_answer(service, job, media_type)
     except DineuroError as error:
         answer = problem_of(error, job=job.id)
     answer.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -132,26 +140,35 @@ def _answer(service: Service, job: Job, wanted: str) -> Response:
 
 
 def _query(request: Request) -> dict[str, str]:
-    """The query's words, each once."""
+    """The parameters of the query.
+
+    Raises:
+        BadParameter: a parameter occurs twice.
+    """
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in query:
-            raise BadParameter(f"{name}: stands twice in the query")
+            raise BadParameter(f"{name}: occurs twice in the query")
         query[name] = value
     return query
 
 
-def _asked(request: Request, words: dict[str, str], service: Service) -> _Asked:
-    """What the words mean.
+def _submission(request: Request, words: dict[str, str], service: Service) -> _Submission:
+    """The submission of a request.
+
+    Args:
+        request: the request, for its headers.
+        words: the parameters of its query and form.
+        service: the server, for its longest waiting time.
 
     Raises:
-        BadParameter: a control that is no number or out of its range.
-        BadRequest: an idempotency key that is none.
+        BadParameter: a control parameter is no number, or is out of its range.
+        BadRequest: the idempotency key is too long or not printable.
     """
     parameters = {name: value for name, value in words.items() if name not in _CONTROLS}
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        raise BadRequest(f"Idempotency-Key: must be 1 to {_LONGEST_KEY} printable signs")
+        raise BadRequest(f"Idempotency-Key: must have 1 to {_LONGEST_KEY} printable characters")
     wait = service.settings.wait_s
     if "deadline" in words:
         wait = min(wait, _number("deadline", words["deadline"]))
@@ -161,7 +178,7 @@ def _asked(request: Request, words: dict[str, str], service: Service) -> _Asked:
         elif preference.startswith("wait="):
             wait = min(wait, _number("Prefer: wait", preference.removeprefix("wait=")))
     limit = words.get("time_limit")
-    return _Asked(
+    return _Submission(
         parameters=parameters,
         priority=_whole("priority", words.get("priority", "0")),
         time_limit_s=None if limit is None else _number("time_limit", limit),
@@ -173,7 +190,7 @@ def _asked(request: Request, words: dict[str, str], service: Service) -> _Asked:
 
 
 def _prefers(request: Request) -> list[str]:
-    """The preferences (RFC 7240) that are heeded here."""
+    """The preferences (RFC 7240) of the request that the server applies."""
     words = [word.strip().lower() for word in request.headers.get("prefer", "").split(",")]
     return [word for word in words if word == "respond-async" or word.startswith("wait=")]
 

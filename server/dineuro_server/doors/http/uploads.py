@@ -1,7 +1,7 @@
-"""An upload from the socket to the spool: raw or a form, hashed as it comes, never all in memory.
+"""An upload from the socket to the spool, as a raw body or a form, in pieces of half a megabyte.
 
-Blocking work (disk and hash) is done by threads, half a megabyte at a time; meanwhile the event
-loop serves others. Whoever sends nothing for `IDLE_S` is hung up on.
+Threads write and hash the pieces, so that the event loop serves other requests meanwhile. An upload
+ends with an error if nothing arrives for `IDLE_S`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dineuro_server.jobs.spool import Spool
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-#: Seconds without a byte after which an upload is given up.
+#: Time without a byte after which an upload is abandoned (seconds).
 IDLE_S = 30.0
-#: Bytes that are gathered before they are written.
+#: Bytes that are collected before they are written.
 _PIECE = 2**19
-#: Of one field of a form that is no file, and of all together.
-_LONGEST_FIELD = 2**14
+#: Bytes of all fields of a form that are no file.
+_FIELD_BYTES = 2**14
 _FORM = "multipart/form-data"
-#: What a volume may be called. curl's --data-binary says the last one unless it is told.
+#: Accepted media types of a volume; the last one is the default of curl's --data-binary.
 RAW_TYPES = (
     "application/octet-stream",
     "image/tiff",
@@ -41,10 +41,10 @@ RAW_TYPES = (
 
 
 def check_content_type(request: Request) -> None:
-    """Refuse what is called something else than a volume or a form, before it is sent.
+    """Check the Content-Type of a request before its body is read.
 
     Raises:
-        UnsupportedFormat: it is.
+        UnsupportedFormat: it is neither that of a volume nor that of a form.
     """
     kind = _media_type(request)[0]
     if kind not in ("", _FORM, *RAW_TYPES):
@@ -53,19 +53,23 @@ def check_content_type(request: Request) -> None:
         )
 
 
-def announced_bytes(request: Request, most: int) -> int:
-    """The length that the request announces; 0 where it does not.
+def announced_bytes(request: Request, limit: int) -> int:
+    """The announced length of a request's body in bytes; 0 if there is none.
+
+    Args:
+        request: the request.
+        limit: limit of a volume in bytes.
 
     Raises:
-        LimitExceeded: more than a form around a volume of `most` bytes can be.
-        BadRequest: it is no number.
+        LimitExceeded: the length exceeds that of a form with a volume of `limit` bytes.
+        BadRequest: the length is no number.
     """
     text = request.headers.get("content-length", "0")
     if not text.isdecimal():
         raise BadRequest(f"Content-Length {text}: must be a number")
-    if int(text) > most + 2**20:
+    if int(text) > limit + 2**20:
         raise LimitExceeded(
-            f"the upload of {text} bytes is larger than this server's limit, {most}"
+            f"the upload of {text} bytes is larger than this server's limit, {limit}"
         )
     return int(text)
 
@@ -74,10 +78,11 @@ async def receive(request: Request, spool: Spool) -> dict[str, str]:
     """Write the volume in a request's body to the spool.
 
     Returns:
-        The other fields of a form, and the file's name as `name`; nothing for a raw body.
+        The other fields of a form, with the file's name as `name`; empty for a raw body.
 
     Raises:
-        BadRequest: a broken form, none or several files in it, or the client went silent or away.
+        BadRequest: the form is broken or does not have exactly one file, or the client stopped
+            sending.
         LimitExceeded, DiskFull: see `Spool.write`.
     """
     kind, options = _media_type(request)
@@ -90,9 +95,9 @@ async def receive(request: Request, spool: Spool) -> dict[str, str]:
         async for piece in _pieces(request):
             await run_in_threadpool(spool.write, piece)
     except TimeoutError as error:
-        raise BadRequest(f"nothing came for {IDLE_S:g} s: the upload was given up") from error
+        raise BadRequest(f"nothing arrived for {IDLE_S:g} s: the upload was abandoned") from error
     except ClientDisconnect as error:
-        raise BadRequest("the client went away in the middle of the upload") from error
+        raise BadRequest("the client disconnected during the upload") from error
     return {}
 
 
@@ -110,22 +115,22 @@ async def _receive_form(request: Request, spool: Spool, boundary: bytes) -> dict
 
 async def _pieces(request: Request) -> AsyncIterator[bytearray]:
     """The body in pieces of about half a megabyte."""
-    gathered, stream = bytearray(), request.stream()
+    pending, stream = bytearray(), request.stream()
     while True:
         try:
             chunk = await asyncio.wait_for(anext(stream), IDLE_S)
         except StopAsyncIteration:
             break
-        gathered += chunk
-        if len(gathered) >= _PIECE:
-            yield gathered
-            gathered = bytearray()
-    if gathered:
-        yield gathered
+        pending += chunk
+        if len(pending) >= _PIECE:
+            yield pending
+            pending = bytearray()
+    if pending:
+        yield pending
 
 
 class _Form:
-    """Takes a form apart: the file to the spool, the fields to a dictionary."""
+    """Splits a form: its file goes to the spool, its fields to a dictionary."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -138,7 +143,7 @@ class _Form:
         self.fields: dict[str, str] = {}
 
     def callbacks(self) -> dict[str, Any]:
-        """What the parser calls."""
+        """The callbacks of the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_header,
@@ -151,13 +156,13 @@ class _Form:
         }
 
     def complete(self) -> dict[str, str]:
-        """The fields of a form that was complete and had one file.
+        """The fields of the form.
 
         Raises:
-            BadRequest: it was not, or had not.
+            BadRequest: the form is incomplete, or does not have exactly one file.
         """
         if not self._ended:
-            raise BadRequest("the form ends in the middle: was it sent whole?")
+            raise BadRequest("the form is incomplete: send it again")
         if self._files != 1:
             raise BadRequest(f"the form has {self._files} files: send one as file=@volume.tif")
         return self.fields
@@ -194,8 +199,8 @@ class _Form:
             self._spool.write(memoryview(data)[start:end])
             return
         self._size += end - start
-        if self._size > _LONGEST_FIELD:
-            raise BadRequest(f"the form's fields are longer than {_LONGEST_FIELD} bytes")
+        if self._size > _FIELD_BYTES:
+            raise BadRequest(f"the form's fields are longer than {_FIELD_BYTES} bytes")
         self._field += data[start:end]
 
     def _on_end(self) -> None:
@@ -217,6 +222,6 @@ class _Form:
 
 
 def _media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
-    """The Content-Type in lower case, and its options."""
+    """The media type of the Content-Type in lower case, and its options."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     return kind.decode(errors="replace").lower(), options
