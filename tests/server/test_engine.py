@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +21,16 @@ from dineuro_server.jobs.sweeper import ClockWatch
 from dineuro_server.settings import Settings
 
 START = b"raw_image_stack_by_hpengL\x01\x00" + np.array([4, 4, 4, 1], "<i4").tobytes()
+
+
+def test_the_engine_loads_no_tracer_and_no_network() -> None:
+    """The server's own process stays small: workers alone import what traces."""
+    heavy = ("numba", "scipy", "skimage", "torch", "timm")
+    program = f"import sys, dineuro_server.serve; print([n for n in {heavy} if n in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
 
 
 def waiting(*jobs: tuple[str, str, int]) -> Any:

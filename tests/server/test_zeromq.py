@@ -531,7 +531,7 @@ def test_a_silent_client_s_upload_is_given_up(engine: Engine) -> None:
     silent = Peer(hasty.address)
     silent.submit(other())
     assert spooled(engine) == 1
-    until(lambda: spooled(engine) == 0)
+    until(lambda: spooled(engine) == 0 and not list(hasty._peers))
     silent.say("PING")
     assert silent.hear("ERROR").header["code"] == "unauthorized"
     silent.close()

@@ -1,4 +1,4 @@
-"""What may be asked of the engine: a request's bounds, and all its parameters written out."""
+"""The check of a request: its limits, and its parameters with all defaults written out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ RETRACE_OPTIONS = retrace_names(OPTIONS.values())
 
 
 def checked(
-    spec: JobSpec, models: Sequence[ModelInfo], traced_before: Callable[[str], Job]
+    spec: JobSpec, models: Sequence[ModelInfo], earlier_job: Callable[[str], Job]
 ) -> JobSpec:
-    """The request with all parameters written out, and a retrace's input, as far as it is possible.
+    """The request with all parameters written out, and with the input of a retrace.
 
     Args:
-        spec: as it was asked.
-        models: the installed ones. A client names one of them: a path would let it look around
-            on the disk.
-        traced_before: the job that a retrace begins with, by its identity; its errors pass through.
+        spec: the request of a client.
+        models: the installed networks. A request names one of them; a path would reveal which
+            files exist on the server.
+        earlier_job: returns the earlier job of a retrace by its id; its errors pass through.
 
     Raises:
-        BadParameter: it cannot be; the message names which.
+        BadParameter: names the parameter that is wrong.
     """
     if spec.kind not in KINDS:
         raise BadParameter(f"kind {spec.kind!r}: must be one of {', '.join(KINDS)}")
@@ -35,7 +35,7 @@ def checked(
     if spec.time_limit_s is not None and not 0 < spec.time_limit_s < 1e9:
         raise BadParameter(f"time limit {spec.time_limit_s}: must be positive seconds")
     if spec.source is not None:
-        return _retrace(spec, traced_before)
+        return _retrace(spec, earlier_job)
     if spec.input is None:
         raise BadParameter(f"{spec.kind}: needs an input, or for a retrace an earlier job")
     options = TraceOptions.from_dict(spec.parameters)
@@ -47,14 +47,14 @@ def checked(
     return replace(spec, parameters=options.as_dict())
 
 
-def _retrace(spec: JobSpec, traced_before: Callable[[str], Job]) -> JobSpec:
+def _retrace(spec: JobSpec, earlier_job: Callable[[str], Job]) -> JobSpec:
     if spec.kind != "retrace" or spec.source is None:
         raise BadParameter(f"{spec.kind}: needs an input; only a retrace takes a job")
-    source = traced_before(spec.source)
-    strange = [name for name in spec.parameters if name not in RETRACE_OPTIONS]
-    if strange:
+    source = earlier_job(spec.source)
+    fixed = [name for name in spec.parameters if name not in RETRACE_OPTIONS]
+    if fixed:
         raise BadParameter(
-            f"{strange[0]}: is the first job's and cannot be set; a retrace may set "
+            f"{fixed[0]}: is that of the earlier job and cannot change; a retrace may set "
             f"{', '.join(RETRACE_OPTIONS)}"
         )
     options = TraceOptions.from_dict({**source.parameters, **spec.parameters})

@@ -67,7 +67,7 @@ def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures
     folder = Path(task.output)
     folder.mkdir(parents=True)
     with contextlib.chdir(folder):
-        made = _make(task, volume, options, progress)
+        made = _make(task, device, volume, options, progress)
         progress(Progress("write", 0, 1))
         # What only a later job or a browser asks for is written beside the rest.
         with ThreadPoolExecutor(max_workers=1) as beside:
@@ -86,12 +86,12 @@ def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures
 
 
 def _make(
-    task: Task, volume: Volume, options: TraceOptions, progress: ProgressCallback
+    task: Task, device: str, volume: Volume, options: TraceOptions, progress: ProgressCallback
 ) -> EnhancedVolume | Result:
     if task.kind == "enhance":
-        return enhance_only(volume, options, progress, device=task.device)
+        return enhance_only(volume, options, progress, device=device)
     given = _given(task, volume, options)
-    return reconstruct(volume, options, progress, device=task.device, given=given)
+    return reconstruct(volume, options, progress, device=device, given=given)
 
 
 def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:
