@@ -24,10 +24,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.stats import rankdata
 
 from benchmarks.accuracy import find_cases
+from benchmarks.fitting import area_under_curve, as_source, fit_logistic
 from benchmarks.masks import noisy
 from benchmarks.rendered import scenes
 from dineuro.evaluation import as_table
@@ -39,15 +38,17 @@ from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.inference.registry import cached_model
-from dineuro_tracing.confidence import CERTAIN, MODEL, Model, assess, sample_links
+from dineuro_tracing.confidence import CERTAIN, CONFIDENCE_MODEL, assess
+from dineuro_tracing.odds import LogisticModel
+from dineuro_tracing.sampling import sample_links
 from dineuro_tracing.scores import distances
 from dineuro_tracing.trace import trace
 
 #: A segment is right within so many voxels of the reference, for so much of its length.
 _NEAR, _SHARE = 3.0, 0.5
 ENHANCERS: tuple[Enhancer, ...] = ("auto", "classical")
-#: How much the fit holds back from large coefficients.
-_HOLD = 1e-3
+#: Penalty on the squared weights.
+_PENALTY = 5e-4
 _BINS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -94,11 +95,11 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 scale=stack.scale, threshold=128, progress=silent,
             )  # fmt: skip
-            traced = trace(made.probability, TraceOptions(), scale=stack.scale.edges)
+            traced = trace(made.probability, TraceOptions(), scale=stack.scale)
             if len(traced.tree) < 2:
                 continue
             segments = assess(
-                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale.edges
+                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale
             )
             samples = sample_links(traced.tree)
             near = distances(samples.places, stack.gold) <= _NEAR
@@ -139,33 +140,16 @@ def stacks(data: Path, part: str) -> Iterator[Stack]:
         yield Stack(f"{scene.seed}", f"rendered, {scene.look}", made.voxels, made.tree)
 
 
-def fit(seen: Examples) -> Model:
-    """The coefficients with the highest likelihood, rounded to three digits."""
-    x = np.column_stack([np.ones(len(seen.share)), seen.features])
-    weight = seen.weight / seen.weight.sum()
-
-    def cost(c: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        odds = x @ c
-        entropy = np.logaddexp(0, odds) - seen.share * odds
-        loss = float(weight @ entropy + _HOLD / 2 * c[1:] @ c[1:])
-        pull = x.T @ (weight * (1 / (1 + np.exp(-odds)) - seen.share))
-        return loss, pull + _HOLD * np.concatenate([[0], c[1:]])
-
-    best = minimize(cost, np.zeros(x.shape[1]), jac=True).x
-    return Model(*(round(float(c), 3) for c in best))
-
-
-def confidences(seen: Examples, model: Model) -> NDArray[np.float64]:
-    """The model's chances."""
-    return np.asarray(1 / (1 + np.exp(-model.constant - seen.features @ model.weights())))
-
-
-def auc(score: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """The area under the curve of right against wrong; NaN where one kind is missing."""
-    yes, no = int(right.sum()), int((~right).sum())
-    if not (yes and no):
-        return float("nan")
-    return float((rankdata(score)[right].sum() - yes * (yes + 1) / 2) / (yes * no))
+def fit(seen: Examples) -> LogisticModel:
+    """The model of the examples."""
+    return fit_logistic(
+        CONFIDENCE_MODEL.names,
+        seen.features,
+        seen.share,
+        seen.weight / seen.weight.sum(),
+        penalty=_PENALTY,
+        standardised=False,
+    )
 
 
 def reliability(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
@@ -198,7 +182,7 @@ def by_kind(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
             {
                 "stacks; enhancer": kind,
                 "segments": str(mine.sum()),
-                "AUC": f"{auc(score[mine], right):.2f}",
+                "AUC": f"{area_under_curve(score[mine], right):.2f}",
                 "right, of the length": f"{length[right].sum() / length.sum():.2f}",
                 "certain, of the length": f"{length[sure].sum() / length.sum():.2f}",
                 "right of that": f"{length[sure & right].sum() / max(length[sure].sum(), 1):.2f}",
@@ -213,14 +197,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
     words = parser.parse_args()
     tune = examples(words.data, "tune")
-    model = fit(tune)
-    print(f"fitted: {model}\nin use: {MODEL}")
+    print(f"fitted:\n{as_source(fit(tune))}\nin use:\n{as_source(CONFIDENCE_MODEL)}")
     for part, seen in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
-        score = confidences(seen, MODEL)
+        score = CONFIDENCE_MODEL.probability(seen.features)
         # The real stacks' references are automatic or partial: what they lack is not wrong.
         known = seen.of(~np.char.startswith(seen.kind.astype(str), "real"))
-        of_known = confidences(known, MODEL)
-        print(f"\n{part}, lifted and rendered: AUC {auc(of_known, known.right):.3f}\n")
+        of_known = CONFIDENCE_MODEL.probability(known.features)
+        print(f"\n{part}, lifted and rendered: AUC {area_under_curve(of_known, known.right):.3f}\n")
         print(as_table(reliability(of_known, known)), as_table(by_kind(score, seen)), sep="\n\n")
 
 

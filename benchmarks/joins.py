@@ -1,13 +1,13 @@
-"""The weights by which pieces of a broken neurite are joined, fitted on the tuning part.
+"""The model by which pieces of a broken neurite are joined, fitted on the tuning part.
 
     python -m benchmarks.joins ../shared/data
 
-Every stack of the tuning part (lifted ones with both enhancers, rendered ones with "auto" and the
-classical one) is traced up to the pieces; all candidates for joins are judged by the reference: a
-join is right where both of its ends lie on the reference tree, wrong where only one does, and of no
-interest where none does. A logistic model is fitted with a small penalty; a candidate weighs with
-the root of the length that is at stake. Prints the weights for `dineuro_tracing/gaps.py`, and how
-well models fitted on four fifths of the stacks tell right from wrong on the last fifth.
+Every stack of the tuning part, lifted or rendered, is traced up to the pieces with the enhancers
+"auto" and "classical". The reference judges every candidate for a join. A join is right if both of
+its ends lie on the reference tree, and wrong if only one does. It does not count if none does. A
+logistic model is fitted with a small penalty. The weight of a candidate is the root of the shorter
+piece's length. The output is the model for `dineuro_tracing/links.py`, and how well models fitted
+on four fifths of the stacks tell right from wrong on the last fifth.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from benchmarks.accuracy import find_cases
+from benchmarks.fitting import area_under_curve, as_source, fit_logistic
 from benchmarks.rendered import write_cases
 from dineuro.evaluation import Case
 from dineuro.pipeline.enhancement import enhanced
@@ -35,22 +35,23 @@ from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.inference.registry import cached_model
 from dineuro_tracing.foreground import find_foreground
-from dineuro_tracing.gaps import FEATURES, NEAR, candidate_links
+from dineuro_tracing.links import JOIN_MODEL, NEAR, candidate_links
+from dineuro_tracing.odds import LogisticModel
 from dineuro_tracing.paths import find_paths
 from dineuro_tracing.scores import distances
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import find_somata
 
-#: An end belongs to the reference if it is at most so far from it (voxels).
+#: Greatest distance (voxels) of an end on the reference tree from it.
 _NEAR = 3.5
-#: A candidate weighs with the root of the shorter piece's length between these.
+#: The weight of a candidate is the root of the shorter piece's length within these bounds.
 _LEAST, _MOST = 3.0, 100.0
 _PENALTY, _PARTS = 1.0, 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """The candidates of one stack that count: what is seen, whether right, and their weights."""
+    """The candidates of one stack that count: features, whether right, and weights."""
 
     name: str
     group: str
@@ -60,13 +61,13 @@ class Sample:
 
 
 def samples(data: Path) -> Iterator[Sample]:
-    """Of all stacks of the tuning part."""
+    """The samples of all stacks of the tuning part."""
     with tempfile.TemporaryDirectory() as folder:
         for case in [*find_cases(data, "tune"), *write_cases(Path(folder), "tune")]:
             for enhancer in ("auto", "classical"):
-                found = sample(case, enhancer)
-                print(f"{case.name} {enhancer}: {len(found.right)} candidates", file=sys.stderr)
-                yield found
+                one = sample(case, enhancer)
+                print(f"{case.name} {enhancer}: {len(one.right)} candidates", file=sys.stderr)
+                yield one
 
 
 def sample(case: Case, enhancer: Enhancer) -> Sample:
@@ -80,7 +81,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
         volume, enhancer, model, scale=CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)
-    links = candidate_links(skeleton, probability, NEAR, CUBES.edges)
+    links = candidate_links(skeleton, probability, NEAR, CUBES)
     gold: Tree = read_swc(case.gold)
     on = on_reference(skeleton, gold)
     ours, theirs = on[links.tip], on[links.point] | skeleton.soma[links.point]
@@ -96,20 +97,20 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
 
 def pieces(probability: NDArray[np.uint8]) -> Skeleton:
     """The tracer's stages before the joins, with its defaults."""
-    asked = TraceOptions()
+    defaults = TraceOptions()
     foreground = find_foreground(
         probability,
-        threshold=asked.threshold,
-        gap=asked.gap,
-        min_voxels=max(2, int(asked.min_length)),
-        scale=CUBES.edges,
+        threshold=defaults.threshold,
+        gap=defaults.gap,
+        min_voxels=max(2, int(defaults.min_length)),
+        scale=CUBES,
     )
     somata = find_somata(foreground)
     soma = somata[0] if somata else None
     paths = find_paths(
         foreground,
         None if soma is None else soma.voxel,
-        min_length=asked.min_length,
+        min_length=defaults.min_length,
         progress=silent,
     )
     if soma is None or paths.root is None:
@@ -118,61 +119,41 @@ def pieces(probability: NDArray[np.uint8]) -> Skeleton:
 
 
 def on_reference(skeleton: Skeleton, gold: Tree) -> NDArray[np.bool_]:
-    """(N,) which points lie on the reference tree."""
+    """(N,) bool, the point lies on the reference tree."""
     if len(skeleton) == 0:
         return np.zeros(0, dtype=np.bool_)
     return np.asarray(distances(skeleton.points[:, ::-1], gold) <= _NEAR)
 
 
-def fit(some: list[Sample]) -> NDArray[np.float64]:
-    """(F,) the weights; the penalty is on those of features of unit spread, not on the constant."""
-    x = np.concatenate([s.features for s in some])
-    y = np.concatenate([s.right for s in some]).astype(np.float64)
-    weight = np.concatenate([s.weight for s in some])
-    middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
-    middle[0], spread[0] = 0.0, 1.0
-    z = (x - middle) / spread
-
-    def cost(b: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        odds = z @ b
-        slope = z.T @ (weight * (1 / (1 + np.exp(-odds)) - y))
-        slope[1:] += 2 * _PENALTY * b[1:]
-        entropy = weight @ (np.logaddexp(0, odds) - y * odds)
-        return float(entropy + _PENALTY * (b[1:] ** 2).sum()), slope
-
-    found = minimize(cost, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = found / spread
-    weights[0] -= (found[1:] * middle[1:] / spread[1:]).sum()
-    return np.asarray(weights)
-
-
-def area_under_curve(right: NDArray[np.bool_], odds: NDArray[np.float64]) -> float:
-    """The probability that a right candidate has better odds than a wrong one."""
-    if right.all() or not right.any():
-        return float("nan")
-    good, bad = odds[right], np.sort(odds[~right])
-    below = np.searchsorted(bad, good, "left") + np.searchsorted(bad, good, "right")
-    return float(below.mean() / (2 * len(bad)))
+def fit(some: list[Sample]) -> LogisticModel:
+    """The model of the samples' candidates."""
+    return fit_logistic(
+        JOIN_MODEL.names,
+        np.concatenate([s.features for s in some]),
+        np.concatenate([s.right for s in some]).astype(np.float64),
+        np.concatenate([s.weight for s in some]),
+        penalty=_PENALTY,
+        standardised=True,
+    )
 
 
 def main() -> None:
-    """Print weights and figures."""
+    """Print the model and its figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
-    words = parser.parse_args()
-    found = [s for s in samples(words.data) if len(s.right)]
-    for name, weight in zip(FEATURES, fit(found), strict=True):
-        print(f'    "{name}": {weight:.3f},')
-    part = {name: n % _PARTS for n, name in enumerate(sorted({s.name for s in found}))}
+    options = parser.parse_args()
+    every = [s for s in samples(options.data) if len(s.right)]
+    print(as_source(fit(every)))
+    part = {name: n % _PARTS for n, name in enumerate(sorted({s.name for s in every}))}
     odds = {}
     for number in range(_PARTS):
-        weights = fit([s for s in found if part[s.name] != number])
-        odds.update({id(s): s.features @ weights for s in found if part[s.name] == number})
+        model = fit([s for s in every if part[s.name] != number])
+        odds.update({id(s): model.log_odds(s.features) for s in every if part[s.name] == number})
     print("\n| group | candidates | right | area under the curve, left out |\n|---|---|---|---|")
-    for group in [*dict.fromkeys(s.group for s in found), "all"]:
-        mine = [s for s in found if group in (s.group, "all")]
-        right = np.concatenate([s.right for s in mine])
-        area = area_under_curve(right, np.concatenate([odds[id(s)] for s in mine]))
+    for group in [*dict.fromkeys(s.group for s in every), "all"]:
+        chosen = [s for s in every if group in (s.group, "all")]
+        right = np.concatenate([s.right for s in chosen])
+        area = area_under_curve(np.concatenate([odds[id(s)] for s in chosen]), right)
         print(f"| {group} | {len(right)} | {right.sum()} | {area:.3f} |")
 
 

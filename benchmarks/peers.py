@@ -36,6 +36,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from dineuro_bridge.errors import BadParameter, DineuroError
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.swc import read_swc, write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.trace import trace
@@ -128,12 +129,13 @@ def has_kimimaro() -> bool:
 
 def dineuro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     """Our tracer with its defaults."""
-    return trace(probability, TraceOptions(threshold=THRESHOLD), scale=scale).tree
+    return trace(probability, TraceOptions(threshold=THRESHOLD), scale=VoxelScale(scale)).tree
 
 
 def dineuro_all(probability: NDArray[np.uint8], scale: Scale) -> Tree:
     """Our tracer with every piece that is long enough, as kimimaro gives them."""
-    return trace(probability, TraceOptions(threshold=THRESHOLD, trees="all"), scale=scale).tree
+    parameters = TraceOptions(threshold=THRESHOLD, trees="all")
+    return trace(probability, parameters, scale=VoxelScale(scale)).tree
 
 
 def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:

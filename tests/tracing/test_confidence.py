@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.confidence import CERTAIN, Segments, assess, find_segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
@@ -33,7 +34,7 @@ def judged(
     probability: NDArray[np.uint8],
     intensity: NDArray[np.uint8] | None = None,
     joined: NDArray[np.bool_] | None = None,
-    scale: tuple[float, float, float] = (1, 1, 1),
+    scale: VoxelScale = CUBES,
 ) -> Segments:
     return assess(
         tree,
@@ -77,7 +78,7 @@ def test_gaps_are_counted_in_their_segment_and_known_to_what_hangs_beyond() -> N
 
 def test_thick_slices_are_measured_in_finest_voxels() -> None:
     flat = np.zeros((8, 8, 24), dtype=np.uint8)
-    assert judged(FORKED, flat, scale=(3.0, 1.0, 1.0)).length.tolist() == pytest.approx(
+    assert judged(FORKED, flat, scale=VoxelScale((3.0, 1.0, 1.0))).length.tolist() == pytest.approx(
         [4, 6, np.hypot(3, 12), 1]
     )
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dineuro_bridge.scale import VoxelScale
 from dineuro_tracing.foreground import find_foreground
 
 Scale = tuple[float, float, float]
@@ -61,7 +62,9 @@ def test_the_list_of_voxels_is_what_whole_volumes_say(
     volume: NDArray[np.uint8], gap: float, least: int, scale: Scale
 ) -> None:
     strong, wanted, depth = dense(volume, 128, gap, least, scale)
-    found = find_foreground(volume, threshold=128, gap=gap, min_voxels=least, scale=scale)
+    found = find_foreground(
+        volume, threshold=128, gap=gap, min_voxels=least, scale=VoxelScale(scale)
+    )
     places = found.coords + found.origin
     assert np.array_equal(places, np.argwhere(wanted))
     at = tuple(places.T)

@@ -16,7 +16,7 @@ from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.confidence import Segments, assess
 from dineuro_tracing.doubts import Doubt
-from dineuro_tracing.pruning import pruned
+from dineuro_tracing.pruning import prune
 from dineuro_tracing.trace import Trace
 from tests.support.shapes import line, paint
 
@@ -61,7 +61,7 @@ def test_an_unlikely_branch_goes_with_all_that_hangs_on_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with_confidences(monkeypatch, {SHORT: 0.3, TWIG: 0.2, OTHER: 0.7})
-    left, segments = pruned(traced(TREE), FLAT, FLAT, min_confidence=0.6)
+    left, segments = prune(traced(TREE), FLAT, FLAT, min_confidence=0.6)
     assert points(left.tree) == [[0, 9, 0], [8, 9, 0], [28, 9, 0]]
     assert left.tree.parents.tolist() == [-1, 0, 1]
     assert left.left_out == pytest.approx(10 + 13)
@@ -77,26 +77,26 @@ def test_a_doubtful_stretch_stays_where_what_lies_beyond_it_is_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with_confidences(monkeypatch, {SHORT: 0.3, TWIG: 0.2, OTHER: 0.95})
-    left, _ = pruned(traced(TREE), FLAT, FLAT, min_confidence=0.6)
+    left, _ = prune(traced(TREE), FLAT, FLAT, min_confidence=0.6)
     assert points(left.tree) == [*points(TREE)[:4], list(OTHER)]
 
 
 def test_with_0_nothing_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     with_confidences(monkeypatch, {SHORT: 0.0, TWIG: 0.0, OTHER: 0.0})
     before = traced(TREE)
-    assert pruned(before, FLAT, FLAT, min_confidence=0)[0] is before
+    assert prune(before, FLAT, FLAT, min_confidence=0)[0] is before
 
 
 def test_where_half_of_the_tree_would_go_nothing_does(monkeypatch: pytest.MonkeyPatch) -> None:
     with_confidences(monkeypatch, {LONG: 0.1, SHORT: 0.1, TWIG: 0.1, OTHER: 0.1})
     before = traced(TREE)
-    assert pruned(before, FLAT, FLAT, min_confidence=0.6)[0] is before
+    assert prune(before, FLAT, FLAT, min_confidence=0.6)[0] is before
 
 
 def test_doubts_about_what_went_go_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with_confidences(monkeypatch, {SHORT: 0.3, TWIG: 0.2, OTHER: 0.3})
     gone, stays = Doubt("end", TWIG, 0.5, 30, 9), Doubt("end", LONG, 0.5, 30, 9)
-    left, _ = pruned(traced(TREE, (gone, stays)), FLAT, FLAT, min_confidence=0.6)
+    left, _ = prune(traced(TREE, (gone, stays)), FLAT, FLAT, min_confidence=0.6)
     assert [doubt.kind for doubt in left.doubts] == ["end", "branch"]
     assert left.doubts[0] == stays
 
@@ -112,7 +112,7 @@ def test_a_further_tree_goes_whole_or_stays(
         np.full(9, 3),
     )
     with_confidences(monkeypatch, {(34.0, 20.0, 3.0): confidence})
-    left, _ = pruned(traced(two), FLAT, FLAT, min_confidence=0.6)
+    left, _ = prune(traced(two), FLAT, FLAT, min_confidence=0.6)
     # A root that never bore anything is no branch.
     assert left.tree.n_trees == (2 if confidence < 0.6 else 3)
     assert points(left.tree)[-1] == [39, 20, 3]
@@ -121,12 +121,12 @@ def test_a_further_tree_goes_whole_or_stays(
 def test_the_joined_links_of_what_is_left_stay_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     with_confidences(monkeypatch, {SHORT: 0.3, TWIG: 0.2, OTHER: 0.3})
     joined: NDArray[np.bool_] = np.array([False, False, True, True, False, False])
-    left, _ = pruned(replace(traced(TREE), joined=joined), FLAT, FLAT, min_confidence=0.6)
+    left, _ = prune(replace(traced(TREE), joined=joined), FLAT, FLAT, min_confidence=0.6)
     assert left.joined.tolist() == [False, False, True]
 
 
 def test_an_empty_tree_stays_empty() -> None:
-    left, segments = pruned(traced(Tree.empty()), FLAT, FLAT, min_confidence=0.6)
+    left, segments = prune(traced(Tree.empty()), FLAT, FLAT, min_confidence=0.6)
     assert (len(left.tree), len(segments)) == (0, 0)
 
 
@@ -137,9 +137,9 @@ def test_the_least_confidence_asked_for_is_the_one_that_decides(
 
     def seen(*args: object, min_confidence: float, **rest: object) -> tuple[Trace, Segments]:
         asked.append(min_confidence)
-        return pruned(*args, min_confidence=min_confidence, **rest)  # type: ignore[arg-type]
+        return prune(*args, min_confidence=min_confidence, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "pruned", seen)
+    monkeypatch.setattr(pipeline, "prune", seen)
     options = TraceOptions(enhancer="none", min_confidence=0.25)
     stack = Volume(paint([line((8, 30, 20), (92, 30, 20))], (40, 60, 100))[None])
     pipeline.reconstruct(stack, options)

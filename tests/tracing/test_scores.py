@@ -14,13 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dineuro_bridge.errors import LimitExceeded
 from dineuro_bridge.trees.tree import Tree
-from dineuro_tracing.scores import (
-    Match,
-    distances,
-    edge_samples,
-    length_samples,
-    score_trees,
-)
+from dineuro_tracing.sampling import edge_samples, length_samples
+from dineuro_tracing.scores import Match, distances, score_trees
 
 
 def chain(points: ArrayLike) -> Tree:

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadParameter, Cancelled
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, silent
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.trees.tree import Tree
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_tracing.foreground import find_foreground
-from dineuro_tracing.gaps import FEATURES, candidate_links, join_gaps
+from dineuro_tracing.gaps import join_gaps
+from dineuro_tracing.links import candidate_links
 from dineuro_tracing.paths import find_paths
-from dineuro_tracing.refine import resampled
+from dineuro_tracing.refine import resample
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.trace import Trace, trace
@@ -211,11 +213,11 @@ def test_only_a_large_piece_is_joined_over_a_very_wide_gap(
         min_length=3,
         progress=silent,
     ).skeleton
-    assert len(skeleton.tree_lengths((1, 1, 1))) == 2
-    together, joins = join_gaps(skeleton, stack, gap=gap, scale=(1, 1, 1))
-    assert len(together.tree_lengths((1, 1, 1))) == 2 - joined
-    assert joins.made.sum() == joined
-    assert (joins.chance[joins.made] > 0.5).all()
+    assert len(skeleton.tree_lengths(CUBES)) == 2
+    together, joins = join_gaps(skeleton, stack, gap=gap, scale=CUBES)
+    assert len(together.tree_lengths(CUBES)) == 2 - joined
+    assert joins.in_skeleton.sum() == joined
+    assert (joins.probability[joins.in_skeleton] > 0.5).all()
 
 
 def test_what_lies_behind_a_tip_is_not_joined_to_it() -> None:
@@ -238,14 +240,13 @@ def test_the_likelier_of_two_joins_is_made() -> None:
         min_length=3,
         progress=silent,
     ).skeleton
-    links = candidate_links(skeleton, paint([main, ahead, aside], shape, 1.5), 40.0, (1, 1, 1))
+    links = candidate_links(skeleton, paint([main, ahead, aside], shape, 1.5), 40.0, CUBES)
     tips = skeleton.points[links.tip]
     from_main = (np.abs(tips[:, 2] - 58) < 4) & (np.abs(tips[:, 1] - 40) < 3)
     chance = links.probability()
     to_ahead = from_main & (np.abs(skeleton.points[links.point][:, 1] - 40) < 3)
     assert to_ahead.sum() == 1
     assert chance[to_ahead].max() > chance[from_main & ~to_ahead].max(initial=0)
-    assert links.features.shape == (len(links.tip), len(FEATURES))
 
 
 def test_a_short_bump_is_no_branch_and_a_long_one_is() -> None:
@@ -306,7 +307,7 @@ def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
     """A line along z through 20 slices, each 3 finest voxels thick, is 57 finest voxels long."""
     volume = np.zeros((24, 30, 30), dtype=np.uint8)
     volume[2:22, 13:16, 13:16] = 255
-    result = trace(volume, TraceOptions(min_length=30), scale=(3.0, 1.0, 1.0))
+    result = trace(volume, TraceOptions(min_length=30), scale=VoxelScale((3.0, 1.0, 1.0)))
     assert result.tree.length == pytest.approx(19, abs=1.5)
     assert len(trace(volume, TraceOptions(min_length=30)).tree) == 0
 
@@ -428,7 +429,7 @@ def test_a_root_in_the_soma_is_the_soma() -> None:
 def test_a_voxel_said_to_be_long_makes_no_fishbone() -> None:
     """A round neurite in a volume whose z step is given ten times too large stays one branch."""
     stack = paint([line((10, 30, 30), (110, 30, 30))], (60, 60, 120), radius=3)
-    tree = trace(stack, scale=(10.0, 1.0, 1.0)).tree
+    tree = trace(stack, scale=VoxelScale((10.0, 1.0, 1.0))).tree
     assert len(tree.forks) <= 1  # of the blunt end
 
 
@@ -442,6 +443,6 @@ def test_points_in_one_place_become_one() -> None:
         joined=np.array([False, False, True, False, False, False]),
         soma=np.zeros(6, dtype=np.bool_),
     )
-    made = resampled(skeleton, 1.0, (1.0, 1.0, 1.0))
-    assert made.points.tolist() == points[[0, 1, 3, 4]].tolist()
-    assert made.parents.tolist() == [-1, 0, 1, 1]
+    sparse = resample(skeleton, 1.0, CUBES)
+    assert sparse.points.tolist() == points[[0, 1, 3, 4]].tolist()
+    assert sparse.parents.tolist() == [-1, 0, 1, 1]

@@ -1,11 +1,14 @@
-"""Which voxels the tracer looks at: those that are foreground, and the dim ones between them.
+"""The voxels that the tracer works on: the foreground, and the dim voxels between its parts.
 
-A voxel is STRONG when its probability reaches the threshold, or when such voxels enclose it: the
-tree has to explain it. A voxel is WEAK when it is dimmer, at least a quarter of the threshold, and
-close to a strong one: a path may run through it, at a price, but no path is made for its sake. So a
-dim stretch of a neurite is crossed by evidence, and haze far from any neurite costs nothing. After
-this stage all work is in proportion to these voxels and not to the volume; the stage itself holds
-at most seven bytes a voxel of the bounding box at a time, of which the index (four) stays.
+A voxel is STRONG if its probability reaches the threshold, or if strong voxels enclose it. The tree
+has to explain every strong voxel. A voxel is WEAK if its probability is below the threshold, at
+least a quarter of it, and a strong voxel is near. A path may run through a weak voxel at a price,
+but no path is made for its sake. A dim stretch of a neurite is therefore crossed by evidence, and
+haze far from any neurite costs nothing.
+
+After this stage the work is in proportion to the strong and weak voxels, not to the volume. The
+stage itself holds at most seven bytes for each voxel of the bounding box; four of them, the index,
+stay.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_tracing.voxels import (
     NOTHING,
     STRONG,
@@ -27,17 +31,16 @@ from dineuro_tracing.voxels import (
     drop_far,
     fill,
     gather,
-    numbered,
+    index_box,
 )
 
 #: A weak voxel has at least this share of the threshold.
 WEAK_SHARE = 0.25
-#: Furthest that a weak voxel may lie from a strong one (finest voxels).
+#: The longest distance from a weak voxel to a strong one (finest voxels).
 _WEAK_REACH = 10.0
 
 Box = tuple[slice, slice, slice]
 Labels = NDArray[np.uint32]
-Scale = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +49,15 @@ class Foreground:
 
     Attributes:
         origin: (3,) int64, z, y, x of the bounding box in the volume.
-        index: (bz, by, bx) int32, a voxel's number in the box, -1 for background.
+        index: (bz, by, bx) int32, the number of each voxel of the box, -1 for background.
         coords: (N, 3) int32, z, y, x in the box.
         probability: (N,) uint8.
         strong: (N,) bool.
-        depth: (N,) float32, distance to the nearest voxel that is not strong, in finest voxels;
+        depth: (N,) float32, distance in finest voxels to the nearest voxel that is not strong;
             0 for weak voxels.
         component: (N,) int32, connected component (26 neighbours), 0..n_components-1.
-        n_components: how many components there are.
-        scale: (z, y, x), a voxel's edge in units of the finest one.
+        n_components: the number of components.
+        scale: the voxel's edges.
     """
 
     origin: NDArray[np.int64]
@@ -65,17 +68,37 @@ class Foreground:
     depth: NDArray[np.float32]
     component: NDArray[np.int32]
     n_components: int
-    scale: Scale
+    scale: VoxelScale
 
     def __len__(self) -> int:
         return len(self.coords)
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(N,) whether the voxel nearest to each point (z, y, x of the volume) is foreground."""
+        """(N,) bool, the voxel nearest to a point (N, 3), z, y, x of the volume, is foreground."""
         at = np.rint(points - self.origin).astype(np.int64)
         inside = np.asarray(((at >= 0) & (at < self.index.shape)).all(axis=1))
         inside[inside] = self.index[tuple(at[inside].T)] >= 0
         return inside
+
+    def place(self, voxel: int) -> NDArray[np.int64]:
+        """(3,) z, y, x of a foreground voxel in the volume."""
+        return np.asarray(self.coords[voxel] + self.origin)
+
+    def distances(self, voxel: int, others: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(M,) finest voxels from a foreground voxel to others (M,), all given by their numbers."""
+        steps = self.coords[others] - self.coords[voxel]
+        return np.asarray(np.linalg.norm(self.scale.finest_zyx(steps), axis=1))
+
+    def nearest_strong(self, place: NDArray[np.float64]) -> tuple[int, float]:
+        """The strong voxel nearest to a place (3,), z, y, x of the volume, and its distance.
+
+        The distance is in finest voxels; it is infinite if no voxel is strong.
+        """
+        steps = self.coords - (place - self.origin)
+        away = np.asarray(np.linalg.norm(self.scale.finest_zyx(steps), axis=1))
+        away[~self.strong] = np.inf
+        nearest = int(away.argmin())
+        return nearest, float(away[nearest])
 
 
 def find_foreground(
@@ -84,14 +107,20 @@ def find_foreground(
     threshold: int,
     gap: float,
     min_voxels: int,
-    scale: Scale = (1.0, 1.0, 1.0),
+    scale: VoxelScale = CUBES,
 ) -> Foreground:
-    """Choose the voxels to trace in a volume (Z, Y, X) of probabilities 0..255.
+    """Choose the voxels to trace in a volume.
 
-    Components with fewer than `min_voxels` strong voxels are taken for noise and left out. A weak
-    voxel lies within `gap / 2` (finest voxels) of a strong one, for no gap of that width has a
-    point further from both its ends, and at most `_WEAK_REACH`. Returns an empty `Foreground` where
-    nothing is left.
+    Args:
+        probability: (Z, Y, X) uint8.
+        threshold: least probability of a strong voxel.
+        gap: widest gap to cross (finest voxels). A weak voxel lies within half of it of a strong
+            one, because a point of such a gap is that near to one end, and within `_WEAK_REACH`.
+        min_voxels: a component with fewer strong voxels is noise and is left out.
+        scale: the voxel's edges.
+
+    Returns:
+        The foreground; it has no voxels if every component is noise.
     """
     weak_reach = min(gap / 2, _WEAK_REACH)
     box = _bounding_box(probability, threshold, margin=int(weak_reach) + 1)
@@ -106,13 +135,13 @@ def find_foreground(
     at = tuple(coords.T)
     strong = kinds[at] == STRONG
     del kinds
-    index = numbered(coords, inside.shape)
-    seen = inside[at]
+    index = index_box(coords, inside.shape)
+    values = inside[at]
     return Foreground(
         origin=np.array([s.start for s in box], dtype=np.int64),
         index=index,
         coords=coords,
-        probability=np.where(strong, np.maximum(seen, np.uint8(threshold)), seen),
+        probability=np.where(strong, np.maximum(values, np.uint8(threshold)), values),
         strong=strong,
         depth=_depth(index, coords, strong, scale),
         component=component,
@@ -122,7 +151,7 @@ def find_foreground(
 
 
 def _bounding_box(probability: NDArray[np.uint8], threshold: int, margin: int) -> Box:
-    """The smallest box around the strong voxels, widened within the volume; empty around none."""
+    """The smallest box around the strong voxels, widened within the volume; empty without any."""
     z, y, x = (
         slice(max(0, first - margin), min(length, last + 1 + margin)) if last >= 0 else slice(0, 0)
         for (first, last), length in zip(
@@ -133,9 +162,9 @@ def _bounding_box(probability: NDArray[np.uint8], threshold: int, margin: int) -
 
 
 def _components(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> Labels:
-    """The connected components of a box, from 1 on; of an empty one too.
+    """The connected components of a box, from 1 on; 0 outside the mask.
 
-    Always of one type, so that the loops over labels are compiled, and loaded, once.
+    The type is always the same, so that each loop over labels is compiled and loaded once.
     """
     if mask.size == 0:
         return np.zeros(mask.shape, dtype=np.uint32)
@@ -146,47 +175,51 @@ def _components(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> Labels
 
 
 def _fill_cavities(kinds: NDArray[np.uint8]) -> None:
-    """Make strong what strong voxels enclose: a soma may be left hollow, a neuron is not."""
+    """Make every voxel strong that strong voxels enclose: an enhancer may leave a soma hollow."""
     labels = _components(kinds != STRONG, connectivity=6)
     enclosed = np.ones(int(labels.max(initial=0)) + 1, dtype=np.bool_)
     for axis in range(3):
         for face in (0, -1):
             if labels.size:
                 enclosed[labels.take(face, axis=axis)] = False
-    enclosed[0] = False  # the label of the mask itself
+    enclosed[0] = False  # the label of the strong voxels
     if enclosed.any():
         fill(kinds, labels, enclosed)
 
 
 def _rows_within(
-    reach: float, scale: Scale, shape: tuple[int, ...]
+    reach: float, scale: VoxelScale, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    """The rows along x that a ball cuts, the nearest first, and how far it reaches along each.
+    """A ball as rows along x, the nearest row first.
 
-    Returns (R, 2) steps in z and y, and (R,) steps along x.
+    Returns (R, 2) steps in z and y, and (R,) the steps along x that the ball reaches in each row.
     """
-    most = np.array([min(int(reach / s), n) for s, n in zip(scale, shape, strict=True)])
+    edges = scale.edges
+    most = np.array([min(int(reach / s), n) for s, n in zip(edges, shape, strict=True)])
     z, y = (a.ravel() for a in np.mgrid[-most[0] : most[0] + 1, -most[1] : most[1] + 1])
-    square = (z * scale[0]) ** 2 + (y * scale[1]) ** 2
+    square = (z * edges[0]) ** 2 + (y * edges[1]) ** 2
     order = np.argsort(square, kind="stable")
     order = order[square[order] <= reach**2]
-    along = np.sqrt(reach**2 - square[order]) / scale[2]
+    along = np.sqrt(reach**2 - square[order]) / edges[2]
     return np.column_stack([z, y])[order], np.minimum(along, most[2]).astype(np.int16)
 
 
 def _new_numbers(kept: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """A new number 0.. for each label that is kept, -1 for all others and for 0."""
+    """A new number from 0 on for each label of the mask `kept`; -1 for other labels and for 0."""
     kept[0] = False
     return np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
 
 
 def _depth(
-    index: NDArray[np.int32], coords: NDArray[np.int32], strong: NDArray[np.bool_], scale: Scale
+    index: NDArray[np.int32],
+    coords: NDArray[np.int32],
+    strong: NDArray[np.bool_],
+    scale: VoxelScale,
 ) -> NDArray[np.float32]:
-    """Distance of every strong voxel to the nearest other one; the volume's border is no end.
+    """(N,) the distance of every strong voxel to the nearest voxel that is not strong.
 
-    Where nothing is outside the mask, the distance is that across the volume.
+    The volume's border does not count. The longest depth is the longest edge of the box.
     """
-    depth = depths(index, coords, strong, np.array(scale, dtype=np.float32))
-    across = max((n * step for n, step in zip(index.shape, scale, strict=True)))
+    depth = depths(index, coords, strong, scale.zyx.astype(np.float32))
+    across = max(n * edge for n, edge in zip(index.shape, scale.edges, strict=True))
     return np.minimum(depth, np.float32(across), out=depth)

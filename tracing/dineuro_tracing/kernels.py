@@ -1,30 +1,78 @@
-"""The compiled loops of the tracer: voxels of the foreground as a graph of 26 neighbours.
+"""The compiled loops of the tracer over the foreground, a graph of voxels with 26 neighbours.
 
-All arrays are indexed by a foreground voxel's number (see `foreground.Foreground`); `index` turns a
-place in the bounding box into that number. Everything is float32 and int32, and nothing here knows
-of files, parameters or Python objects. Compiled code is cached on disk, so that only the very first
-run on a machine waits for the compiler.
+All arrays are indexed by the number of a foreground voxel (see `foreground.Foreground`). The box
+`index` holds the number of each voxel. All numbers are float32 and int32. The compiled code is
+cached on disk, so that only the first run on a machine waits for the compiler.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 _NO_VOXEL = -1
-#: What is known of a voxel while paths are sought.
+#: State of a voxel while paths are made: a target, explained by a path, the end of a short path.
 OPEN, EXPLAINED, REJECTED = 0, 1, 2
-#: For a branch's least length a step counts as no more than a cube's diagonal: along a coarse
+#: A step adds no more than a cube's diagonal to a branch's length (finest voxels): along a coarse
 #: axis one or two steps may be blur alone.
 _LONGEST_STEP = np.float32(3**0.5)
+
+
+class Grid(NamedTuple):
+    """The graph of the foreground's voxels.
+
+    Attributes:
+        index: (bz, by, bx) int32, the number of each voxel of the box, -1 for background.
+        coords: (N, 3) int32, z, y, x in the box.
+        scale: (3,) float32, a voxel's edges z, y, x in finest voxels.
+    """
+
+    index: NDArray[np.int32]
+    coords: NDArray[np.int32]
+    scale: NDArray[np.float32]
+
+
+class Routes(NamedTuple):
+    """The cheapest paths from the roots to every voxel.
+
+    Attributes:
+        length: (N,) float32, the path's length in finest voxels, -1 for a voxel without a path.
+        before: (N,) int32, the voxel before on the path, -1 for roots and voxels without a path.
+    """
+
+    length: NDArray[np.float32]
+    before: NDArray[np.int32]
+
+
+class PathRules(NamedTuple):
+    """Which paths join the tree, and what they explain; lengths in finest voxels.
+
+    Attributes:
+        reach_share: a path explains all within so many depths of it …
+        reach: … and so many voxels more.
+        min_length: least length of a path's strong voxels.
+        thickness_share: so many times the depth beyond `thin` of the line that a path leaves is
+            added to `min_length`.
+        thin: depth up to which a line is thin.
+        faint_share: greatest length of a path's weak voxels, in lengths of its strong ones.
+    """
+
+    reach_share: float
+    reach: float
+    min_length: float
+    thickness_share: float
+    thin: float
+    faint_share: float
 
 
 @njit(cache=True)
 def _push(
     heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size: int, key: float, node: int
 ) -> int:
-    """Sift a node up into a binary heap kept in two arrays; returns the new size."""
+    """Add a node to a binary heap that is kept in two arrays; returns the new size."""
     i = size
     while i > 0:
         above = (i - 1) >> 1
@@ -40,7 +88,7 @@ def _push(
 
 @njit(cache=True)
 def _drop_top(heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size: int) -> int:
-    """Remove the least key of the heap; returns the new size."""
+    """Remove the node with the least key from the heap; returns the new size."""
     size -= 1
     key = heap_key[size]
     node = heap_node[size]
@@ -62,32 +110,53 @@ def _drop_top(heap_key: NDArray[np.float32], heap_node: NDArray[np.int32], size:
 
 
 @njit(cache=True)
-def geodesic(
-    index: NDArray[np.int32],
-    coords: NDArray[np.int32],
-    slowness: NDArray[np.float32],
-    sources: NDArray[np.int32],
+def _neighbour_steps(
     scale: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Dijkstra's cheapest paths from all sources at once over the 26-neighbour graph.
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The steps to the 26 neighbours, (26, 3) z, y, x, and their lengths (26,) in finest voxels."""
+    steps = np.empty((26, 3), dtype=np.int32)
+    lengths = np.empty(26, dtype=np.float32)
+    k = 0
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if dz == 0 and dy == 0 and dx == 0:
+                    continue
+                steps[k, 0], steps[k, 1], steps[k, 2] = dz, dy, dx
+                lengths[k] = np.float32(
+                    np.sqrt((dz * scale[0]) ** 2 + (dy * scale[1]) ** 2 + (dx * scale[2]) ** 2)
+                )
+                k += 1
+    return steps, lengths
 
-    A step costs its length times the mean slowness of its two voxels. Returns each voxel's path
-    LENGTH from its source in finest voxels (float32, -1 where none leads) and its predecessor
-    (int32, -1 for sources and unreached voxels).
+
+@njit(cache=True)
+def _wider(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same values in an array of twice the length."""
+    wider = np.empty(2 * len(values), dtype=values.dtype)
+    wider[: len(values)] = values
+    return wider
+
+
+@njit(cache=True)
+def geodesic(grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int32]) -> Routes:
+    """The cheapest paths from all sources at once (Dijkstra).
+
+    A step costs its length times the mean slowness (N,) of its two voxels.
     """
+    index, coords = grid.index, grid.coords
     n = len(coords)
     cost = np.full(n, np.inf, dtype=np.float32)
     length = np.full(n, -1.0, dtype=np.float32)
     before = np.full(n, _NO_VOXEL, dtype=np.int32)
     done = np.zeros(n, dtype=np.bool_)
-    capacity = max(64, 2 * n)
-    heap_key = np.empty(capacity, dtype=np.float32)
-    heap_node = np.empty(capacity, dtype=np.int32)
+    heap_key = np.empty(max(64, 2 * n), dtype=np.float32)
+    heap_node = np.empty(max(64, 2 * n), dtype=np.int32)
     size = 0
     for s in sources:
-        cost[s] = 0.0
-        length[s] = 0.0
+        cost[s], length[s] = 0.0, 0.0
         size = _push(heap_key, heap_node, size, np.float32(0.0), s)
+    steps, step_lengths = _neighbour_steps(grid.scale)
     depth, height, width = index.shape
     while size > 0:
         u = heap_node[0]
@@ -95,52 +164,32 @@ def geodesic(
         if done[u]:
             continue
         done[u] = True
-        z, y, x = coords[u, 0], coords[u, 1], coords[u, 2]
-        for dz in range(-1, 2):
-            if not 0 <= z + dz < depth:
+        for k in range(26):
+            z, y, x = (
+                coords[u, 0] + steps[k, 0], coords[u, 1] + steps[k, 1], coords[u, 2] + steps[k, 2]
+            )  # fmt: skip
+            if not (0 <= z < depth and 0 <= y < height and 0 <= x < width):
                 continue
-            for dy in range(-1, 2):
-                if not 0 <= y + dy < height:
-                    continue
-                for dx in range(-1, 2):
-                    if not 0 <= x + dx < width:
-                        continue
-                    v = index[z + dz, y + dy, x + dx]
-                    if v < 0 or done[v]:
-                        continue
-                    step = np.float32(
-                        np.sqrt((dz * scale[0]) ** 2 + (dy * scale[1]) ** 2 + (dx * scale[2]) ** 2)
-                    )
-                    new = cost[u] + step * np.float32(0.5) * (slowness[u] + slowness[v])
-                    if new < cost[v]:
-                        cost[v] = new
-                        length[v] = length[u] + step
-                        before[v] = u
-                        if size == capacity:
-                            capacity *= 2
-                            grown_key = np.empty(capacity, dtype=np.float32)
-                            grown_node = np.empty(capacity, dtype=np.int32)
-                            grown_key[:size] = heap_key[:size]
-                            grown_node[:size] = heap_node[:size]
-                            heap_key, heap_node = grown_key, grown_node
-                        size = _push(heap_key, heap_node, size, new, v)
-    return length, before
+            v = index[z, y, x]
+            if v < 0 or done[v]:
+                continue
+            step = step_lengths[k]
+            new = cost[u] + step * np.float32(0.5) * (slowness[u] + slowness[v])
+            if new < cost[v]:
+                cost[v], length[v], before[v] = new, length[u] + step, u
+                if size == len(heap_key):
+                    heap_key, heap_node = _wider(heap_key), _wider(heap_node)
+                size = _push(heap_key, heap_node, size, new, v)
+    return Routes(length, before)
 
 
 @njit(cache=True)
-def _cover(
-    index: NDArray[np.int32],
-    coords: NDArray[np.int32],
-    covered: NDArray[np.uint8],
-    voxel: int,
-    radius: float,
-    margin: float,
-    scale: NDArray[np.float32],
-) -> None:
-    """Mark the foreground within `radius` (finest voxels) and `margin` voxels as explained.
+def _cover(grid: Grid, state: NDArray[np.uint8], voxel: int, radius: float, margin: float) -> None:
+    """Mark the foreground within `radius` finest voxels and `margin` voxels as explained.
 
-    Along a coarse axis the margin is as many voxels as along a fine one: what blur spreads over.
+    The margin is as many voxels along a coarse axis as along a fine one, because blur is.
     """
+    index, coords, scale = grid.index, grid.coords, grid.scale
     depth, height, width = index.shape
     z, y, x = coords[voxel, 0], coords[voxel, 1], coords[voxel, 2]
     az, ay, ax = radius + margin * scale[0], radius + margin * scale[1], radius + margin * scale[2]
@@ -153,72 +202,91 @@ def _cover(
             for k in range(max(0, x - rx), min(width, x + rx + 1)):
                 v = index[i, j, k]
                 if v >= 0 and here + ((k - x) * scale[2] / ax) ** 2 <= 1:
-                    covered[v] = EXPLAINED
+                    state[v] = EXPLAINED
+
+
+@njit(cache=True)
+def _is_branch(
+    target: int,
+    routes: Routes,
+    depth: NDArray[np.float32],
+    strong: NDArray[np.bool_],
+    rules: PathRules,
+    state: NDArray[np.uint8],
+    in_tree: NDArray[np.bool_],
+) -> bool:
+    """Whether the path from a target to the tree is long and strong enough to join it.
+
+    Only the part outside everything explained counts.
+    """
+    length, before = routes.length, routes.before
+    v = target
+    firm, faint = np.float32(0.0), np.float32(0.0)
+    while before[v] >= 0 and not in_tree[v] and state[v] != EXPLAINED:
+        step = min(length[v] - length[before[v]], _LONGEST_STEP)
+        if strong[v]:
+            firm += step
+        else:
+            faint += step
+        v = before[v]
+    while before[v] >= 0 and not in_tree[v]:
+        v = before[v]
+    least = rules.min_length + rules.thickness_share * max(depth[v] - rules.thin, 0.0)
+    return bool(firm >= least and faint <= rules.faint_share * firm)
 
 
 @njit(cache=True)
 def grow_paths(
-    index: NDArray[np.int32],
-    coords: NDArray[np.int32],
+    grid: Grid,
+    routes: Routes,
     depth: NDArray[np.float32],
-    length: NDArray[np.float32],
-    before: NDArray[np.int32],
     strong: NDArray[np.bool_],
     targets: NDArray[np.int32],
     first: int,
     n_paths: int,
-    reach_share: float,
-    reach: float,
-    min_length: float,
-    thickness_share: float,
-    thin: float,
-    faint_share: float,
-    scale: NDArray[np.float32],
-    covered: NDArray[np.uint8],
+    rules: PathRules,
+    state: NDArray[np.uint8],
     in_tree: NDArray[np.bool_],
 ) -> int:
-    """Walk from the furthest unexplained targets back to the tree, until `n_paths` are accepted.
+    """Walk from the furthest unexplained targets back to the tree, until `n_paths` have joined it.
 
-    `targets` are voxels, furthest first; the walk starts at position `first` and the position to go
-    on from is returned (len(targets) at the end). Of a path only the part counts that lies outside
-    everything explained so far. It is accepted when its strong voxels are at least `min_length`
-    long, and `thickness_share` times the depth beyond `thin` of the line that it leaves more, and
-    its weak ones at most `faint_share` of that, so that no speck draws a path through the haze to
-    itself. Then it joins the tree (`in_tree`) and explains all within `reach_share` depths and
-    `reach` voxels of it (`covered`). The voxels of a path that is not accepted are no targets any
-    more, but they explain nothing.
+    A path that `rules` accept joins the tree (`in_tree`, in place) and explains the voxels around
+    it (`state`, in place). The voxels of any other path are no targets any more, but they explain
+    nothing. A speck therefore draws no path through the haze to itself.
+
+    Args:
+        grid: the foreground's voxels.
+        routes: the cheapest paths to all voxels.
+        depth: (N,) float32, in finest voxels.
+        strong: (N,) bool.
+        targets: (M,) int32, voxels, furthest first.
+        first: the position in `targets` to start at.
+        n_paths: the number of paths to accept before the function returns.
+        rules: which paths join the tree.
+        state: (N,) uint8, `OPEN`, `EXPLAINED` or `REJECTED`.
+        in_tree: (N,) bool, the voxel lies on a path of the tree.
+
+    Returns:
+        The position in `targets` to go on from, len(targets) at the end.
     """
     accepted = 0
     position = first
     while position < len(targets) and accepted < n_paths:
         target = targets[position]
         position += 1
-        if covered[target] != OPEN or length[target] < 0:
+        if state[target] != OPEN or routes.length[target] < 0:
             continue
-        v = target
-        firm, faint = np.float32(0.0), np.float32(0.0)
-        while before[v] >= 0 and not in_tree[v] and covered[v] != EXPLAINED:
-            step = min(length[v] - length[before[v]], _LONGEST_STEP)
-            if strong[v]:
-                firm += step
-            else:
-                faint += step
-            v = before[v]
-        branch = v
-        while before[branch] >= 0 and not in_tree[branch]:
-            branch = before[branch]
-        least = min_length + thickness_share * max(depth[branch] - thin, 0.0)
-        accept = firm >= least and faint <= faint_share * firm
+        accept = _is_branch(target, routes, depth, strong, rules, state, in_tree)
         v = target
         while v >= 0 and not in_tree[v]:
             if accept:
                 in_tree[v] = True
-                _cover(index, coords, covered, v, reach_share * depth[v], reach, scale)
-            elif covered[v] == OPEN:
-                covered[v] = REJECTED
+                _cover(grid, state, v, rules.reach_share * depth[v], rules.reach)
+            elif state[v] == OPEN:
+                state[v] = REJECTED
             else:
                 break
-            v = before[v]
+            v = routes.before[v]
         accepted += accept
     return position
 
@@ -231,10 +299,16 @@ def centroids(
     radii: NDArray[np.float64],
     scale: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(N, 3) from each place of the box to the centre of what lies within its radius.
+    """(N, 3) steps from places of the box to the centroid of the foreground around each of them.
 
-    Radii (N,) are in finest voxels. Foreground voxels weigh with the square of their probability,
-    all others nothing.
+    A foreground voxel has the square of its probability as its weight.
+
+    Args:
+        index: (bz, by, bx) int32, the number of each voxel of the box, -1 for background.
+        probability: (V,) uint8, of the foreground's voxels.
+        places: (N, 3) float64, z, y, x in the box.
+        radii: (N,) float64, in finest voxels, how far the surroundings reach.
+        scale: (3,) float64, a voxel's edges z, y, x in finest voxels.
     """
     depth, height, width = index.shape
     moves = np.zeros((len(places), 3))

@@ -1,58 +1,55 @@
-"""Several neurons in one volume: trees that touch are parted, so that each soma has its own.
+"""Several neurons in one volume: trees that touch are cut, so that each soma has its own tree.
 
-Between two somata of one tree there is one path, and somewhere on it one neuron ends and the other
-begins: where a gap was joined, else where the path is thinnest and turns most. There it is cut.
-Where the path is nowhere thin, both are one body, or bodies that touch, and stay together.
+Two somata of one tree are connected by one path, and the path is cut at one link. The place of the
+cut is a joined gap if there is one. Otherwise it is where the path is thinnest and turns most.
+A path that is nowhere thin lies inside one body, or in bodies that touch: it is not cut.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
+from dineuro_bridge.scale import VoxelScale
 from dineuro_tracing.skeleton import Skeleton
 
-Scale = tuple[float, float, float]
-
-#: The turn at a link is looked at over so many points before and behind it.
-_LOOK = 6
-#: Between two bodies the path gets thinner than this share of the smaller one's radius.
+#: Points before and behind a link over which the turn at the link is measured.
+_TURN_POINTS = 6
+#: A path is cut only if it gets thinner than this share of the smaller soma's radius.
 _NECK = 0.4
-#: Radii are averaged over so many points, for voxels make them rough.
-_AVERAGED = 5
-#: How much a joined gap, and being midway, speak for a cut against thinness and turn (0..1 each).
+#: Points over which radii are averaged, because voxels make them rough.
+_AVERAGED_POINTS = 5
+#: Evidence of a joined gap and of the middle of the path; thinness and turn have 0..1 each.
 _JOINED, _MIDWAY = 2.0, 0.1
 
 
-def parted(skeleton: Skeleton, scale: Scale) -> Skeleton:
-    """The same points, each soma the root of a tree of its own; one that is none is unmarked.
+def part_neurons(skeleton: Skeleton, scale: VoxelScale) -> Skeleton:
+    """The same points with each soma as the root of a tree of its own.
+
+    A soma that cannot be cut off from a larger one loses its mark.
 
     Args:
         skeleton: trees of which some may have several somata.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        scale: the voxel's edges.
     """
-    done = np.zeros(len(skeleton), dtype=np.bool_)
-    # The largest body first: what lies next to it is what may be none.
-    bodies = np.flatnonzero(skeleton.soma)
-    for soma in bodies[np.argsort(-skeleton.radii[bodies], kind="stable")].tolist():
-        path = _way_up(skeleton, soma, done)
-        if done[path[-1]]:
-            place = _place_to_cut(skeleton, path, scale)
-            if place is None:
+    is_root = np.zeros(len(skeleton), dtype=np.bool_)
+    # The largest soma comes first: of two bodies that touch, the smaller one is the doubtful one.
+    somata = np.flatnonzero(skeleton.soma)
+    for soma in somata[np.argsort(-skeleton.radii[somata], kind="stable")].tolist():
+        path = _path_up(skeleton, soma, is_root)
+        if is_root[path[-1]]:
+            position = _cut_position(skeleton, path, scale)
+            if position is None:
                 skeleton = skeleton.without_soma(soma)
                 continue
-            parents, joined = skeleton.parents.copy(), skeleton.joined.copy()
-            parents[path[place]], joined[path[place]] = -1, False
-            skeleton = replace(skeleton, parents=parents, joined=joined)
-        skeleton = skeleton.rerooted(soma)
-        done[soma] = True
+            skeleton = skeleton.cut(int(path[position]))
+        skeleton = skeleton.reroot(soma)
+        is_root[soma] = True
     return skeleton
 
 
-def _way_up(skeleton: Skeleton, point: int, stop: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The points from one to the nearest ancestor that is marked, or to the root."""
+def _path_up(skeleton: Skeleton, point: int, stop: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The points from a point up to its nearest ancestor in the mask `stop`, or to the root."""
     path = [point]
     while skeleton.parents[path[-1]] >= 0:
         path.append(int(skeleton.parents[path[-1]]))
@@ -61,23 +58,24 @@ def _way_up(skeleton: Skeleton, point: int, stop: NDArray[np.bool_]) -> NDArray[
     return np.array(path)
 
 
-def _place_to_cut(skeleton: Skeleton, path: NDArray[np.int64], scale: Scale) -> int | None:
-    """Where on a path between two somata a point is to lose the link to its parent, if anywhere."""
-    places = skeleton.points[path] * np.array(scale)
+def _cut_position(skeleton: Skeleton, path: NDArray[np.int64], scale: VoxelScale) -> int | None:
+    """The position on a path between two somata of the point whose link to its parent is cut."""
+    places = scale.finest_zyx(skeleton.points[path])
     radii = skeleton.radii[path]
-    # Inside of a soma nothing is cut.
-    free = np.linalg.norm(places - places[0], axis=1) > radii[0]
-    free &= np.linalg.norm(places - places[-1], axis=1) > radii[-1]
-    links = np.arange(len(path) - 1)
-    outside = links[free[:-1] & free[1:]]
-    if len(outside) == 0 or radii[outside].min() > _NECK * min(radii[0], radii[-1]):
+    # The inside of a soma is never cut.
+    outside = np.linalg.norm(places - places[0], axis=1) > radii[0]
+    outside &= np.linalg.norm(places - places[-1], axis=1) > radii[-1]
+    links = np.flatnonzero(outside[:-1] & outside[1:])
+    if len(links) == 0 or radii[links].min() > _NECK * min(radii[0], radii[-1]):
         return None
-    even = np.convolve(np.pad(radii, _AVERAGED // 2, "edge"), np.ones(_AVERAGED), "valid")
-    thin = 1 - even[outside] / even[outside].max()
-    before = places[np.maximum(outside - _LOOK, 0)] - places[outside]
-    behind = places[np.minimum(outside + 1 + _LOOK, len(path) - 1)] - places[outside + 1]
+    even = np.convolve(
+        np.pad(radii, _AVERAGED_POINTS // 2, "edge"), np.ones(_AVERAGED_POINTS), "valid"
+    )
+    thin = 1 - even[links] / even[links].max()
+    before = places[np.maximum(links - _TURN_POINTS, 0)] - places[links]
+    behind = places[np.minimum(links + 1 + _TURN_POINTS, len(path) - 1)] - places[links + 1]
     sizes = np.linalg.norm(before, axis=1) * np.linalg.norm(behind, axis=1)
     turn = (1 + (before * behind).sum(axis=1) / np.maximum(sizes, 1e-9)) / 2
-    midway = 1 - np.abs(2 * (outside - outside[0]) / max(len(outside) - 1, 1) - 1)
-    evidence = thin + turn + _MIDWAY * midway + _JOINED * skeleton.joined[path[outside]]
-    return int(outside[evidence.argmax()])
+    midway = 1 - np.abs(2 * (links - links[0]) / max(len(links) - 1, 1) - 1)
+    evidence = thin + turn + _MIDWAY * midway + _JOINED * skeleton.joined[path[links]]
+    return int(links[evidence.argmax()])

@@ -1,9 +1,9 @@
-"""From voxels to centre lines: the cheapest ways from a root to the furthest unexplained voxels.
+"""From voxels to centre lines: the cheapest paths from a root to the furthest unexplained voxels.
 
-After TEASAR (Sato et al. 2000) and Rivulet (Liu et al. 2018): a path is cheap where the neurite is
-deep and bright, so that paths run along its middle and meet early at forks; the furthest voxel that
-no path explains yet is the next tip; each path explains the voxels around it. A path that would add
-too little of its own is a bump of the surface and not a branch.
+The method follows TEASAR (Sato et al. 2000) and Rivulet (Liu et al. 2018). A path is cheap where
+the neurite is deep and bright, so that paths run along its middle and meet early at forks. The
+furthest voxel that no path explains is the next tip. Each path explains the voxels around it. A
+path that adds too little length of its own is a bump of the surface and not a branch.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_tracing.foreground import Foreground
-from dineuro_tracing.kernels import geodesic, grow_paths
+from dineuro_tracing.forest import parents_or_self
+from dineuro_tracing.kernels import Grid, PathRules, Routes, geodesic, grow_paths
 from dineuro_tracing.skeleton import Skeleton
 
-#: A path explains all within this many depths and voxels of it.
-_REACH_SHARE = 1.0
-_REACH = 1.5
+#: A path explains all within this many depths, and this many voxels more.
+_REACH_SHARE, _REACH = 1.0, 1.5
 #: Depth of a weak voxel: less than that of the thinnest strong one, which is 1.
 _WEAK_DEPTH = 0.5
-#: How steeply a path prefers depth and brightness: speed = (probability * depth) ** this.
+#: Preference for depth and brightness: speed = (probability * depth) ** this.
 _PREFERENCE = 2.0
-#: A new path's weak voxels are at most this many times as long as its strong ones.
+#: The weak voxels of a new path are at most this many times as long as its strong ones.
 _FAINT_SHARE = 2.0
-#: A branch of a neurite deeper than `_THIN` voxels has to be longer by so many times what is
-#: beyond: the surface of a thick one is rough.
+#: A branch of a line deeper than `_THIN` finest voxels has to be longer by this many times the
+#: depth beyond, because the surface of a thick neurite is rough.
 _THICKNESS_SHARE, _THIN = 3.0, 2.0
-#: Paths between two looks at the progress callback.
+#: Paths between two calls of the progress callback.
 _PATHS_A_CALL = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Paths:
-    """The centre lines found, and where in them the chosen root is.
+    """The centre lines, and the chosen root in them.
 
     Attributes:
         skeleton: every voxel of a path is a point; each component is a tree.
-        root: the point of the voxel that was asked for as root; None if none was.
+        root: the point of the voxel that was chosen as root; None without one.
     """
 
     skeleton: Skeleton
@@ -54,77 +54,81 @@ def find_paths(
     min_length: float,
     progress: ProgressCallback,
 ) -> Paths:
-    """The centre lines of all components, each a tree.
+    """The centre lines of all components; each component is one tree.
 
-    `root` is the voxel where its component's tree starts; the others start at an end. `min_length`
-    (finest voxels) is the least that a path adds. A run of weak voxels is marked as joined.
+    A link at a weak voxel is marked as joined.
+
+    Args:
+        foreground: the voxels to trace.
+        root: the voxel at which its component's tree starts; every other tree starts at an end.
+        min_length: least length that a path adds (finest voxels).
+        progress: called between paths; it may raise `Cancelled`.
     """
-    scale = np.array(foreground.scale, dtype=np.float32)
     depth = np.maximum(foreground.depth, np.float32(_WEAK_DEPTH))
     speed = (foreground.probability / np.float32(255) * depth) ** np.float32(_PREFERENCE)
     slowness = np.asarray(1 / speed, dtype=np.float32)
-    length, before, roots = _geodesic_trees(foreground, slowness, root, scale)
+    grid = Grid(foreground.index, foreground.coords, foreground.scale.zyx.astype(np.float32))
+    routes, roots = _routes_from_roots(grid, foreground.component, slowness, root)
     in_tree = np.zeros(len(foreground), dtype=np.bool_)
     in_tree[roots] = True
-    covered = np.zeros(len(foreground), dtype=np.uint8)
+    state = np.zeros(len(foreground), dtype=np.uint8)
     strong = np.flatnonzero(foreground.strong).astype(np.int32)
-    targets = strong[np.argsort(-length[strong], kind="stable")]
+    targets = strong[np.argsort(-routes.length[strong], kind="stable")]
+    rules = PathRules(_REACH_SHARE, _REACH, min_length, _THICKNESS_SHARE, _THIN, _FAINT_SHARE)
     position = 0
     while position < len(targets):
         progress(Progress("trace", position, len(targets)))
         position = grow_paths(
-            foreground.index, foreground.coords, depth, length, before,
-            foreground.strong, targets, position,
-            _PATHS_A_CALL, _REACH_SHARE, _REACH, min_length, _THICKNESS_SHARE,
-            _THIN, _FAINT_SHARE, scale, covered, in_tree,
+            grid, routes, depth, foreground.strong, targets,
+            position, _PATHS_A_CALL, rules, state, in_tree,
         )  # fmt: skip
     progress(Progress("trace", len(targets), len(targets)))
     voxels = np.flatnonzero(in_tree)
     return Paths(
-        _skeleton(foreground, before, voxels),
+        _skeleton(foreground, routes.before, voxels),
         None if root is None else int(np.searchsorted(voxels, root)),
     )
 
 
-def _geodesic_trees(
-    foreground: Foreground,
-    slowness: NDArray[np.float32],
-    root: int | None,
-    scale: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
-    """Lengths and predecessors from one root a component, and the roots.
+def _routes_from_roots(
+    grid: Grid, component: NDArray[np.int32], slowness: NDArray[np.float32], root: int | None
+) -> tuple[Routes, NDArray[np.int32]]:
+    """The cheapest paths from one root a component, and the roots (C,).
 
-    A component's root is an end of it, so that its first path is as long as can be: the voxel
-    furthest from an arbitrary one. Only the component of the given root needs no such first look.
+    A root is an end of its component, so that the first path is as long as possible: it is the
+    voxel furthest from an arbitrary first one. The component of the chosen root needs no such
+    search.
     """
-    index, coords, component = foreground.index, foreground.coords, foreground.component
     roots = np.unique(component, return_index=True)[1].astype(np.int32)
     if root is not None:
         roots[component[root]] = root
-    length, before = geodesic(index, coords, slowness, roots, scale)
-    order = np.lexsort((length, component))
+    first = geodesic(grid, slowness, roots)
+    order = np.lexsort((first.length, component))
     ends = order[np.searchsorted(component[order], np.arange(len(roots)), side="right") - 1]
-    again = np.arange(len(roots)) != (-1 if root is None else component[root])
-    roots[again] = ends[again]
-    new_length, new_before = geodesic(index, coords, slowness, roots[again], scale)
-    redone = again[component]
-    return np.where(redone, new_length, length), np.where(redone, new_before, before), roots
+    is_arbitrary = np.arange(len(roots)) != (-1 if root is None else component[root])
+    roots[is_arbitrary] = ends[is_arbitrary]
+    second = geodesic(grid, slowness, roots[is_arbitrary])
+    replaced = is_arbitrary[component]
+    routes = Routes(
+        np.where(replaced, second.length, first.length),
+        np.where(replaced, second.before, first.before),
+    )
+    return routes, roots
 
 
 def _skeleton(
     foreground: Foreground, before: NDArray[np.int32], voxels: NDArray[np.int64]
 ) -> Skeleton:
-    """The points at these voxels, linked to their predecessors."""
-    number = np.full(len(foreground) + 1, -1, dtype=np.int64)  # the last stands for "no voxel"
+    """A point at each of the voxels, linked to the voxel before it on its path."""
+    number = np.full(len(foreground) + 1, -1, dtype=np.int64)  # the last entry serves "no voxel"
     number[voxels] = np.arange(len(voxels))
     strong = foreground.strong[voxels]
     parents = number[before[voxels]]
-    above = np.where(parents >= 0, parents, np.arange(len(voxels)))
     return Skeleton(
         points=(foreground.coords[voxels] + foreground.origin).astype(np.float64),
         parents=parents,
-        # The distance to the nearest outside voxel's CENTRE is half a voxel beyond the border.
+        # The depth reaches to the CENTRE of an outside voxel, half a voxel beyond the border.
         radii=np.maximum(foreground.depth[voxels].astype(np.float64) - 0.5, 0.5),
-        joined=(parents >= 0) & ~(strong & strong[above]),
+        joined=(parents >= 0) & ~(strong & strong[parents_or_self(parents)]),
         soma=np.zeros(len(voxels), dtype=np.bool_),
     )

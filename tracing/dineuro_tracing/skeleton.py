@@ -1,16 +1,20 @@
-"""The tree while it is being made: linked points with what is known of each."""
+"""`Skeleton`: the tree while the stages of the tracer work on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dineuro_bridge.scale import VoxelScale
+from dineuro_tracing.forest import last_ancestors, parents_or_self
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Skeleton:
-    """Points linked to their parents, in any order; a forest as a rule.
+    """Points linked to their parents, in any order; usually a forest of several trees.
 
     Attributes:
         points: (N, 3) float64, z, y, x in voxels of the full volume.
@@ -30,45 +34,58 @@ class Skeleton:
         return len(self.parents)
 
     def n_children(self) -> NDArray[np.int64]:
-        """(N,) how many points have this one as parent."""
+        """(N,) the number of points whose parent is this one."""
         return np.bincount(self.parents[self.parents >= 0], minlength=len(self))
 
-    def tree_numbers(self) -> NDArray[np.int64]:
-        """(N,) which tree a point belongs to, 0.. in the order of the roots."""
-        ancestor = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
-        while True:
-            further = ancestor[ancestor]
-            if np.array_equal(further, ancestor):
-                break
-            ancestor = further
-        return np.unique(ancestor, return_inverse=True)[1].astype(np.int64)
+    def ends(self) -> NDArray[np.bool_]:
+        """(N,) bool, the point has at most one neighbour: a tip, an end at a root, a lone point."""
+        return np.asarray(self.n_children() + (self.parents >= 0) <= 1)
 
-    def link_lengths(self, scale: tuple[float, float, float]) -> NDArray[np.float64]:
-        """(N,) length of the link to the parent in finest voxels, 0 for roots."""
-        above = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
-        steps = (self.points - self.points[above]) * np.array(scale)
-        return np.asarray(np.linalg.norm(steps, axis=1))
+    def last_children(self) -> NDArray[np.int64]:
+        """(N,) the child of each point with the highest index, -1 without children."""
+        child = np.full(len(self), -1)
+        linked = np.flatnonzero(self.parents >= 0)
+        child[self.parents[linked]] = linked
+        return child
+
+    def tree_numbers(self) -> NDArray[np.int64]:
+        """(N,) the tree of each point; trees are numbered from 0 in the order of their roots."""
+        roots = last_ancestors(parents_or_self(self.parents))
+        return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+    def link_lengths(self, scale: VoxelScale) -> NDArray[np.float64]:
+        """(N,) the length of each point's link to its parent in finest voxels, 0 for roots."""
+        steps = self.points - self.points[parents_or_self(self.parents)]
+        return np.asarray(np.linalg.norm(scale.finest_zyx(steps), axis=1))
+
+    def tree_lengths(self, scale: VoxelScale) -> NDArray[np.float64]:
+        """(T,) the length of each tree in finest voxels, by tree number."""
+        return np.asarray(np.bincount(self.tree_numbers(), self.link_lengths(scale)))
+
+    def distances(self, place: NDArray[Any], scale: VoxelScale) -> NDArray[np.float64]:
+        """(N,) distances in finest voxels from a place (3,), z, y, x in voxels, to each point."""
+        return np.asarray(np.linalg.norm(scale.finest_zyx(self.points - place), axis=1))
 
     def with_soma(self, point: int, radius: float) -> Skeleton:
-        """The point as the centre of a soma of this radius (finest voxels)."""
+        """The skeleton with the point as the centre of a soma; the radius is in finest voxels."""
         radii, soma = self.radii.copy(), self.soma.copy()
         radii[point], soma[point] = radius, True
         return replace(self, radii=radii, soma=soma)
 
     def without_soma(self, point: int) -> Skeleton:
-        """The point is the centre of no soma."""
+        """The skeleton without a soma at the point."""
         soma = self.soma.copy()
         soma[point] = False
         return replace(self, soma=soma)
 
     def keep(self, kept: NDArray[np.bool_]) -> Skeleton:
-        """Only the points marked; one whose parent goes hangs on its nearest kept ancestor."""
+        """The points of a mask (N,); a point without its parent hangs on its next kept ancestor."""
         parents = self.parents.copy()
         while True:
-            lost = (parents >= 0) & ~kept[parents]
-            if not lost.any():
+            orphans = (parents >= 0) & ~kept[parents]
+            if not orphans.any():
                 break
-            parents[lost] = parents[parents[lost]]
+            parents[orphans] = parents[parents[orphans]]
         number = np.cumsum(kept) - 1
         parents = np.where(parents >= 0, number[parents], -1)[kept]
         return Skeleton(
@@ -80,10 +97,10 @@ class Skeleton:
         )
 
     def with_first(self, root: int) -> Skeleton:
-        """The same trees with this root as point 0: its tree is the first one."""
+        """The skeleton with this root as point 0, so that its tree is the first one."""
         order = np.concatenate([[root], np.delete(np.arange(len(self)), root)])
         number = np.empty(len(self) + 1, dtype=np.int64)
-        number[order], number[-1] = np.arange(len(self)), -1
+        number[order], number[-1] = np.arange(len(self)), -1  # the last entry serves parent -1
         return Skeleton(
             self.points[order],
             number[self.parents[order]],
@@ -92,24 +109,28 @@ class Skeleton:
             self.soma[order],
         )
 
-    def rerooted(self, root: int) -> Skeleton:
+    def reroot(self, root: int) -> Skeleton:
         """The same links with this point as the root of its tree."""
         parents, joined = self.parents.copy(), self.joined.copy()
-        above, flag = -1, False
+        above, over_gap = -1, False
         point = root
         while point >= 0:
-            following = int(self.parents[point])
-            parents[point], above = above, point
-            joined[point], flag = flag, bool(self.joined[point])
-            point = following
+            next_point, next_over_gap = int(self.parents[point]), bool(self.joined[point])
+            parents[point], joined[point] = above, over_gap
+            above, over_gap, point = point, next_over_gap, next_point
         return replace(self, parents=parents, joined=joined)
 
-    def linked(self, root: int, point: int) -> Skeleton:
-        """A tree hung with its root on a point of another tree, over a gap."""
+    def join(self, root: int, point: int) -> Skeleton:
+        """The skeleton with a new link over a gap, from the root of a tree to a point of another.
+
+        The point is the parent.
+        """
         parents, joined = self.parents.copy(), self.joined.copy()
         parents[root], joined[root] = point, True
         return replace(self, parents=parents, joined=joined)
 
-    def tree_lengths(self, scale: tuple[float, float, float]) -> NDArray[np.float64]:
-        """(T,) the length of each tree in finest voxels, by tree number."""
-        return np.asarray(np.bincount(self.tree_numbers(), self.link_lengths(scale)))
+    def cut(self, point: int) -> Skeleton:
+        """The skeleton without the link from the point to its parent; the point is a root."""
+        parents, joined = self.parents.copy(), self.joined.copy()
+        parents[point], joined[point] = -1, False
+        return replace(self, parents=parents, joined=joined)

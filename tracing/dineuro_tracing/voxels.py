@@ -1,7 +1,7 @@
-"""The compiled loops that turn a volume into a list of voxels: each passes once over the box.
+"""The compiled loops that turn a volume into a list of voxels; each passes once over the box.
 
-A box of KINDS, one byte a voxel, says what a voxel is: `NOTHING`, `WEAK` or `STRONG`. What comes
-after works on the list of weak and strong voxels alone, and in proportion to it.
+A box of KINDS, one byte a voxel, holds `NOTHING`, `WEAK` or `STRONG`. The stages after this one
+work on the list of weak and strong voxels alone.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 NOTHING, WEAK, STRONG = 0, 1, 2
 _NO_VOXEL = -1
-#: Edge of the cubes by which haze is passed over.
+#: Edge of the cubes (voxels) by which regions of haze are skipped.
 _BLOCK = 16
-#: Further along a row than any reach.
+#: More steps along a row than any reach.
 _FAR = np.iinfo(np.int16).max
 
 
 @njit(cache=True)
 def bounds(probability: NDArray[np.uint8], threshold: int) -> NDArray[np.int64]:
-    """(3, 2) first and last z, y, x of (Z, Y, X) with at least this probability; -1 for none."""
+    """(3, 2) first and last z, y, x of a volume (Z, Y, X) that reach the threshold; -1 for none."""
     depth, height, width = probability.shape
     box = np.full((3, 2), -1, dtype=np.int64)
     low, high = width, -1
@@ -52,7 +52,7 @@ def bounds(probability: NDArray[np.uint8], threshold: int) -> NDArray[np.int64]:
 
 @njit(cache=True)
 def classify(probability: NDArray[np.uint8], threshold: int, weak: int) -> NDArray[np.uint8]:
-    """The kind of every voxel of (Z, Y, X): strong from `threshold` on, weak from `weak` on."""
+    """(Z, Y, X) the kind of every voxel: strong from `threshold` on, weak from `weak` on."""
     kinds = np.empty(probability.shape, dtype=np.uint8)
     depth, height, width = probability.shape
     for z in range(depth):
@@ -65,7 +65,7 @@ def classify(probability: NDArray[np.uint8], threshold: int, weak: int) -> NDArr
 
 @njit(cache=True)
 def fill(kinds: NDArray[np.uint8], labels: NDArray[np.uint32], enclosed: NDArray[np.bool_]) -> None:
-    """Make strong what bears a label that is enclosed."""
+    """Make every voxel strong whose label is `enclosed`, in place."""
     depth, height, width = kinds.shape
     for z in range(depth):
         for y in range(height):
@@ -76,15 +76,18 @@ def fill(kinds: NDArray[np.uint8], labels: NDArray[np.uint32], enclosed: NDArray
 
 @njit(cache=True)
 def drop_far(kinds: NDArray[np.uint8], rows: NDArray[np.int64], reaches: NDArray[np.int16]) -> None:
-    """Take out the weak voxels that have no strong one near.
+    """Remove the weak voxels without a strong voxel near, in place.
 
-    Near is a pile of rows: those at `rows` (R, 2), steps in z and y, the nearest first, each up to
-    its `reaches` (R,) steps along x. How far the next strong voxel of its own row is, is known of
-    every voxel beforehand; so a weak voxel has to look at a disk and not at a ball, and in blocks
-    without a strong one about, where haze is, at nothing.
+    The distance along x to the nearest strong voxel is computed first. A weak voxel then tests a
+    disk of rows and not a ball of voxels. It tests nothing in a block far from any strong voxel.
+
+    Args:
+        kinds: (Z, Y, X).
+        rows: (R, 2) steps in z and y to the rows of a ball, the nearest row first.
+        reaches: (R,) the steps along x that the ball reaches in each row.
     """
     depth, height, width = kinds.shape
-    about = _blocks_about_strong(kinds, max(rows.max(), reaches.max()))
+    near_strong = _blocks_near_strong(kinds, max(rows.max(), reaches.max()))
     along = np.full(kinds.shape, _FAR, dtype=np.int16)
     for z in range(depth):
         for y in range(height):
@@ -95,8 +98,8 @@ def drop_far(kinds: NDArray[np.uint8], rows: NDArray[np.int64], reaches: NDArray
                 if kinds[z, y, x] != WEAK:
                     continue
                 near = False
-                looked = len(rows) if about[z // _BLOCK, y // _BLOCK, x // _BLOCK] else 0
-                for r in range(looked):
+                n_rows = len(rows) if near_strong[z // _BLOCK, y // _BLOCK, x // _BLOCK] else 0
+                for r in range(n_rows):
                     i, j = z + rows[r, 0], y + rows[r, 1]
                     if 0 <= i < depth and 0 <= j < height and along[i, j, x] <= reaches[r]:
                         near = True
@@ -106,8 +109,8 @@ def drop_far(kinds: NDArray[np.uint8], rows: NDArray[np.int64], reaches: NDArray
 
 
 @njit(cache=True)
-def _blocks_about_strong(kinds: NDArray[np.uint8], reach: int) -> NDArray[np.bool_]:
-    """Which cubes of `_BLOCK` voxels have a strong one, or lie within reach of one that has."""
+def _blocks_near_strong(kinds: NDArray[np.uint8], reach: int) -> NDArray[np.bool_]:
+    """Bool for each cube of `_BLOCK` voxels: a strong voxel lies in it or within its reach."""
     depth, height, width = kinds.shape
     shape = (-(-depth // _BLOCK), -(-height // _BLOCK), -(-width // _BLOCK))
     holds = np.zeros(shape, dtype=np.bool_)
@@ -117,22 +120,22 @@ def _blocks_about_strong(kinds: NDArray[np.uint8], reach: int) -> NDArray[np.boo
                 if kinds[z, y, x] == STRONG:
                     holds[z // _BLOCK, y // _BLOCK, x // _BLOCK] = True
     away = 1 + reach // _BLOCK
-    about = np.zeros(shape, dtype=np.bool_)
+    near = np.zeros(shape, dtype=np.bool_)
     for z in range(shape[0]):
         for y in range(shape[1]):
             for x in range(shape[2]):
                 if holds[z, y, x]:
-                    about[
+                    near[
                         max(z - away, 0) : z + away + 1,
                         max(y - away, 0) : y + away + 1,
                         max(x - away, 0) : x + away + 1,
                     ] = True
-    return about
+    return near
 
 
 @njit(cache=True)
 def _steps_to_strong(row: NDArray[np.uint8], steps: NDArray[np.int16]) -> None:
-    """How many steps along a row the nearest strong voxel is; stays `_FAR` where none is."""
+    """Steps along a row to its nearest strong voxel, in place; `_FAR` in a row without one."""
     width = len(row)
     since = _FAR
     for x in range(width):
@@ -150,7 +153,7 @@ def _steps_to_strong(row: NDArray[np.uint8], steps: NDArray[np.int16]) -> None:
 def count_strong(
     kinds: NDArray[np.uint8], labels: NDArray[np.uint32], n_labels: int
 ) -> NDArray[np.int64]:
-    """(n_labels,) how many strong voxels bear each label."""
+    """(n_labels,) the number of strong voxels of each label."""
     counts = np.zeros(n_labels, dtype=np.int64)
     depth, height, width = kinds.shape
     for z in range(depth):
@@ -165,9 +168,9 @@ def count_strong(
 def gather(
     labels: NDArray[np.uint32], number: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The voxels (N, 3) in raster order whose label has a number from 0 on, and that number (N,).
+    """The voxels (N, 3) in raster order whose label has a number, and their numbers (N,).
 
-    `number` is indexed by label.
+    `number` is indexed by label; it is -1 for a label without a number.
     """
     depth, height, width = labels.shape
     count = 0
@@ -190,8 +193,8 @@ def gather(
 
 
 @njit(cache=True)
-def numbered(coords: NDArray[np.int32], shape: tuple[int, int, int]) -> NDArray[np.int32]:
-    """The box that knows of each place (N, 3) its number, and -1 of every other."""
+def index_box(coords: NDArray[np.int32], shape: tuple[int, int, int]) -> NDArray[np.int32]:
+    """A box that holds the row number of each place of `coords` (N, 3), and -1 elsewhere."""
     index = np.full(shape, _NO_VOXEL, dtype=np.int32)
     for i in range(len(coords)):
         index[coords[i, 0], coords[i, 1], coords[i, 2]] = i
@@ -205,11 +208,11 @@ def depths(
     strong: NDArray[np.bool_],
     scale: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(N,) float32, distance of every strong voxel to the nearest that is not; 0 for weak ones.
+    """(N,) float32, distance of every strong voxel to the nearest that is not; 0 for weak voxels.
 
-    The volume's border is no end: infinite where nothing else ends the mask. One axis after the
-    other (Felzenszwalb and Huttenlocher 2012), but only along the runs of strong voxels: the voxel
-    after a run's end is not strong, so that nothing behind it is nearer.
+    The volume's border does not count: the distance is infinite if every voxel is strong. The
+    transform works on one axis after the other (Felzenszwalb and Huttenlocher 2012). It visits only
+    the runs of strong voxels: the voxel after a run is not strong, so nothing beyond it is nearer.
     """
     square = np.where(strong, np.float32(np.inf), np.float32(0.0))
     for axis in (2, 1, 0):
@@ -218,13 +221,13 @@ def depths(
         before = np.empty(length + 2, dtype=np.float32)
         for start in range(len(coords)):
             if strong[start] and not _is_strong(index, strong, coords[start], axis, -1):
-                n = _collect(index, strong, coords[start], axis, run)
+                n = _collect_run(index, strong, coords[start], axis, run)
                 at = coords[start, axis]
                 before[0] = 0.0 if at > 0 else np.inf
                 for k in range(n):
                     before[k + 1] = square[run[k]]
                 before[n + 1] = 0.0 if at + n < length else np.inf
-                _least(before, n, scale[axis], run, square)
+                _lower_run(before, n, scale[axis], run, square)
     return np.sqrt(square)
 
 
@@ -236,7 +239,7 @@ def _is_strong(
     axis: int,
     step: int,
 ) -> bool:
-    """Whether the voxel some steps from a place along an axis is in the box and strong."""
+    """Whether the voxel `step` voxels from a place along an axis is in the box and strong."""
     z = place[0] + (step if axis == 0 else 0)
     y = place[1] + (step if axis == 1 else 0)
     x = place[2] + (step if axis == 2 else 0)
@@ -247,14 +250,14 @@ def _is_strong(
 
 
 @njit(cache=True)
-def _collect(
+def _collect_run(
     index: NDArray[np.int32],
     strong: NDArray[np.bool_],
     start: NDArray[np.int32],
     axis: int,
     run: NDArray[np.int32],
 ) -> int:
-    """Write the numbers of the strong voxels in one piece from `start` on; returns how many."""
+    """Write the numbers of the run of strong voxels from `start` on; returns their number."""
     z, y, x = start[0], start[1], start[2]
     n = 0
     while z < index.shape[0] and y < index.shape[1] and x < index.shape[2]:
@@ -273,24 +276,25 @@ def _collect(
 
 
 @njit(cache=True)
-def _least(
+def _lower_run(
     before: NDArray[np.float32],
     n: int,
     step: float,
     run: NDArray[np.int32],
     square: NDArray[np.float32],
 ) -> None:
-    """For each voxel of a run the least of what others know and the way to them, squared.
+    """Lower the squared distances of a run by those of its own voxels, in place.
 
-    `before` has n + 2 values: the run's, and one beyond each end. Whoever is further away than the
-    best found so far is not asked; where no one knows anything nothing is done.
+    The search of a voxel stops where the way alone is longer than the best distance so far.
+
+    Args:
+        before: (n + 2,) squared distances over the axes done: the run's, one beyond each end.
+        n: the number of voxels in the run.
+        step: the voxel's edge along the axis.
+        run: (n,) the numbers of the voxels.
+        square: (N,) squared distances of all voxels.
     """
-    known = False
-    for k in range(n + 2):
-        if before[k] < np.inf:
-            known = True
-            break
-    if not known:
+    if before[: n + 2].min() == np.inf:
         return
     for k in range(1, n + 1):
         best = before[k]

@@ -122,14 +122,14 @@ def _together(
     Where the network shows no soma and the classical enhancer does, that soma is taken over whole.
     The second array is used up.
     """
-    cores = soma_cores(besides, threshold, scale.edges)
+    cores = soma_cores(besides, threshold, scale)
     of_cores = besides[cores]
     np.minimum(besides, threshold - 1, out=besides)
     together = np.maximum(by_network, besides, out=besides)
-    if len(of_cores) and not shows_soma(together, threshold, scale.edges):
+    if len(of_cores) and not shows_soma(together, threshold, scale):
         without = together[cores]
         together[cores] = np.maximum(without, of_cores)
-        if not shows_soma(together, threshold, scale.edges):
+        if not shows_soma(together, threshold, scale):
             together[cores] = without
     return together
 

@@ -22,7 +22,7 @@ from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.inference.runtime import RuntimeOptions
 from dineuro_tracing.confidence import Segments
 from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
-from dineuro_tracing.pruning import pruned
+from dineuro_tracing.pruning import prune
 from dineuro_tracing.trace import trace
 
 #: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
@@ -170,10 +170,10 @@ def _traced(
     progress: ProgressCallback,
 ) -> Pass:
     """The tree of a probability without its unlikely branches; the root is in voxels of it."""
-    traced = trace(made.probability, options, scale=scale.edges, progress=progress)
-    traced, segments = pruned(
+    traced = trace(made.probability, options, scale=scale, progress=progress)
+    traced, segments = prune(
         traced, made.probability, intensity,
-        min_confidence=options.min_confidence, scale=scale.edges,
+        min_confidence=options.min_confidence, scale=scale,
     )  # fmt: skip
     return Pass(made, traced, segments)
 

@@ -13,7 +13,7 @@ from dineuro.pipeline.enhancement import LEAST_BRIGHTER, Enhanced
 from dineuro.pipeline.second_pass import Pass
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
-from dineuro_tracing.scores import length_samples
+from dineuro_tracing.sampling import length_samples
 
 #: A voxel of the mask is explained when it lies within this factor and margin of a node's radius.
 _REACH_SHARE, _REACH = 1.5, 2.0

@@ -27,7 +27,8 @@ from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_model.enhancers.selftraining import judge_again
 from dineuro_model.intensity import intensity_range
-from dineuro_tracing.confidence import CERTAIN, Segments, sample_links
+from dineuro_tracing.confidence import CERTAIN, Segments
+from dineuro_tracing.sampling import sample_links
 from dineuro_tracing.trace import Trace
 
 
