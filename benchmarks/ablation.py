@@ -20,7 +20,7 @@ import argparse
 import json
 import statistics
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from dineuro_model.network.weights import load_network
 from dineuro_model.training.recipe import Recipe, read_recipe
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, read_case
 from dineuro_model.training.train import CHECKPOINT, train
-from dineuro_model.training.validation import Judgement, judge, validation_windows
+from dineuro_model.training.validation import ValidationScores, validate, validation_windows
 
 #: Windows of each validation volume.
 _WINDOWS = 4
@@ -101,16 +101,16 @@ def run(
         seconds = float(file.read().splitlines()[-1].split(",")[5])
     network = load_network(weights)
     if slices:
-        judgement = judge_pieces(network, recipe)
+        scores = score_pieces(network, recipe)
     else:
         windows = validation_windows(recipe.validation, config, 0, count=_WINDOWS)
-        judgement = judge(network, windows, torch.device("cpu"), bf16=schedule.bf16)
-    figures = {**asdict(judgement), "seconds": seconds}
+        scores = validate(network, windows, torch.device("cpu"), bf16=schedule.bf16)
+    figures = {**asdict(scores), "seconds": seconds}
     result.write_text(json.dumps(figures))
     return figures
 
 
-def judge_pieces(network: Network, recipe: Recipe) -> Judgement:
+def score_pieces(network: Network, recipe: Recipe) -> ValidationScores:
     """The network on the middle of every validation volume, as it is and with noise."""
     runtime = TorchRuntime(network)
     rows = []
@@ -126,10 +126,9 @@ def judge_pieces(network: Network, recipe: Recipe) -> Judgement:
         row: list[float] = []
         for stack in (voxels, noisy):
             mask = segment(stack, runtime) >= 128
-            scores = score_masks(mask, labels == NEURITE, labels != UNKNOWN)
-            row += [scores.dice, scores.cldice, scores.hd95]
+            row += astuple(score_masks(mask, labels == NEURITE, labels != UNKNOWN))
         rows.append(row)
-    return Judgement(*(float(value) for value in np.mean(rows, axis=0)))
+    return ValidationScores(*(float(value) for value in np.mean(rows, axis=0)))
 
 
 def main() -> None:

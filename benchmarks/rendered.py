@@ -27,7 +27,7 @@ from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import Rendering, RenderSettings, render
-from dineuro_model.synthesis.scenes import kept_nodes
+from dineuro_model.synthesis.scenes import select_nodes
 
 SHAPE = (96, 192, 192)
 #: How they look, and how many neurites of others pass through.
@@ -72,7 +72,7 @@ def passing(rng: np.random.Generator) -> Tree:
         kept[node] = True
         length += tree.link_lengths[node]
         node = int(tree.parents[node])
-    return kept_nodes(tree, kept)
+    return select_nodes(tree, kept)
 
 
 def write_cases(folder: Path, part: str) -> list[Case]:

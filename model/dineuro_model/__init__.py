@@ -1,1 +1,1 @@
-"""Volume -> probability: the enhancers, and the rendering of volumes with a known tree."""
+"""Volume -> probability: networks, other enhancers, training, and synthetic volumes."""

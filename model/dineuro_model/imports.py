@@ -1,4 +1,4 @@
-"""Large libraries, imported without looking for garbage among them."""
+"""Imports of large libraries with the garbage collector at rest."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from importlib import import_module
 
 
 def import_quickly(*modules: str) -> None:
-    """Import modules of which some import torch and timm, as an import statement would.
+    """Import modules that import torch and timm, as an import statement does.
 
-    Such an import makes hundreds of thousands of objects that stay. Python's cyclic garbage
-    collector would look through them again and again, a sixth of the time until a network is ready,
-    and once more when the program ends: it rests meanwhile, and leaves them alone from then on.
+    Such an import creates hundreds of thousands of permanent objects. Python's cyclic garbage
+    collector would traverse them repeatedly, which takes a sixth of the time until a network is
+    ready, and once more at exit. Therefore the collector rests during the import. Afterwards it
+    ignores these objects.
+
+    Args:
+        modules: dotted names of the modules.
+
+    Raises:
+        ImportError: a module cannot be imported.
     """
     if all(module in sys.modules for module in modules):
         return
-    worked = gc.isenabled()
-    gc.collect()  # what is garbage now must not be kept
+    was_enabled = gc.isenabled()
+    gc.collect()  # garbage of this moment must not become permanent
     gc.disable()
     try:
         for module in modules:
             import_module(module)
         gc.freeze()
     finally:
-        if worked:
+        if was_enabled:
             gc.enable()

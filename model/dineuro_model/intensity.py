@@ -1,4 +1,4 @@
-"""The one intensity scale that training and inference share."""
+"""The scale of intensities, which training and inference share."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Percentiles of the voxels that are not masked: the dark end and the bright end of the scale.
+#: Percentiles of the voxels above 0 that are the dark end and the bright end of the scale.
 DARK, BRIGHT = 1.0, 99.9
-#: Voxels that the percentiles are taken from, at most.
+#: The percentiles are computed from at most this number of voxels.
 MOST_SAMPLES = 4_000_000
-#: Nothing is brighter than this multiple of the bright end before the square root.
+#: Before the square root, values are cut at this multiple of the bright end.
 CEILING = 4.0
 
 
 def intensity_range(volume: NDArray[Any]) -> tuple[float, float]:
     """The dark and the bright end of a volume's scale.
 
-    Exact zeros are left out: in many published stacks all far from the neuron is set to 0. A few
-    hot pixels stay above the 99.9th percentile and move nothing.
+    Voxels of exactly 0 do not count, because many published stacks are 0 far from the neuron. A few
+    hot pixels lie above the 99.9th percentile and do not change the scale.
 
     Args:
-        volume: (Z, Y, X) of finite numbers.
+        volume: (Z, Y, X) finite numbers.
 
     Returns:
-        dark < bright; (0, 1) for a volume of zeros, (value - 1, value) for one of a constant.
+        (dark, bright) with dark < bright: (0, 1) for a volume of zeros, (value - 1, value) for
+        another constant volume.
     """
     flat = volume.reshape(-1)
     step = max(1, flat.size // MOST_SAMPLES)
-    # A step that divides no axis, so that the samples do not stand in columns.
+    # An odd step seldom divides the length of an axis, so that the samples form no columns.
     sample = flat[:: step | 1] if step > 1 else flat
     sample = sample[sample != 0]
     if sample.size == 0:
@@ -39,12 +40,19 @@ def intensity_range(volume: NDArray[Any]) -> tuple[float, float]:
 
 
 def normalise(voxels: NDArray[Any], dark: float, bright: float) -> NDArray[np.float32]:
-    """Voxels on the scale: 0 at the dark end, 1 at the bright end, its square root between.
+    """Voxels on the scale: the square root of the share between dark end (0) and bright end (1).
 
-    The square root evens out photon noise and lifts dim neurites; what is darker than dark is 0,
-    and so are masked voxels; what is brighter than bright goes on to 2.
+    The square root makes photon noise even and raises dim neurites.
+
+    Args:
+        voxels: any shape and real type, finite.
+        dark: the dark end; darker voxels, and so masked ones, become 0.
+        bright: the bright end, above `dark`; brighter voxels become at most 2.
+
+    Returns:
+        The same shape, from 0 to 2.
     """
-    with np.errstate(over="ignore"):  # what overflows is cut to the ceiling
+    with np.errstate(over="ignore"):  # values that overflow are cut at the ceiling
         scaled = (voxels.astype(np.float32) - np.float32(dark)) / np.float32(bright - dark)
     np.clip(scaled, 0, CEILING, out=scaled)
     np.sqrt(scaled, out=scaled)

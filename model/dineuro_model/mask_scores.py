@@ -1,4 +1,4 @@
-"""How well a mask agrees with a reference mask: Dice, clDice and HD95."""
+"""Dice, clDice and HD95 of a mask against a reference mask."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class MaskScores:
 
     Attributes:
         dice: 2 |A and B| / (|A| + |B|).
-        cldice: harmonic mean of the shares of either skeleton that lie in the other mask.
-        hd95: the larger of the 95th percentiles of the distances from the border of one mask to
-            the border of the other, in finest voxels.
+        cldice: the harmonic mean of two shares: of the mask's skeleton in the reference, and of
+            the reference's skeleton in the mask.
+        hd95: the distances from the border of each mask to the border of the other have two 95th
+            percentiles; this is the larger, in finest voxels.
     """
 
     dice: float
@@ -30,41 +31,45 @@ class MaskScores:
 
 
 def score_masks(
-    mask: Mask, truth: Mask, known: Mask | None = None, scale: Scale = (1.0, 1.0, 1.0)
+    mask: Mask, truth: Mask, valid: Mask | None = None, scale: Scale = (1.0, 1.0, 1.0)
 ) -> MaskScores:
-    """All scores of a mask (Z, Y, X) against a reference of the same shape.
+    """All scores of a mask against a reference.
 
-    Two empty masks agree: 1, 1 and 0. Where one of them is empty, Dice and clDice are 0 and HD95 is
-    the volume's diagonal.
+    Two empty masks have the scores 1, 1 and 0. Where only one mask is empty, Dice and clDice are 0
+    and HD95 is the volume's diagonal.
 
     Args:
-        mask: to judge.
-        truth: the reference.
-        known: voxels that count; None for all.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
+        mask: (Z, Y, X), the mask under test.
+        truth: (Z, Y, X), the reference.
+        valid: (Z, Y, X), the voxels that count; None for all.
+        scale: (z, y, x), a voxel's edges in finest voxels.
     """
-    if known is not None:
-        mask, truth = mask & known, truth & known
+    if valid is not None:
+        mask, truth = mask & valid, truth & valid
     return MaskScores(dice(mask, truth), cldice(mask, truth), hd95(mask, truth, scale))
 
 
 def dice(mask: Mask, truth: Mask) -> float:
     """2 |A and B| / (|A| + |B|); 1 where both are empty."""
-    both = int(mask.sum()) + int(truth.sum())
-    return 2 * int((mask & truth).sum()) / both if both else 1.0
+    total = int(mask.sum()) + int(truth.sum())
+    return 2 * int((mask & truth).sum()) / total if total else 1.0
 
 
 def cldice(mask: Mask, truth: Mask) -> float:
-    """ClDice (arXiv 2003.07311): the skeletons' share in the other mask; 1 where both are empty."""
+    """ClDice (arXiv 2003.07311), the harmonic mean of `line_shares`; 1 where both are empty."""
     precision, sensitivity = line_shares(mask, truth)
     return 2 * precision * sensitivity / (precision + sensitivity) if precision else 0.0
 
 
 def line_shares(mask: Mask, truth: Mask) -> tuple[float, float]:
-    """The two halves of clDice: how much of the mask's skeleton lies in the reference, and of the
-    reference's in the mask. Where the reference leaves out neurites, only the second means much.
+    """The two shares of clDice.
 
-    Both are 1 where both masks are empty, 0 where one is.
+    Where the reference lacks neurites, the first share says little about the mask.
+
+    Returns:
+        The share of the mask's skeleton that lies in the reference (precision), and the share of
+        the reference's skeleton that lies in the mask (sensitivity). Both are 1 where both masks
+        are empty, and 0 where only one mask is empty.
     """
     if not mask.any() or not truth.any():
         same = float(mask.any() == truth.any())
@@ -75,27 +80,30 @@ def line_shares(mask: Mask, truth: Mask) -> tuple[float, float]:
 
 
 def _skeleton(mask: Mask) -> Mask:
-    """The skeleton; of a few voxels, which thinning may wipe out, it is the voxels themselves."""
+    """The skeleton of a mask; the mask itself where thinning removes all of its few voxels."""
     skeleton = np.asarray(skeletonize(mask) > 0)
     return skeleton if skeleton.any() else mask
 
 
 def hd95(mask: Mask, truth: Mask, scale: Scale = (1.0, 1.0, 1.0)) -> float:
-    """The symmetric 95 % Hausdorff distance between borders, in finest voxels."""
+    """The symmetric 95 % Hausdorff distance between the borders, in finest voxels.
+
+    It is 0 where both masks are empty, and the volume's diagonal where only one mask is empty.
+    """
     if not mask.any() or not truth.any():
         diagonal = float(np.linalg.norm(np.array(mask.shape) * scale))
         return 0.0 if mask.any() == truth.any() else diagonal
     box = _box(mask | truth)
     borders = [one & ~ndimage.binary_erosion(one) for one in (mask[box], truth[box])]
-    furthest = 0.0
-    for here, there in (borders, borders[::-1]):
-        away = ndimage.distance_transform_edt(~there, sampling=scale)
-        furthest = max(furthest, float(np.percentile(away[here], 95)))
-    return furthest
+    largest = 0.0
+    for border, other in (borders, borders[::-1]):
+        distance = ndimage.distance_transform_edt(~other, sampling=scale)
+        largest = max(largest, float(np.percentile(distance[border], 95)))
+    return largest
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:
-    """The box of the true voxels, with one around them where there is one."""
+    """The bounding box of the true voxels and one voxel around it, within the volume."""
     spans = []
     for axis in range(mask.ndim):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from TOML tables and JSON objects, with every mistake named."""
+"""Dataclasses from TOML tables and JSON objects, with an error message for every mistake."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ T = TypeVar("T")
 
 
 def from_table(kind: type[T], values: Mapping[str, Any], what: str) -> T:
-    """A dataclass whose fields are numbers, strings, booleans and tuples of them.
+    """A dataclass whose fields are numbers, strings, booleans and tuples of these.
 
-    The default of a field says its type; a field without one is a string. Lists become tuples,
-    whole numbers stand for floats.
+    The type of a field is the type of its default; a field without a default is a string. Lists
+    become tuples, and a whole number is accepted for a float.
 
     Args:
         kind: the dataclass.
-        values: by field name.
-        what: it is, for the messages.
+        values: the values by field name.
+        what: the name of the table in error messages.
 
     Raises:
-        BadParameter: a name that the dataclass has not, a missing one, a value of another type.
+        BadParameter: an unknown name, a missing name, or a value of another type.
     """
     assert is_dataclass(kind)  # noqa: S101 - a programmer's mistake
-    known = {f.name: "" if f.default is MISSING else f.default for f in fields(kind)}
-    unknown = sorted(set(values) - set(known))
+    defaults = {f.name: "" if f.default is MISSING else f.default for f in fields(kind)}
+    unknown = sorted(set(values) - set(defaults))
     if unknown:
-        raise BadParameter(f"{what}: knows no {unknown[0]!r}; it knows {', '.join(known)}")
+        raise BadParameter(f"{what}: knows no {unknown[0]!r}; it knows {', '.join(defaults)}")
     required = {f.name for f in fields(kind) if f.default is MISSING}
     missing = sorted(required - set(values))
     if missing:
         raise BadParameter(f"{what}: {missing[0]!r} is missing")
-    made = {name: _fitted(value, known[name], f"{what}: {name}") for name, value in values.items()}
-    return kind(**made)
+    return kind(
+        **{name: _convert(v, defaults[name], f"{what}: {name}") for name, v in values.items()}
+    )
 
 
-def _fitted(value: Any, default: Any, what: str) -> Any:
-    """The value in the type of the default."""
-    wanted = type(default)
-    if wanted is float and type(value) is int:
+def _convert(value: Any, default: Any, what: str) -> Any:
+    """The value in the type of the default; `what` is its name in an error message."""
+    kind = type(default)
+    if kind is float and type(value) is int:
         return float(value)
-    if wanted is tuple and isinstance(value, list | tuple):
+    if kind is tuple and isinstance(value, list | tuple):
         items = {type(item) for item in value}
         if items <= {type(item) for item in default} or (not default and items <= {int, str}):
             return tuple(value)
-    if type(value) is wanted and wanted is not tuple:
+    if type(value) is kind and kind is not tuple:
         return value
-    raise BadParameter(f"{what} = {value!r}: must be {_WORDS.get(wanted, wanted.__name__)}")
+    raise BadParameter(f"{what} = {value!r}: must be {_NAMES.get(kind, kind.__name__)}")
 
 
-_WORDS = {
+#: The names of the types in error messages.
+_NAMES = {
     bool: "true or false",
     float: "a number",
     int: "a whole number",

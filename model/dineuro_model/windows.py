@@ -1,4 +1,4 @@
-"""Windows of a volume, also where they reach beyond it: there the volume is mirrored."""
+"""Windows of a volume, which is mirrored beyond its border."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ Shape = tuple[int, int, int]
 
 
 def cut(volume: NDArray[Any], corner: Shape, shape: Shape) -> NDArray[Any]:
-    """A copy of a window (Z, Y, X) whose first voxel is `corner`; both may lie outside.
+    """A copy of a window of a volume.
 
-    Beyond the border the volume is mirrored at its last voxel, again and again where it is shorter
-    than the window.
+    The volume is mirrored at its first and last voxels, repeatedly where the window is larger.
+
+    Args:
+        volume: (Z, Y, X).
+        corner: (z, y, x) of the window's first voxel; it may lie outside the volume.
+        shape: (depth, rows, columns) of the window.
+
+    Returns:
+        An array of `shape` and the volume's type.
     """
     axes = [
         mirrored(start, length, n)
@@ -24,8 +31,8 @@ def cut(volume: NDArray[Any], corner: Shape, shape: Shape) -> NDArray[Any]:
 
 
 def mirrored(start: int, length: int, n: int) -> NDArray[np.int64]:
-    """The indices start, start + 1, ... folded into 0 .. n - 1."""
+    """The indices start, start + 1, … as (length,) int64, reflected into 0 … n - 1."""
     if n == 1:
         return np.zeros(length, dtype=np.int64)
-    place = np.arange(start, start + length) % (2 * n - 2)
-    return np.where(place < n, place, 2 * n - 2 - place)
+    index = np.arange(start, start + length) % (2 * n - 2)
+    return np.where(index < n, index, 2 * n - 2 - index)

@@ -19,7 +19,7 @@ from dineuro_bridge.progress import Progress
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.enhancers import selftraining
-from dineuro_model.enhancers.selftraining import judge_again
+from dineuro_model.enhancers.selftraining import reclassify
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import render
 from dineuro_tracing.scores import score_trees
@@ -41,30 +41,30 @@ def examples(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def test_a_part_of_a_tube_teaches_the_rest() -> None:
-    found = judge_again(VOXELS, *examples(0, 60)) >= 128
+    found = reclassify(VOXELS, *examples(0, 60)) >= 128
     assert found[TUBE][..., 64:].mean() > 0.9
     found[10:22, 18:30] = False
     assert found.mean() < 0.05
 
 
 def test_the_same_comes_out_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = judge_again(VOXELS, *examples(0, 60)).astype(int)
+    whole = reclassify(VOXELS, *examples(0, 60)).astype(int)
     monkeypatch.setattr(selftraining, "_BLOCK", (20, 31, 50))
-    monkeypatch.setattr(selftraining, "_AT_A_TIME", 1000)
-    assert np.array_equal(judge_again(VOXELS, *examples(0, 60)), whole)
+    monkeypatch.setattr(selftraining, "_CHUNK", 1000)
+    assert np.array_equal(reclassify(VOXELS, *examples(0, 60)), whole)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 def test_the_sample_type_does_not_matter(dtype: type) -> None:
     # 8-bit voxels times seven are rounded in other places, which only what is at a limit feels.
-    same = judge_again(VOXELS.astype(dtype) * 7, *examples(0, 60)).astype(int)
-    other = np.abs(same - judge_again(VOXELS, *examples(0, 60))) > 8
+    same = reclassify(VOXELS.astype(dtype) * 7, *examples(0, 60)).astype(int)
+    other = np.abs(same - reclassify(VOXELS, *examples(0, 60))) > 8
     assert other.mean() < 0.005
 
 
 def test_flat_voxels_are_seen_as_they_lie() -> None:
     tube, empty = (p[p[:, 0] % 2 == 0] // (2, 1, 1) for p in examples(0, 60))
-    found = judge_again(VOXELS[::2], tube, empty, (2.0, 1.0, 1.0)) >= 128
+    found = reclassify(VOXELS[::2], tube, empty, (2.0, 1.0, 1.0)) >= 128
     assert found[7:9, 22:26, 64:].mean() > 0.9
     assert found.mean() < 0.05
 
@@ -88,7 +88,7 @@ def test_it_can_be_cancelled() -> None:
         raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        judge_again(VOXELS, *examples(0, 60), progress=no)
+        reclassify(VOXELS, *examples(0, 60), progress=no)
 
 
 @pytest.fixture(scope="module")

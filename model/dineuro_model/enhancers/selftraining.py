@@ -1,12 +1,14 @@
-"""A light voxel classifier that learns from the stack itself, after SmartTracing.
+"""A small voxel classifier that is trained on the stack itself, after SmartTracing.
 
-SmartTracing (Chen et al. 2015, doi 10.1007/s40708-015-0018-y) takes what a first tracing is sure of
-and what is surely empty as examples, trains a classifier of voxels on them, judges the whole stack
-again and traces again. Here the classifier is scikit-learn's histogram gradient boosting, on the
-intensity as the network sees it, its Gaussian means and the eigenvalues of its Hessian at three
-widths. It does not see the probability of the first pass: with that it would repeat it.
+SmartTracing (Chen et al. 2015, doi 10.1007/s40708-015-0018-y) takes its examples from a first
+tracing: certain neurites and empty places. A classifier of voxels is trained on the examples and
+applied to the whole stack, which is then traced again.
 
-The stack is gone through in blocks, so that memory beside the answer does not grow with it.
+Here the classifier is scikit-learn's histogram gradient boosting. Its features are the normalised
+intensity, and at three widths the Gaussian mean and the eigenvalues of the Hessian. The probability
+of the first pass is no feature, because the classifier would reproduce it.
+
+The stack is processed in blocks, so that memory beside the result does not grow with the stack.
 """
 
 from __future__ import annotations
@@ -24,69 +26,79 @@ from scipy import ndimage
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.intensity import intensity_range, normalise
 
-Places = NDArray[np.int64]
+Voxels = NDArray[np.int64]
 Scale = tuple[float, float, float]
 
-#: Widths of the Gaussians, in finest voxels; they are cut off at three times that.
+#: Standard deviations of the Gaussians in finest voxels, and the multiple at which they are cut.
 _WIDTHS = (1.0, 2.0, 4.0)
 _CUT = 3.0
-#: Edges of a block (voxels).
+#: Edges of a block in voxels.
 _BLOCK = (64, 192, 192)
-#: Voxels that are judged at a time.
-_AT_A_TIME = 1 << 18
-#: What is dimmer than this share of the empty places is as empty.
+#: Voxels that are classified at a time.
+_CHUNK = 1 << 18
+#: A voxel dimmer than this quantile of the empty examples is empty without classification.
 _DIM = 0.5
 
 
-def judge_again(
+def reclassify(
     intensity: NDArray[Any],
-    neurite: Places,
-    empty: Places,
+    neurite: Voxels,
+    empty: Voxels,
     scale: Scale = (1.0, 1.0, 1.0),
     progress: ProgressCallback = silent,
 ) -> NDArray[np.uint8]:
-    """The probability 0..255 of neurite as the stack's own examples teach it; 128 is the threshold.
+    """The probability of neurites according to a classifier trained on the stack's own examples.
 
     Args:
-        intensity: (Z, Y, X), any real sample type, finite.
-        neurite: (N, 3), voxels z, y, x that surely are one; at least one.
-        empty: (M, 3), voxels that surely are none; at least one. Both kinds weigh the same.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
-        progress: called between blocks; may raise `Cancelled`.
+        intensity: (Z, Y, X), any real type, finite.
+        neurite: (N, 3) int64, voxels z, y, x that certainly lie in a neurite; N is at least 1.
+        empty: (M, 3) int64, voxels that certainly lie in none; M is at least 1. Both kinds have the
+            same weight in total.
+        scale: (z, y, x), a voxel's edges in finest voxels.
+        progress: called between blocks; it may raise `Cancelled`.
+
+    Returns:
+        (Z, Y, X) uint8 from 0 to 255; 128 is the threshold.
     """
-    # Imported here: a start does not wait for what is seldom used.
+    # The import stands here because few stacks need a second pass, and it takes time.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    view = _View(intensity, *intensity_range(intensity), scale)
-    places = np.concatenate([neurite, empty])
-    is_neurite = np.arange(len(places)) < len(neurite)
-    examples = _features_at(view, places)
+    stack = _Stack(intensity, *intensity_range(intensity), scale)
+    voxels = np.concatenate([neurite, empty])
+    is_neurite = np.arange(len(voxels)) < len(neurite)
+    examples = _features_at(stack, voxels)
     classifier = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, min_samples_leaf=20, l2_regularization=1.0,
         early_stopping=False, random_state=0,
     )  # fmt: skip
-    weight = np.where(is_neurite, 0.5 / len(neurite), 0.5 / len(empty)) * len(places)
+    weight = np.where(is_neurite, 0.5 / len(neurite), 0.5 / len(empty)) * len(voxels)
     classifier.fit(examples, is_neurite, sample_weight=weight)
     dim = float(np.quantile(examples[~is_neurite, 1], _DIM))
     result = np.zeros(intensity.shape, dtype=np.uint8)
     blocks = list(_blocks(intensity.shape))
     for i, block in enumerate(blocks):
         progress(Progress("enhance", i, len(blocks)))
-        if intensity[block].max() <= view.dark:
-            continue  # much of a published stack is often masked out
-        looked = _look(view, block)
-        places = np.argwhere(looked.means[0] > dim)
-        for some in np.split(places, range(_AT_A_TIME, len(places), _AT_A_TIME)):
-            if len(some):
-                chance = classifier.predict_proba(looked.features(some))[:, 1]
-                result[block][tuple(some.T)] = np.rint(255 * chance)
+        if intensity[block].max() <= stack.dark:
+            continue  # much of a published stack is often masked
+        filters = _filter_block(stack, block)
+        voxels = np.argwhere(filters.means[0] > dim)
+        for chunk in np.split(voxels, range(_CHUNK, len(voxels), _CHUNK)):
+            if len(chunk):
+                chance = classifier.predict_proba(filters.features(chunk))[:, 1]
+                result[block][tuple(chunk.T)] = np.rint(255 * chance)
     progress(Progress("enhance", len(blocks), len(blocks)))
     return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """The stack with its scale of intensity and its voxels' edges."""
+class _Stack:
+    """A stack.
+
+    Attributes:
+        intensity: (Z, Y, X).
+        dark, bright: the ends of its scale of intensities.
+        scale: (z, y, x), a voxel's edges in finest voxels.
+    """
 
     intensity: NDArray[Any]
     dark: float
@@ -95,95 +107,103 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Looked:
-    """A block with a border around it.
+class _Filters:
+    """The filtered intensity of a block with a border around it.
 
     Attributes:
-        values: on the scale of intensity, with the border.
-        smooth: the same at each width.
-        border: (3,) voxels in front of the block.
-        inner: the block in those arrays.
-        scale: as elsewhere.
+        values: (z, y, x) normalised intensity, with the border.
+        smooth: the values after the Gaussian of each width, of the same shape.
+        border: (3,) voxels of the border before the block's first voxel.
+        inner: the place of the block in these arrays.
+        scale: (z, y, x), a voxel's edges in finest voxels.
     """
 
     values: NDArray[np.float32]
     smooth: tuple[NDArray[np.float32], ...]
-    border: Places
+    border: Voxels
     inner: tuple[slice, slice, slice]
     scale: Scale
 
     @property
     def means(self) -> tuple[NDArray[np.float32], ...]:
-        """The means at each width, of the block alone."""
+        """The Gaussian means at each width, without the border."""
         return tuple(s[self.inner] for s in self.smooth)
 
-    def features(self, places: Places) -> NDArray[np.float32]:
-        """(N, 1 + 4 * widths) what the classifier sees of voxels (N, 3) of the block."""
-        at = places + self.border
-        seen = np.empty((len(at), 1 + 4 * len(_WIDTHS)), dtype=np.float32)
-        seen[:, 0] = self.values[tuple(at.T)]
+    def features(self, voxels: Voxels) -> NDArray[np.float32]:
+        """The classifier's features of voxels (N, 3) of the block: (N, 1 + 4 * widths)."""
+        at = voxels + self.border
+        features = np.empty((len(at), 1 + 4 * len(_WIDTHS)), dtype=np.float32)
+        features[:, 0] = self.values[tuple(at.T)]
         for i, (smooth, width) in enumerate(zip(self.smooth, _WIDTHS, strict=True)):
-            seen[:, 1 + i] = smooth[tuple(at.T)]
+            features[:, 1 + i] = smooth[tuple(at.T)]
             first = 1 + len(_WIDTHS) + 3 * i
             steps = np.array(self.scale) / width
-            _curvatures(smooth, at, steps, seen[:, first : first + 3])
-        return seen
+            _curvatures(smooth, at, steps, features[:, first : first + 3])
+        return features
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
+    """The blocks that tile a volume of a shape."""
     for z, y, x in product(*(range(0, n, b) for n, b in zip(shape, _BLOCK, strict=True))):
         corner = zip((z, y, x), shape, _BLOCK, strict=True)
         a, b, c = (slice(at, min(n, at + edge)) for at, n, edge in corner)
         yield a, b, c
 
 
-def _look(view: _View, block: tuple[slice, slice, slice]) -> _Looked:
-    """The block with as much around it as the widest Gaussian sees."""
-    reach = [int(_CUT * max(_WIDTHS) / step + 0.5) + 1 for step in view.scale]
+def _filter_block(stack: _Stack, block: tuple[slice, slice, slice]) -> _Filters:
+    """Filter a block, with a border as wide as the support of the widest Gaussian."""
+    reach = [int(_CUT * max(_WIDTHS) / step + 0.5) + 1 for step in stack.scale]
     low = [max(0, s.start - r) for s, r in zip(block, reach, strict=True)]
     wide = tuple(
         slice(a, min(n, s.stop + r))
-        for a, s, r, n in zip(low, block, reach, view.intensity.shape, strict=True)
+        for a, s, r, n in zip(low, block, reach, stack.intensity.shape, strict=True)
     )
-    values = normalise(view.intensity[wide], view.dark, view.bright)
+    values = normalise(stack.intensity[wide], stack.dark, stack.bright)
     smooth = tuple(
-        ndimage.gaussian_filter(values, [width / step for step in view.scale], truncate=_CUT)
+        ndimage.gaussian_filter(values, [width / step for step in stack.scale], truncate=_CUT)
         for width in _WIDTHS
     )
     border = np.array([s.start - a for s, a in zip(block, low, strict=True)])
     z, y, x = (slice(b, b + s.stop - s.start) for b, s in zip(border, block, strict=True))
-    return _Looked(values, smooth, border, (z, y, x), view.scale)
+    return _Filters(values, smooth, border, (z, y, x), stack.scale)
 
 
-def _features_at(view: _View, places: Places) -> NDArray[np.float32]:
-    """(N, features) of voxels anywhere in the stack."""
-    seen = np.empty((len(places), 1 + 4 * len(_WIDTHS)), dtype=np.float32)
-    for block in _blocks(view.intensity.shape):
+def _features_at(stack: _Stack, voxels: Voxels) -> NDArray[np.float32]:
+    """The features (N, 1 + 4 * widths) of voxels (N, 3) anywhere in the stack."""
+    features = np.empty((len(voxels), 1 + 4 * len(_WIDTHS)), dtype=np.float32)
+    for block in _blocks(stack.intensity.shape):
         low, high = (np.array([getattr(s, end) for s in block]) for end in ("start", "stop"))
-        inside = ((places >= low) & (places < high)).all(axis=1)
+        inside = ((voxels >= low) & (voxels < high)).all(axis=1)
         if inside.any():
-            seen[inside] = _look(view, block).features(places[inside] - low)
-    return seen
+            features[inside] = _filter_block(stack, block).features(voxels[inside] - low)
+    return features
 
 
 @njit(cache=True)
 def _curvatures(
     smooth: NDArray[np.float32],
-    places: Places,
+    voxels: Voxels,
     steps: NDArray[np.float64],
     curvatures: NDArray[np.float32],
 ) -> None:
-    """The eigenvalues of the Hessian at each place, the least first; the border is repeated.
+    """Write the eigenvalues of the Hessian at each voxel into `curvatures`, in ascending order.
 
-    In closed form: Smith 1961, doi 10.1145/355578.366316.
+    The eigenvalues have a closed form (Smith 1961, doi 10.1145/355578.366316). Beyond the border
+    the border's values repeat.
+
+    Args:
+        smooth: (Z, Y, X), the intensity after a Gaussian.
+        voxels: (N, 3), z, y, x.
+        steps: (3,), the voxel's edges in units of the Gaussian's width.
+        curvatures: (N, 3), the output.
     """
     near = np.empty((3, 3), dtype=np.int64)
-    for i in range(len(places)):
+    for i in range(len(voxels)):
         for a in range(3):
             n = smooth.shape[a]
-            near[a, 0] = max(0, places[i, a] - 1)
-            near[a, 1] = places[i, a]
-            near[a, 2] = min(n - 1, places[i, a] + 1)
+            near[a, 0] = max(0, voxels[i, a] - 1)
+            near[a, 1] = voxels[i, a]
+            near[a, 2] = min(n - 1, voxels[i, a] + 1)
         z, y, x = near[0], near[1], near[2]
         here = 2.0 * smooth[z[1], y[1], x[1]]
         zz = (smooth[z[0], y[1], x[1]] + smooth[z[2], y[1], x[1]] - here) / steps[0] ** 2

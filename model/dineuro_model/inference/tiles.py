@@ -1,10 +1,9 @@
-"""Which windows of a volume the network has to look at, and how much each counts where.
+"""The plan of a segmentation: the tiles to predict, and their weights in the blend.
 
-The volume is gone through in layers of slices. In each layer a grid of overlapping windows covers
-the box that holds anything brighter than the dark end of the scale; of each window only the part
-that holds something is looked at, and nothing of an empty one. The weights of the grid's windows
-sum to 1 at every place, so that no volume of weights is needed; where a window was cut down there
-is nothing to weigh.
+A volume is processed in layers of slices. In each layer a grid of overlapping windows covers the
+bounding box of all voxels that may hold signal. A tile is the part of a window that may hold
+signal; a window without signal has no tile. The weights of the grid's windows sum to 1 at every
+voxel, so that no volume of weights is needed. The parts outside the tiles are empty.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Edge of the cells (voxels, in the plane) of which it is known whether they hold anything.
+#: Edge in voxels of the square cells of a slice that are tested for signal.
 CELL = 8
-#: Slices around possible signal that are predicted too; in the plane it is one cell.
+#: Slices around possible signal that are predicted as well; in the plane it is one cell.
 _AROUND = 4
 
 Weights = NDArray[np.float32]
@@ -26,15 +25,15 @@ Weights = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How the volume is cut.
+    """How a volume is cut into layers and windows.
 
     Attributes:
         shape: (Z, Y, X) of the volume.
         predicted: slices of a layer.
-        size: rows and columns of a window at most.
-        step: rows and columns of a window are multiples of it.
-        overlap: of windows, in voxels.
-        overlap_slices: of layers.
+        size: the largest number of rows and of columns of a window.
+        step: the rows and columns of a window are multiples of this number.
+        overlap: overlap of windows in voxels.
+        overlap_slices: overlap of layers in slices.
     """
 
     shape: tuple[int, int, int]
@@ -47,7 +46,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """A part of a window: its corner, and the weights of its rows and columns."""
+    """A part of a window.
+
+    Attributes:
+        y, x: its first row and column in the volume; either may lie outside.
+        rows, columns: (rows,) and (columns,), the factors of the weight of each voxel.
+    """
 
     y: int
     x: int
@@ -56,7 +60,7 @@ class Tile:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """The number of rows and of columns."""
         return len(self.rows), len(self.columns)
 
 
@@ -65,9 +69,9 @@ class Layer:
     """Tiles that predict the same slices.
 
     Attributes:
-        start: first slice predicted; below 0 where the volume is thinner than a layer.
-        weights: (predicted,) of the slices.
-        tiles: those of one size follow each other.
+        start: the first predicted slice; below 0 where the volume is thinner than a layer.
+        weights: (predicted,), the weights of the slices.
+        tiles: sorted by size, so that tiles of one size form a batch.
     """
 
     start: int
@@ -76,24 +80,33 @@ class Layer:
 
 
 def occupied_cells(volume: NDArray[Any], faintest: float) -> NDArray[np.bool_]:
-    """(Z, Y / CELL, X / CELL) which cells of a slice hold anything above `faintest`."""
+    """Which cells hold a voxel above `faintest`.
+
+    Args:
+        volume: (Z, Y, X).
+        faintest: an intensity.
+
+    Returns:
+        (Z, Y / CELL, X / CELL) bool, rounded up.
+    """
     depth, height, width = volume.shape
     rows, columns = -(-height // CELL), -(-width // CELL)
     cells = np.zeros((depth, rows, columns), dtype=np.bool_)
     padded = np.zeros((rows * CELL, columns * CELL), dtype=np.bool_)
     for z in range(depth):
         np.greater(volume[z], faintest, out=padded[:height, :width])
-        across = padded.reshape(rows * CELL, columns, CELL).any(axis=2)
-        cells[z] = across.reshape(rows, CELL, columns).any(axis=1)
+        row_cells = padded.reshape(rows * CELL, columns, CELL).any(axis=2)
+        cells[z] = row_cells.reshape(rows, CELL, columns).any(axis=1)
     return cells
 
 
 def plan(cells: NDArray[np.bool_], grid: Grid) -> Iterator[Layer]:
-    """The layers that hold anything, from the first slice on.
+    """The layers that may hold signal, in the order of their slices.
 
     Args:
-        cells: of `occupied_cells`; it may have fewer slices than the grid, evenly spaced.
-        grid: how to cut.
+        cells: the result of `occupied_cells`; it may have fewer slices than the grid, if they are
+            evenly spaced.
+        grid: how the volume is cut.
     """
     depth = grid.shape[0]
     between = (depth - 1) // (len(cells) - 1) if len(cells) > 1 else 1
@@ -111,16 +124,22 @@ def plan(cells: NDArray[np.bool_], grid: Grid) -> Iterator[Layer]:
             size = min(grid.size, -(-(last - first) // grid.step) * grid.step)
             spans.append(axis_windows(first, last, size, grid.overlap))
         tiles = [_tile(here, row, column, grid.step) for row in spans[0] for column in spans[1]]
-        found = sorted((tile for tile in tiles if tile is not None), key=lambda tile: tile.size)
-        yield Layer(start, weights, tuple(found))
+        occupied = (tile for tile in tiles if tile is not None)
+        yield Layer(start, weights, tuple(sorted(occupied, key=lambda tile: tile.size)))
 
 
 def axis_windows(low: int, high: int, size: int, overlap: int) -> list[tuple[int, Weights]]:
-    """Windows of one size along an axis that cover low .. high.
+    """Windows of one size along an axis that cover the range from `low` to `high`.
+
+    Args:
+        low: the first place of the range.
+        high: the place after its last one.
+        size: length of a window.
+        overlap: the least overlap of neighbouring windows.
 
     Returns:
-        (start, weights (size,)) of each. The weights fade over the overlap, and those of all
-        windows sum to 1 at every place from low to high.
+        The start and the weights (size,) of every window. The weights fade over the overlap and sum
+        to 1 over the windows at every place of the range.
     """
     length = high - low
     if length <= size:
@@ -128,8 +147,8 @@ def axis_windows(low: int, high: int, size: int, overlap: int) -> list[tuple[int
     step = max(1, size - overlap)
     count = -(-(length - size) // step) + 1
     starts = np.rint(np.linspace(low, high - size, count)).astype(int)
-    place = np.arange(size)
-    ramp = np.minimum(np.minimum(place, place[::-1]) + 1, max(overlap, 1)).astype(np.float64)
+    index = np.arange(size)
+    ramp = np.minimum(np.minimum(index, index[::-1]) + 1, max(overlap, 1)).astype(np.float64)
     total = np.zeros(length)
     for start in starts:
         total[start - low : start - low + size] += ramp
@@ -142,7 +161,17 @@ def axis_windows(low: int, high: int, size: int, overlap: int) -> list[tuple[int
 def _tile(
     cells: NDArray[np.bool_], row: tuple[int, Weights], column: tuple[int, Weights], step: int
 ) -> Tile | None:
-    """The part of a window that holds anything, widened to a multiple of `step`."""
+    """The part of a window that may hold signal, widened to a multiple of `step`.
+
+    Args:
+        cells: (rows, columns) of cells; which ones may hold signal.
+        row: start and weights of the window's rows.
+        column: start and weights of the window's columns.
+        step: see `Grid`.
+
+    Returns:
+        The tile; None where the window holds no signal.
+    """
     windows = (row, column)
     first = [max(0, start) // CELL for start, _ in windows]
     last = [-(-(start + len(weights)) // CELL) for start, weights in windows]

@@ -1,10 +1,11 @@
-"""3 x 3 x 3 convolution whose gradients can be trusted in bfloat16 on a CPU.
+"""A 3 x 3 x 3 convolution with correct gradients in bfloat16 on a CPU.
 
-torch's Conv3d in bfloat16 on the CPU is fast and right going forward, but its WEIGHT gradient reads
-and writes beyond its memory (seen with torch 2.14: non-finite values, values 10 % off, and a
-corrupted heap). Conv2d is clean. So the gradient is put together here: the input's as a forward
-convolution with the flipped kernel, the kernel's as 2D gradients, one depth tap after the other,
-over the slices of the window. On CUDA, and in float32, torch's own gradient is used.
+In bfloat16 on the CPU, torch's Conv3d is fast and its output is correct. Its weight gradient,
+however, reads and writes beyond its memory; torch 2.14 gave non-finite values, errors of 10 %, and
+a corrupted heap. Conv2d has no such fault. Therefore the gradient is computed here. The input's
+gradient is a forward convolution with the flipped kernel. The kernel's gradient consists of 2D
+gradients over the slices of the window, one for each tap along the depth. On CUDA and in float32
+torch's own gradient is used.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from torch.nn import functional
 
 
 class Conv3x3x3(nn.Module):
-    """Convolution of (B, D, H, W, C) with zero padding; the channels lie last in memory.
+    """A convolution of (B, D, H, W, C) with zero padding; the channels are last in memory.
 
     Args:
-        inputs: channels in.
-        outputs: channels out.
-        zero: start at zero, for the last layer of a residual block; else He's initialisation.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        zero: whether the kernel starts at zero, as in the last layer of a residual block. Other
+            kernels have He's initialisation.
     """
 
     def __init__(self, inputs: int, outputs: int, *, zero: bool = False) -> None:
@@ -44,7 +46,7 @@ class Conv3x3x3(nn.Module):
 
 
 class _Convolve(torch.autograd.Function):
-    """`conv3d(x, weight, bias, padding=1)` with the gradient described above."""
+    """`conv3d(x, weight, bias, padding=1)` with the gradient of the module's docstring."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class _Convolve(torch.autograd.Function):
             of_input = functional.conv3d(gradient, flipped, padding=1)
         of_weight = torch.zeros_like(weight, dtype=torch.float32)
         depth = x.shape[2]
-        # Slices take the place of the batch: (D, C, H, W).
+        # The slices of a window form a batch of 2D images: (D, C, H, W).
         for slices, upstream in zip(x.transpose(1, 2), gradient.transpose(1, 2), strict=True):
             for tap in range(3):
                 low, high = max(0, 1 - tap), min(depth, depth + 1 - tap)

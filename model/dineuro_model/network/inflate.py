@@ -1,11 +1,12 @@
-"""A 2D patch embedding, trained on photographs, becomes one that reads a window of slices.
+"""Inflation: a 2D patch embedding for photographs becomes one for windows of slices.
 
-The kernel of a ViT's patch embedding has shape (E, 3, P, P). Summed over colour it reads a gray
-image; spread over the D slices of a window it is a Conv3d with kernel = stride = (D, P, P), which
-leaves one layer of tokens. Such a Conv3d is the Conv2d of D input channels that is built here.
+The kernel of a ViT's patch embedding has the shape (E, 3, P, P). Its sum over the colours reads a
+gray image. Spread over the D slices of a window, it is a Conv3d with kernel = stride = (D, P, P),
+which gives one layer of tokens. This Conv3d equals a Conv2d with D input channels, which is used
+here.
 
-Sources: weight inflation for neuron segmentation (arXiv 2405.02686), for 3D medical images in
-general (arXiv 2302.04303); the two modes are theirs.
+Sources: weight inflation for neuron segmentation (arXiv 2405.02686) and for 3D medical images
+(arXiv 2302.04303), with the two modes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Inflation = Literal["average", "center"]
 def fold_normalisation(
     weight: Tensor, bias: Tensor | None, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
-    """Kernel and bias that read one raw gray channel as the old ones read three normalised ones.
+    """Kernel and bias for one raw gray channel that equal those for three normalised colours.
 
     With x_c = (g - mean_c) / std_c in every colour c:
     `W = sum_c W_c / std_c` and `b' = b - sum_c (mean_c / std_c) * sum W_c`.
@@ -33,14 +34,14 @@ def fold_normalisation(
     Args:
         weight: (E, 3, P, P), the 2D patch embedding.
         bias: (E,), or None for zeros.
-        mean: of each colour, as the network was trained with.
-        std: of each colour.
+        mean: mean of each colour in the 2D network's training.
+        std: standard deviation of each colour.
 
     Returns:
-        (E, P, P) and (E,).
+        The kernel (E, P, P) and the bias (E,).
 
     Raises:
-        BadParameter: the colours do not fit.
+        BadParameter: the numbers of colours differ, or a standard deviation is not positive.
     """
     if weight.ndim != 4 or not weight.shape[1] == len(mean) == len(std) or min(std) <= 0:
         raise BadParameter(
@@ -55,9 +56,17 @@ def fold_normalisation(
 
 
 def inflate(gray: Tensor, depth: int, mode: Inflation) -> Tensor:
-    """(E, P, P) -> (E, depth, P, P): spread evenly, or all in slice `depth // 2`.
+    """Inflate a kernel over the depth.
 
-    The sum over the depth is `gray` in both modes, so that identical slices give the 2D output.
+    In both modes the sum over the depth is `gray`, so that identical slices give the 2D output.
+
+    Args:
+        gray: (E, P, P), a kernel for one gray channel.
+        depth: number of slices.
+        mode: "average" spreads the kernel evenly; "center" puts it into slice `depth // 2`.
+
+    Returns:
+        (E, depth, P, P).
 
     Raises:
         BadParameter: a depth below 1, or an unknown mode.
@@ -75,16 +84,16 @@ def resize_position_embedding(embedding: Tensor, prefix: int, grid: tuple[int, i
     """A position embedding for another grid of patches.
 
     Args:
-        embedding: (1, prefix + n * n, E): first the tokens without a place (CLS, registers),
-            which are kept as they are, then a square grid, row by row.
-        prefix: how many tokens come first.
-        grid: rows and columns wanted.
+        embedding: (1, prefix + n * n, E): the tokens without a position (class token, registers),
+            which do not change, and a square grid, row by row.
+        prefix: number of tokens without a position.
+        grid: (rows, columns) of the result.
 
     Returns:
-        (1, prefix + rows * columns, E); the grid interpolated bicubically, with antialiasing.
+        (1, prefix + rows * columns, E); the grid is interpolated bicubically with antialiasing.
 
     Raises:
-        BadParameter: what follows the prefix is no square grid.
+        BadParameter: the tokens after the prefix form no square grid.
     """
     first, places = embedding[:, :prefix], embedding[:, prefix:]
     edge = round(places.shape[1] ** 0.5)

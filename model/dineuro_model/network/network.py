@@ -1,14 +1,14 @@
-"""The network: a window of slices in, the logits of its central slices out.
+"""The network: from a window of slices to the logits of its central slices.
 
-Two paths read the window. A pre-trained ViT, with its patch embedding inflated to the window's
-depth, sees it as one layer of tokens: context. A 3D U-Net of few channels sees every voxel: a token
-is far wider than a neurite. At 1/8 of the resolution the tokens of several ViT blocks, unfolded
-over the depth, are added to the U-Net's features.
+The window is read by two paths. A pre-trained ViT reads it as one layer of tokens and supplies
+context; its patch embedding is inflated to the window's depth. A 3D U-Net with few channels reads
+every voxel, because a token is far wider than a neurite. At 1/8 of the resolution the tokens of
+several ViT blocks, unfolded over the depth, are added to the U-Net's features.
 
-DINeuro (arXiv 2410.22078) gives: block to slice, the inflated pre-trained ViT, the deformable
-tubular kernels. Ours are: this decoder, several slices predicted from one window, and the absence
-of any normalisation over a window, so that a voxel's prediction depends on its surroundings and
-not on what else happens to lie in its window; residual branches start at zero instead.
+DINeuro (arXiv 2410.22078) is the source of the inflated pre-trained ViT, of the deformable tubular
+kernels, and of the prediction of slices from a block. This project added the decoder, and the
+prediction of several slices from one window. No normalisation acts over a window, so that the
+prediction of a voxel depends only on its surroundings; residual branches start at zero instead.
 """
 
 from __future__ import annotations
@@ -38,25 +38,29 @@ Tubular = Literal["none", "straight", "deformable"]
 
 #: The U-Net halves the plane three times and the depth twice.
 PLANE_STEP, DEPTH_STEP = 8, 4
-#: Large enough that the norm leaves an almost dark voxel almost dark.
+#: Epsilon of the norms; it is so large that an almost dark voxel stays almost dark.
 _EPSILON = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """All that is needed to build the network; it is stored with the weights.
+    """The configuration of a network; it is stored with the weights.
 
     Attributes:
-        backbone: timm's name of a plain ViT (DINO, DINOv2, DINOv3; patch of 8, 14 or 16); "" for
-            none: the U-Net alone, to compare with.
+        backbone: timm's name of a plain ViT (DINO, DINOv2, DINOv3; patch of 8, 14 or 16). The
+            empty name stands for the U-Net alone, for comparisons.
         depth: slices of a window, a multiple of 4.
-        predicted: how many of the slices in the middle are predicted.
+        predicted: slices in the middle of a window that are predicted.
         size: rows and columns of a window in training, a multiple of the patch and of 8.
-        blocks: of the ViT, counted from 0, whose tokens are read; those behind the last are cut.
-        inflation: of the patch embedding.
-        tubular: views along z, y and x: none, straight tubes, or deformable ones.
-        taps: of each tube, odd.
-        channels: of the U-Net at 1, 1/2, 1/4 and 1/8 of the resolution.
+        blocks: numbers, from 0, of the ViT's blocks whose tokens are read. Blocks after the last
+            one are removed.
+        inflation: how the patch embedding is inflated.
+        tubular: views along z, y and x: none, straight tubes, or deformable tubes.
+        taps: taps of each tube, odd.
+        channels: channels of the U-Net at 1, 1/2, 1/4 and 1/8 of the resolution.
+
+    Raises:
+        BadParameter: values that do not fit together; the message lists all of them.
     """
 
     backbone: str = "vit_small_patch14_dinov2.lvd142m"
@@ -92,26 +96,29 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
-        """From a TOML table or a JSON object; lists become tuples.
+        """The configuration of a TOML table or a JSON object; lists become tuples.
 
         Raises:
-            BadParameter: an unknown name, or a value of the wrong kind.
+            BadParameter: an unknown name, or a value of the wrong type or out of range.
         """
         return from_table(cls, values, "network configuration")
 
     def to_dict(self) -> dict[str, Any]:
-        """As `from_dict` reads it."""
+        """The configuration as `from_dict` reads it."""
         return asdict(self)
 
 
 class Network(nn.Module):
-    """See the module's text.
+    """A ViT and a U-Net; the module's docstring describes the architecture.
 
     Args:
-        config: what to build.
+        config: the configuration.
+
+    Attributes:
+        in_place: whether `forward` overwrites activations; see `reuse_memory`.
 
     Raises:
-        BadParameter: timm knows no such ViT, or it does not fit the configuration.
+        BadParameter: timm has no such ViT, or the ViT does not fit the configuration.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -121,7 +128,7 @@ class Network(nn.Module):
         self.vit: Any = None
         self.patch = 1
         if config.backbone:
-            self.vit, self.patch = _embedded(config)
+            self.vit, self.patch = _build_vit(config)
         c0, c1, c2, c3 = config.channels
         self.stem = Conv3x3x3(1, c0)
         self.down1, self.down2, self.down3 = Merge(c0, c1, 1), Merge(c1, c2, 2), Merge(c2, c3, 2)
@@ -134,7 +141,7 @@ class Network(nn.Module):
         self.out2, self.out1 = Residual(c2), Residual(c1)
         self.out0 = Conv3x3x3(c0, c0)
         self.head = nn.Linear(c0, 1)
-        # Neurites are rare: about one voxel in a hundred.
+        # The initial probability is 0.01, because about one voxel in a hundred is neurite.
         nn.init.constant_(self.head.bias, -4.6)
 
     def reuse_memory(self) -> Network:
@@ -171,7 +178,15 @@ class Network(nn.Module):
         return logits.squeeze(-1).float()
 
     def tokens(self, window: Tensor, size: tuple[int, int]) -> Tensor:
-        """What the ViT saw, unfolded over the depth: (B, depth / 4, rows, columns, channels)."""
+        """The ViT's features at the resolution of the U-Net's coarsest layer.
+
+        Args:
+            window: (B, depth, H, W) normalised intensity.
+            size: (rows, columns) of the result.
+
+        Returns:
+            (B, depth / 4, rows, columns, channels).
+        """
         blocks = self.vit.forward_intermediates(
             window, indices=list(self.config.blocks), norm=True, intermediates_only=True
         )
@@ -188,17 +203,35 @@ class Network(nn.Module):
         return math.lcm(self.patch, PLANE_STEP)
 
     def load_prior(self, state: Mapping[str, Tensor], source: str = "prior") -> None:
-        """Take over a 2D ViT that was trained on photographs, under timm's names.
+        """Load the weights of a 2D ViT that was trained on photographs.
 
-        The patch embedding is inflated with the ImageNet normalisation folded in, the position
-        embedding resized; blocks behind the last one read are left out.
+        The patch embedding is inflated, with the normalisation of its colours included. The
+        position embedding is resized. Blocks after the last one that is read are left out.
+
+        Args:
+            state: the 2D ViT's tensors under timm's names.
+            source: the name of the weights in error messages.
 
         Raises:
             BadFile: tensors are missing or have other shapes.
-        BadParameter: the network has no ViT.
+            BadParameter: the network has no ViT.
         """
         if self.vit is None:
             raise BadParameter(f"{source}: the network has no ViT that could take it over")
+        prior = self._inflated_prior(state, source)
+        own = self.vit.state_dict()
+        tensors = {k: prior[k] for k in own if k in prior}
+        missing = sorted(set(own) - set(tensors))
+        shapes = [k for k, v in tensors.items() if v.shape != own[k].shape]
+        if missing or shapes:
+            raise BadFile(
+                f"{source}: does not fit {self.config.backbone}: {len(missing)} tensors are "
+                f"missing {missing[:3]}, {len(shapes)} have other shapes {shapes[:3]}"
+            )
+        self.vit.load_state_dict(tensors)
+
+    def _inflated_prior(self, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+        """The tensors of a 2D ViT in the shapes of this network's ViT."""
         prior = {k: v.float() for k, v in state.items()}
         try:
             gray, bias = fold_normalisation(
@@ -221,25 +254,17 @@ class Network(nn.Module):
             prior = {**rest, **prior}
         if "pos_embed" in prior and "pos_embed" in own:
             count = self.vit.num_prefix_tokens
-            # Some ViTs keep no place for CLS and registers in the embedding.
+            # In some ViTs the embedding has no entries for the class token and the registers.
             count = 0 if getattr(self.vit, "no_embed_class", False) else count
             grid = config.size // self.patch
             prior["pos_embed"] = resize_position_embedding(prior["pos_embed"], count, (grid, grid))
-        wanted = {k: prior[k] for k in own if k in prior}
-        missing = sorted(set(own) - set(wanted))
-        shapes = [k for k, v in wanted.items() if v.shape != own[k].shape]
-        if missing or shapes:
-            raise BadFile(
-                f"{source}: does not fit {config.backbone}: {len(missing)} tensors are missing "
-                f"{missing[:3]}, {len(shapes)} have other shapes {shapes[:3]}"
-            )
-        self.vit.load_state_dict(wanted)
+        return prior
 
 
 class Residual(nn.Module):
-    """x + conv(act(conv(norm(x)))); the last convolution starts at zero.
+    """A residual block x + conv(act(conv(norm(x)))), whose last convolution starts at zero.
 
-    The norm is over the channels of one voxel, never over a window.
+    The norm acts on the channels of each voxel, never on a window.
     """
 
     def __init__(self, channels: int) -> None:
@@ -256,7 +281,7 @@ class Residual(nn.Module):
 
 
 class Merge(nn.Module):
-    """Cells of (depth step, 2, 2) voxels become one: a strided convolution as a matrix product."""
+    """Merges cells of (depth step, 2, 2) voxels: a strided convolution as a matrix product."""
 
     def __init__(self, inputs: int, outputs: int, depth_step: int) -> None:
         super().__init__()
@@ -273,7 +298,7 @@ class Merge(nn.Module):
 
 
 class Expand(nn.Module):
-    """The opposite of `Merge`, after a norm: a transposed convolution as a matrix product."""
+    """The reverse of `Merge` after a norm: a transposed convolution as a matrix product."""
 
     def __init__(self, inputs: int, outputs: int, depth_step: int) -> None:
         super().__init__()
@@ -302,8 +327,8 @@ def _activate(x: Tensor, in_place: bool) -> Tensor:
     return functional.leaky_relu(x, 0.1, inplace=in_place)
 
 
-def _embedded(config: NetworkConfig) -> tuple[Any, int]:
-    """The ViT with its embedding of the window, and its patch."""
+def _build_vit(config: NetworkConfig) -> tuple[Any, int]:
+    """The ViT with its embedding of windows, and the edge of its patches in voxels."""
     vit = _backbone(config)
     embedding = vit.patch_embed.proj
     patch = int(embedding.kernel_size[0])
@@ -321,7 +346,7 @@ def _embedded(config: NetworkConfig) -> tuple[Any, int]:
 
 
 def _backbone(config: NetworkConfig) -> Any:
-    """Timm's ViT for a window of gray slices, without its head and its last blocks."""
+    """Timm's ViT for windows of gray slices, without its head and its last blocks."""
     try:
         vit: Any = timm.create_model(
             config.backbone,

@@ -1,16 +1,15 @@
-"""Deformable tubular kernels: the 2D kernel laid along z, y and x, each tap free to swerve.
+"""Deformable tubular kernels: the 2D kernel along z, y and x, with taps that follow a curve.
 
-The patch kernel is inflated over K taps along an axis, as a tube. The tube bends: tap by tap the
-sampling position moves by at most one voxel across each of the two other axes, by offsets that a
-small network reads from the window. One view an axis; their sum, weighted by `alpha`, is added to
-the tokens of the inflated kernel.
+The patch kernel is inflated over K taps along an axis, which form a tube. From tap to tap the
+sampling position moves by at most one voxel along each of the two other axes. A small network
+computes these offsets from the window. Each axis gives one view. The sum of the views, weighted by
+`alpha`, is added to the tokens of the inflated kernel.
 
-What DINeuro (arXiv 2410.22078) states is that the 2D kernel becomes tubular kernels along z, y and
-x with deforming positions, and that the views are fused. The accumulation of the offsets follows
-Dynamic Snake Convolution (DSCNet). Ours are: the offset network, one path for a pixel (so that a
-patch of one token can hold several courses), and the safe start: the offsets begin at zero, where
-each view equals a plain inflated convolution, and `alpha` begins at zero, where the tokens equal
-those of the pre-trained network.
+DINeuro (arXiv 2410.22078) describes tubular kernels along z, y and x with deformable positions, and
+the fusion of the views. The accumulation of the offsets follows Dynamic Snake Convolution (DSCNet).
+This project added the offset network, and a path for every pixel, so that the patch of one token
+can contain several curves. It also added the start: with offsets of zero each view is a plain
+inflated convolution, and with `alpha` at zero the tokens are those of the pre-trained network.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from torch.nn import functional
 
 from dineuro_bridge.errors import BadParameter
 
-#: The offset network reads the window at 1 / OFFSET_STRIDE of its resolution.
+#: The offset network reads the window at 1 / `OFFSET_STRIDE` of its resolution.
 OFFSET_STRIDE = 4
 
 
 class TubularEmbedding(nn.Module):
-    """Patch embedding of a window (B, D, H, W): inflated kernel plus three tubular views.
+    """The patch embedding of a window (B, D, H, W): an inflated kernel and three tubular views.
 
     Args:
         base: (E, D, P, P), the inflated kernel.
-        bias: (E,).
-        tube: (E, K, P, P), the kernel inflated over K taps, K odd; the start of every view.
-        deformable: without it the tubes stay straight.
+        bias: (E,), the bias.
+        tube: (E, K, P, P), the kernel inflated over K taps, K odd; every view starts with it.
+        deformable: whether the tubes are curves; otherwise they are straight.
 
     Raises:
         BadParameter: an even number of taps, or more taps than slices.
@@ -61,25 +60,28 @@ class TubularEmbedding(nn.Module):
         return tokens
 
     def view(self, window: Tensor, axis: int, path: Tensor | None) -> Tensor:
-        """The tokens (B, E, H / P, W / P) seen along one axis (0 z, 1 y, 2 x).
+        """The tokens of the view along one axis.
 
         Args:
             window: (B, D, H, W).
-            axis: along which the taps lie.
-            path: (B, K, 2, H, W), how far each tap has swerved, in voxels, along the two other
-                axes in the order z, y, x; None for a straight tube.
+            axis: the axis of the taps: 0 is z, 1 is y, 2 is x.
+            path: (B, K, 2, H, W), the offset of each tap in voxels along the two other axes, in the
+                order z, y, x; None for a straight tube.
+
+        Returns:
+            (B, E, H / P, W / P).
         """
         samples = sample_tube(window, axis, self.taps, path)
         return functional.conv2d(samples, self.views[axis], stride=self.patch)
 
 
 class OffsetNetwork(nn.Module):
-    """Reads from a window how each tube bends; starts at straight ones.
+    """Computes the paths of the tubes from a window; at first all tubes are straight.
 
     Args:
         depth: slices of the window.
-        taps: of each tube.
-        channels: of the hidden layer.
+        taps: taps of each tube.
+        channels: channels of the hidden layer.
     """
 
     def __init__(self, depth: int, taps: int, channels: int = 16) -> None:
@@ -91,7 +93,10 @@ class OffsetNetwork(nn.Module):
         nn.init.zeros_(self.steps.bias)  # type: ignore[arg-type]
 
     def forward(self, window: Tensor) -> Tensor:
-        """(B, D, H, W) -> paths (B, 3 axes, K, 2, H, W) in voxels, |d| <= distance of the tap."""
+        """(B, D, H, W) -> paths (B, 3 axes, K, 2, H, W) in voxels.
+
+        The offset of a tap is at most its distance from the middle of the tube.
+        """
         small = functional.avg_pool2d(window, OFFSET_STRIDE)
         hidden = functional.leaky_relu(self.features(small), 0.1)
         steps = torch.tanh(self.steps(hidden)).unflatten(1, (3, self.taps - 1, 2))
@@ -103,12 +108,13 @@ class OffsetNetwork(nn.Module):
 
 
 def accumulate(steps: Tensor) -> Tensor:
-    """Steps between neighbouring taps -> each tap's distance from the straight tube.
+    """The offset of each tap from the straight tube, from the steps between neighbouring taps.
 
-    d_0 = 0; d_i = d_{i-1} + s_i outwards on both sides, so that |d_i| <= |i| for steps in [-1, 1].
+    With d_0 = 0 in the middle, d_i = d_{i-1} + s_i outwards on both sides. For steps in [-1, 1]
+    |d_i| is at most |i|.
 
     Args:
-        steps: (B, A, K - 1, ...), first those of the taps before the middle, nearest last.
+        steps: (B, A, K - 1, ...), in the order of the taps, without the middle one.
 
     Returns:
         (B, A, K, ...).
@@ -120,10 +126,19 @@ def accumulate(steps: Tensor) -> Tensor:
 
 
 def sample_tube(window: Tensor, axis: int, taps: int, path: Tensor | None) -> Tensor:
-    """The window's middle slice as each tap of a tube sees it: (B, D, H, W) -> (B, K, H, W).
+    """Sample a window at the taps of the tubes around every pixel of its middle slice.
 
-    Tap i stands at p + i * e_axis, moved by the path across; the sampling is trilinear, beyond the
-    window its border counts.
+    Tap i of the tube at p has the position p + i * e_axis, moved by the path. The sampling is
+    trilinear. Beyond the window the values of its border repeat.
+
+    Args:
+        window: (B, D, H, W).
+        axis: the axis of the taps.
+        taps: K, the number of taps.
+        path: (B, K, 2, H, W), see `TubularEmbedding.view`; None for straight tubes.
+
+    Returns:
+        (B, K, H, W).
     """
     _, depth, height, width = window.shape
     reach = taps // 2
@@ -144,7 +159,7 @@ def sample_tube(window: Tensor, axis: int, taps: int, path: Tensor | None) -> Te
     where = [c.expand(len(window), taps, height, width) for c in at]
     for number, a in enumerate(across):
         where[a] = where[a] + path[:, :, number]
-    # grid_sample counts x, y, z from -1 at the first voxel to 1 at the last.
+    # grid_sample takes x, y, z on a scale from -1 at the first voxel to 1 at the last.
     grid = torch.stack(
         [where[a] * (2 / max(n - 1, 1)) - 1 for a, n in ((2, width), (1, height), (0, depth))],
         dim=-1,

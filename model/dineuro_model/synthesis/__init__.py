@@ -1,1 +1,1 @@
-"""Trees that nobody traced, and the stacks that a microscope would make of them."""
+"""Synthetic neurons, and the stacks that a microscope would record of them."""

@@ -1,7 +1,7 @@
-"""Grown trees: neurons that no one traced, with every node known.
+"""Synthetic neurons: random trees that fit a volume.
 
-A soma sends out stems; each stem is a walk whose direction wanders at every voxel and turns
-back from the walls; it forks now and then, and thins with every fork.
+Stems leave a soma. Each stem is a random walk whose direction changes at every voxel and turns away
+from the walls. It forks at random, and every fork makes it thinner.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.trees.tree import Tree
 
 _SOMA, _DENDRITE = 1, 3
-#: Nothing grows closer to the walls than this (voxels).
+#: Distance in voxels from the walls at which growth ends.
 _MARGIN = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class GrowthSettings:
-    """How a neuron grows; lengths in voxels.
+    """Parameters of growth; all lengths are in voxels.
 
     Attributes:
-        stems: branches that leave the soma.
-        stem_length: of a stem with all its branches, about, if no wall stops it.
-        fork_every: mean distance of forks along a branch.
-        wander: how much the direction changes a voxel (radians, about).
-        soma_radius, stem_radius, tip_radius: of soma, stems at their start, and tips.
+        stems: number of branches that leave the soma.
+        stem_length: approximate length of a stem with all its branches, if no wall stops it.
+        fork_every: mean distance between forks along a branch.
+        wander: approximate change of direction in each voxel, in radians.
+        soma_radius, stem_radius, tip_radius: radius of the soma, of a stem at its start, and of
+            tips.
+
+    Raises:
+        BadParameter: a parameter is out of range.
     """
 
     stems: int = 5
@@ -51,13 +55,21 @@ class GrowthSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Cone:
-    """A growing end: where it is, which way it goes, how much may still grow from it."""
+    """A growth cone, the growing end of a branch.
+
+    Attributes:
+        node: the node behind the cone.
+        position: (3,) x, y, z.
+        direction: (3,) unit vector.
+        radius: of the branch at the cone.
+        budget: length that may still grow from the cone.
+    """
 
     node: int
-    place: NDArray[np.float64]
+    position: NDArray[np.float64]
     direction: NDArray[np.float64]
     radius: float
-    left: float
+    budget: float
 
 
 def grow_tree(
@@ -65,10 +77,18 @@ def grow_tree(
     rng: np.random.Generator,
     settings: GrowthSettings | None = None,
 ) -> Tree:
-    """A neuron that fits a volume (Z, Y, X); the root is its soma. The generator decides all.
+    """Grow a neuron in a volume.
+
+    Args:
+        shape: (Z, Y, X) of the volume.
+        rng: the only source of randomness.
+        settings: parameters of growth; None takes the defaults.
+
+    Returns:
+        A tree in voxels of the volume; its root is the soma.
 
     Raises:
-        BadParameter: the volume is too small for soma and walls.
+        BadParameter: the volume is too small for the soma and the margins at the walls.
     """
     how = settings or GrowthSettings()
     size = np.array(shape[::-1], dtype=np.float64)
@@ -77,7 +97,7 @@ def grow_tree(
         raise BadParameter(f"a volume of {shape} holds no neuron with a soma of {how.soma_radius}")
     low, high = np.maximum(0.3 * size, room), np.minimum(0.7 * size, size - room)
     soma = rng.uniform(np.minimum(low, size / 2), np.maximum(high, size / 2))
-    places, radii, parents = [soma], [how.soma_radius], [-1]
+    points, radii, parents = [soma], [how.soma_radius], [-1]
     cones = []
     for direction in _spread_directions(how.stems, rng):
         length = how.stem_length * rng.uniform(0.7, 1.3)
@@ -85,56 +105,64 @@ def grow_tree(
         cones.append(_Cone(0, start, direction, how.stem_radius * rng.uniform(0.7, 1.2), length))
     while cones:
         cone = cones.pop()
-        if not ((cone.place > _MARGIN) & (cone.place < size - 1 - _MARGIN)).all():
+        if not ((cone.position > _MARGIN) & (cone.position < size - 1 - _MARGIN)).all():
             continue
-        places.append(cone.place)
+        points.append(cone.position)
         radii.append(cone.radius)
         parents.append(cone.node)
-        cones += _grown(cone, len(places) - 1, size, how, rng)
-    types = np.full(len(places), _DENDRITE)
+        cones += _advance(cone, len(points) - 1, size, how, rng)
+    types = np.full(len(points), _DENDRITE)
     types[0] = _SOMA
-    return Tree.from_links(np.array(places), np.array(radii), np.array(parents), types)
+    return Tree.from_links(np.array(points), np.array(radii), np.array(parents), types)
 
 
-def _grown(
+def _advance(
     cone: _Cone,
     node: int,
     size: NDArray[np.float64],
     how: GrowthSettings,
     rng: np.random.Generator,
 ) -> list[_Cone]:
-    """What becomes of an end after one voxel: nothing, one end, or two."""
-    if cone.left <= 0:
+    """The cones that continue a cone after one voxel: none, one, or two after a fork.
+
+    Args:
+        cone: the cone.
+        node: the node at the cone.
+        size: (3,) x, y, z of the volume.
+        how: parameters of growth.
+        rng: the source of randomness.
+    """
+    if cone.budget <= 0:
         return []
     direction = cone.direction + rng.normal(0, how.wander, 3)
-    # A wall pushes back within ten voxels, the harder the nearer.
-    direction += 0.2 * np.clip(1 - (cone.place - _MARGIN) / 10, 0, 1)
-    direction -= 0.2 * np.clip(1 - (size - 1 - _MARGIN - cone.place) / 10, 0, 1)
-    taper = (cone.radius - how.tip_radius) / max(cone.left, 1.0) * 0.7
+    # A wall repels the branch within ten voxels, more strongly the closer it is.
+    direction += 0.2 * np.clip(1 - (cone.position - _MARGIN) / 10, 0, 1)
+    direction -= 0.2 * np.clip(1 - (size - 1 - _MARGIN - cone.position) / 10, 0, 1)
+    taper = (cone.radius - how.tip_radius) / max(cone.budget, 1.0) * 0.7
     radius = max(cone.radius - taper, how.tip_radius)
-    left = cone.left - 1
-    if rng.random() >= 1 / how.fork_every or left < how.fork_every / 4:
+    budget = cone.budget - 1
+    if rng.random() >= 1 / how.fork_every or budget < how.fork_every / 4:
         unit = direction / np.linalg.norm(direction)
-        return [_Cone(node, cone.place + unit, unit, radius, left)]
+        return [_Cone(node, cone.position + unit, unit, radius, budget)]
     across = np.cross(direction, rng.normal(size=3))
     across /= np.linalg.norm(across)
     ends = []
-    # What is left is shared out, so that a tree is no longer than it was meant to be.
+    # The two branches share the budget, so that forks do not make the tree longer.
     first = rng.uniform(0.3, 0.7)
     for side, share in ((1.0, first), (-1.0, 1 - first)):
         unit = direction / np.linalg.norm(direction) + side * rng.uniform(0.35, 0.8) * across
         unit /= np.linalg.norm(unit)
         thinner = max(radius * rng.uniform(0.75, 0.95), how.tip_radius)
-        ends.append(_Cone(node, cone.place + unit, unit, thinner, left * share))
+        ends.append(_Cone(node, cone.position + unit, unit, thinner, budget * share))
     return ends
 
 
 def _spread_directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Unit vectors in all directions (a Fibonacci sphere), turned at random."""
+    """(count, 3) unit vectors, spread evenly (a Fibonacci sphere) and rotated at random."""
     step = np.arange(count) + 0.5
-    polar, around = np.arccos(1 - 2 * step / count), np.pi * (1 + 5**0.5) * step
+    polar, azimuth = np.arccos(1 - 2 * step / count), np.pi * (1 + 5**0.5) * step
     vectors = np.column_stack(
-        [np.cos(around) * np.sin(polar), np.sin(around) * np.sin(polar), np.cos(polar)]
+        [np.cos(azimuth) * np.sin(polar), np.sin(azimuth) * np.sin(polar), np.cos(polar)]
     )
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    return np.asarray(vectors @ turn)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return np.asarray(vectors @ rotation)

@@ -1,14 +1,15 @@
-"""From a tree to the stack that a microscope would have made of it, with the truth beside it.
+"""From a tree to the stack that a microscope would record of it, with the reference mask.
 
-fluorophore   tapered tubes and the soma, dimmer with distance, beaded, with gaps; other neurites'
-              fragments and puncta as well, which are not in the truth
-optics        an anisotropic Gaussian point spread
-tissue        a background that is uneven, and haze
-camera        photons (Poisson), read noise (Gaussian), saturation, 8 or 16 bits
-mask          on request, all far from the neuron set to zero, as published stacks often are
+The stages of the model:
 
-The contrast is set where it counts: at the centre lines of the finished stack, in units of the
-background's noise.
+    fluorophore   tapered tubes and a soma, dimmer with distance, with beads and gaps; fragments of
+                  other neurons and puncta, which are not part of the reference
+    optics        an anisotropic Gaussian point spread
+    tissue        an uneven background, and haze
+    camera        photons (Poisson), read noise (Gaussian), saturation, 8 or 16 bits
+    mask          optionally, zeros far from the neuron, as in many published stacks
+
+The contrast is defined at the centre lines of the final stack, in units of the background's noise.
 """
 
 from __future__ import annotations
@@ -27,35 +28,38 @@ from dineuro_bridge.trees.tree import Tree
 
 Masked = Literal["no", "wide", "tight"]
 
-#: Distance of the balls that a tube is painted with (voxels).
+#: Distance in voxels between the balls that form a tube.
 _STEP = 0.5
-#: A truth this thin is still a connected line.
+#: The least radius in voxels that gives a connected line in the reference mask.
 _THINNEST = 0.87
-#: What the other settings may be at most.
+#: The largest values of the other settings.
 _MOST = {
     "read_noise": 1e6, "unevenness": 10, "haze": 10, "beading": 2, "gaps": 20, "puncta": 1e4,
 }  # fmt: skip
-#: Width of the haze (voxels), and how much coarser it is worked out.
+#: Standard deviation of the haze in voxels, and the step of the coarse grid that computes it.
 _HAZE_SIGMA, _HAZE_STEP = 12, 4
 
 
 @dataclass(frozen=True, slots=True)
 class RenderSettings:
-    """How the stack looks.
+    """Parameters of the microscope and the sample.
 
     Attributes:
-        contrast: median signal of the centre lines over the background, in units of its noise.
-        photons: mean photons of the background in a voxel; fewer are noisier.
-        read_noise: the camera's, in photons.
+        contrast: median signal of the centre lines above the background, in units of its noise.
+        photons: mean number of photons of the background in a voxel; fewer photons mean more noise.
+        read_noise: standard deviation of the camera's noise in photons.
         point_spread: (z, y, x) standard deviations in voxels.
-        unevenness: share by which the background varies over the stack.
-        haze: brightness of diffuse light near the neuron, as a share of the median signal.
-        beading: how much brightness varies along a branch: the standard deviation of its logarithm.
-        gaps: gaps for every 100 voxels of length; each is 2 to 8 voxels long.
-        puncta: bright specks for every million voxels.
-        masked: "wide": what is far from the neuron is exactly 0; "tight": all but the neuron is, as
-            in stacks that were segmented before they were published.
+        unevenness: relative variation of the background over the stack.
+        haze: brightness of diffuse light near the neuron, relative to the median signal.
+        beading: standard deviation of the logarithm of the brightness along a branch.
+        gaps: number of gaps in 100 voxels of length; each is 2 to 8 voxels long.
+        puncta: number of bright specks in a million voxels.
+        masked: "wide" sets voxels far from the neuron to 0. "tight" sets all voxels but the neuron
+            to 0, as in stacks that were segmented before publication.
         dtype: "uint8" or "uint16".
+
+    Raises:
+        BadParameter: a parameter is out of range.
     """
 
     contrast: float = 20.0
@@ -85,17 +89,17 @@ class RenderSettings:
 
     @classmethod
     def clean(cls) -> RenderSettings:
-        """What a threshold can do."""
+        """A stack that a threshold can segment."""
         return cls()
 
     @classmethod
     def medium(cls) -> RenderSettings:
-        """What an eye sees and a plain threshold does not: four times the noise, uneven."""
+        """A stack that a person can segment and a threshold cannot: contrast 4, uneven."""
         return cls(contrast=4.0, unevenness=0.4, haze=0.1, beading=0.3, gaps=0.3, puncta=20)
 
     @classmethod
     def hard(cls) -> RenderSettings:
-        """Signal about the noise, gaps, specks: only context helps."""
+        """A stack that needs context: a signal about as strong as the noise, gaps, specks."""
         return cls(
             contrast=1.3, unevenness=0.5, haze=0.15, beading=0.4, gaps=1.0, puncta=40,
             point_spread=(1.5, 0.8, 0.8),
@@ -104,13 +108,13 @@ class RenderSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendering:
-    """A stack and its truth.
+    """A stack and its reference.
 
     Attributes:
         voxels: (Z, Y, X) uint8 or uint16.
-        mask: (Z, Y, X) bool, within the tree's radii; gaps count as neurite.
-        neurites: the same with those of the other neurons, which look alike.
-        tree: what was rendered.
+        mask: (Z, Y, X) bool, the voxels within the tree's radii; gaps count as neurite.
+        neurites: (Z, Y, X) bool, the mask and the neurites of other neurons, which look alike.
+        tree: the rendered tree.
     """
 
     voxels: NDArray[Any]
@@ -127,9 +131,14 @@ def render(
     *,
     distractors: Sequence[Tree] = (),
 ) -> Rendering:
-    """Render a tree (voxels) into a stack (Z, Y, X). The generator decides all that is random.
+    """Render a tree into a stack.
 
-    What lies outside the stack is cut off.
+    Args:
+        tree: in voxels of the stack; parts outside the stack are cut off.
+        shape: (Z, Y, X) of the stack.
+        rng: the only source of randomness.
+        settings: parameters of the microscope and the sample; None takes the defaults.
+        distractors: trees of other neurons in the same stack.
 
     Raises:
         BadParameter: no node of the tree lies in the stack, or the stack has no voxel.
@@ -145,10 +154,34 @@ def render(
     mask = neurite_mask(tree, shape)
     neurites = mask.copy()
     for other in distractors:
-        beside = _balls(other, shape)
-        _paint(signal, beside, _brightness(other, beside, how, rng))
+        other_balls = _balls(other, shape)
+        _paint(signal, other_balls, _brightness(other, other_balls, how, rng))
         neurites |= neurite_mask(other, shape)
     _add_puncta(signal, how, rng)
+    light = _light(signal, tree, how, rng)
+    region = None
+    if how.masked == "tight":
+        region = ndimage.binary_dilation(signal > 0, iterations=int(rng.integers(1, 3)))
+        light = np.where(region, light - how.photons, 0)
+    elif how.masked == "wide":
+        region = _wide_mask(signal > 0, rng)
+    voxels = _camera(light, how, rng)
+    if region is not None:
+        voxels[~region] = 0
+    return Rendering(voxels, mask, neurites, tree)
+
+
+def _light(
+    signal: NDArray[np.float32], tree: Tree, how: RenderSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The mean number of photons in every voxel (Z, Y, X): optics and tissue.
+
+    Args:
+        signal: (Z, Y, X), the brightness of the fluorophore.
+        tree: the tree whose centre lines define the contrast.
+        how: parameters of the microscope and the sample.
+        rng: the source of randomness.
+    """
     light = ndimage.gaussian_filter(signal, how.point_spread)
     level = _on_lines(light, tree)
     if how.haze:
@@ -157,53 +190,53 @@ def render(
     light *= how.contrast * noise / level
     light += how.photons
     if how.unevenness:
-        light += how.photons * (_uneven(shape, how.unevenness, rng) - 1)
-    kept = None
-    if how.masked == "tight":
-        kept = ndimage.binary_dilation(signal > 0, iterations=int(rng.integers(1, 3)))
-        light = np.where(kept, light - how.photons, 0)
-    elif how.masked == "wide":
-        kept = _kept_by_hand(signal > 0, rng)
-    voxels = _camera(light, how, rng)
-    if kept is not None:
-        voxels[~kept] = 0
-    return Rendering(voxels, mask, neurites, tree)
+        light += how.photons * (_uneven(signal.shape, how.unevenness, rng) - 1)
+    return np.asarray(light)
 
 
 def neurite_mask(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """The voxels (Z, Y, X) within the tree's radii; a neurite is never thinner than a voxel."""
+    """The voxels within the radii of a tree.
+
+    Args:
+        tree: in voxels of the stack; a radius below 0.87 counts as 0.87, so that lines are
+            connected.
+        shape: (Z, Y, X) of the stack.
+
+    Returns:
+        (Z, Y, X) bool.
+    """
     mask = np.zeros(shape, dtype=np.float32)
     balls = _balls(tree, shape)
-    balls[:, 3] = np.maximum(balls[:, 3], _THINNEST) - 0.5  # a ball's soft edge is a voxel wide
+    balls[:, 3] = np.maximum(balls[:, 3], _THINNEST) - 0.5  # the soft edge is a voxel wide
     _paint(mask, balls, np.ones(len(balls), dtype=np.float32))
     return np.asarray(mask > 0)
 
 
 def _inside(tree: Tree, shape: tuple[int, int, int], margin: float = 0.0) -> NDArray[np.bool_]:
-    """(N,) which nodes lie in the stack, or at most `margin` beside it."""
-    places = tree.xyz[:, ::-1]
-    beside = (places >= -0.5 - margin) & (places <= np.array(shape) - 0.5 + margin)
-    return np.asarray(beside.all(axis=1))
+    """(N,) bool, which nodes lie in the stack or at most `margin` voxels outside."""
+    zyx = tree.xyz[:, ::-1]
+    inside = (zyx >= -0.5 - margin) & (zyx <= np.array(shape) - 0.5 + margin)
+    return np.asarray(inside.all(axis=1))
 
 
 def _balls(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """(M, 5): z, y, x, radius and node of balls along the links, and one for each root.
+    """(M, 5) float32: z, y, x, radius and node of balls along the links, and of one at each root.
 
-    Links that lie outside the stack altogether are left out before they are cut into balls.
+    Links outside the stack have no balls.
     """
     near = _inside(tree, shape, margin=float(tree.radii.max(initial=0)) + 1)
     child = np.flatnonzero((tree.parents >= 0) & near & near[tree.parents])
-    above = tree.parents[child]
-    # A soma's radius is not that of the neurite which leaves it.
-    from_soma = (tree.types[above] == 1) & (tree.types[child] != 1)
-    start_radius = np.where(from_soma, tree.radii[child], tree.radii[above])
+    parent = tree.parents[child]
+    # The first link of a neurite takes the neurite's radius, because the soma's is far larger.
+    from_soma = (tree.types[parent] == 1) & (tree.types[child] != 1)
+    start_radius = np.where(from_soma, tree.radii[child], tree.radii[parent])
     count = np.ceil(tree.link_lengths[child] / _STEP).astype(np.int64) + 1
     link = np.repeat(np.arange(len(child)), count)
     rank = np.arange(len(link)) - np.repeat(np.cumsum(count) - count, count)
     share = (rank / np.maximum(count[link] - 1, 1))[:, None]
-    places = tree.xyz[above[link]] * (1 - share) + tree.xyz[child[link]] * share
+    points = tree.xyz[parent[link]] * (1 - share) + tree.xyz[child[link]] * share
     radius = start_radius[link] * (1 - share[:, 0]) + tree.radii[child[link]] * share[:, 0]
-    along = np.column_stack([places[:, ::-1], radius, child[link]])
+    along = np.column_stack([points[:, ::-1], radius, child[link]])
     roots = tree.roots
     ends = np.column_stack([tree.xyz[roots, ::-1], tree.radii[roots], roots])
     return np.concatenate([along, ends]).astype(np.float32)
@@ -212,28 +245,31 @@ def _balls(tree: Tree, shape: tuple[int, int, int]) -> NDArray[np.float32]:
 def _brightness(
     tree: Tree, balls: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """(M,) of each ball: varying along the branch, a little dimmer with distance, with gaps."""
+    """(M,) float32, the brightness of each ball.
+
+    It varies along the branch, decreases with the distance from the root, and is low in gaps.
+    """
     n = len(tree)
     wave = ndimage.gaussian_filter1d(rng.normal(size=n), 2.0, mode="wrap") * 2.6
-    bright = np.clip(np.exp(how.beading * wave), 0.15, 4.0)
-    reach = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
-    bright *= 1 - 0.4 * reach / max(float(reach.max()), 1.0)
-    bright[tree.types == 1] = 1.5
-    shine = bright[balls[:, 4].astype(np.int64)]
-    run = np.arange(len(balls)) * _STEP  # about the way along the tree, branch after branch
-    for start in rng.uniform(0, run[-1], rng.poisson(how.gaps * run[-1] / 100)):
-        hole = np.searchsorted(run, [start, start + rng.uniform(2, 8)])
-        # The balls at both ends shine into the hole as far as they reach.
-        reach = round(float(balls[hole[0], 3]) / _STEP)
-        shine[max(0, hole[0] - reach) : hole[1] + reach] *= rng.uniform(0, 0.15)
-    return np.asarray(shine, dtype=np.float32)
+    of_node = np.clip(np.exp(how.beading * wave), 0.15, 4.0)
+    distance = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
+    of_node *= 1 - 0.4 * distance / max(float(distance.max()), 1.0)
+    of_node[tree.types == 1] = 1.5
+    brightness = of_node[balls[:, 4].astype(np.int64)]
+    path = np.arange(len(balls)) * _STEP  # approximate length along the tree, branch after branch
+    for start in rng.uniform(0, path[-1], rng.poisson(how.gaps * path[-1] / 100)):
+        first, last = np.searchsorted(path, [start, start + rng.uniform(2, 8)])
+        # The balls beside a gap reach into it; therefore the balls within their radius are dimmed.
+        reach = round(float(balls[first, 3]) / _STEP)
+        brightness[max(0, first - reach) : last + reach] *= rng.uniform(0, 0.15)
+    return np.asarray(brightness, dtype=np.float32)
 
 
 @njit(cache=True)
 def _paint(
     volume: NDArray[np.float32], balls: NDArray[np.float32], bright: NDArray[np.float32]
 ) -> None:
-    """Raise the volume to each ball's brightness, over a soft edge one voxel wide."""
+    """Raise the volume to the brightness of each ball, with a soft edge one voxel wide."""
     depth, height, width = volume.shape
     for b in range(len(balls)):
         z, y, x, radius = balls[b, 0], balls[b, 1], balls[b, 2], balls[b, 3]
@@ -241,32 +277,32 @@ def _paint(
         for i in range(max(0, int(np.ceil(z - reach))), min(depth, int(z + reach) + 1)):
             for j in range(max(0, int(np.ceil(y - reach))), min(height, int(y + reach) + 1)):
                 for k in range(max(0, int(np.ceil(x - reach))), min(width, int(x + reach) + 1)):
-                    away = np.sqrt((i - z) ** 2 + (j - y) ** 2 + (k - x) ** 2)
-                    value = bright[b] * min(np.float32(1), np.float32(radius + 0.5 - away))
+                    distance = np.sqrt((i - z) ** 2 + (j - y) ** 2 + (k - x) ** 2)
+                    value = bright[b] * min(np.float32(1), np.float32(radius + 0.5 - distance))
                     if value > volume[i, j, k]:
                         volume[i, j, k] = value
 
 
 def _add_puncta(signal: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator) -> None:
-    """Specks of one to two voxels' radius, as bright as the neurites."""
+    """Add specks with radii from 0.5 to 2 voxels, about as bright as the neurites."""
     count = rng.poisson(how.puncta * signal.size / 1e6)
-    places = rng.uniform(0, 1, (count, 3)) * np.array(signal.shape)
+    centres = rng.uniform(0, 1, (count, 3)) * np.array(signal.shape)
     radii = rng.uniform(0.5, 2.0, (count, 1))
-    specks = np.column_stack([places, radii, np.zeros(count)]).astype(np.float32)
+    specks = np.column_stack([centres, radii, np.zeros(count)]).astype(np.float32)
     _paint(signal, specks, rng.uniform(0.5, 1.5, count).astype(np.float32))
 
 
 def _on_lines(light: NDArray[np.float32], tree: Tree) -> float:
-    """The median light on the nodes in the stack, somata left out where there is more."""
-    here = _inside(tree, (light.shape[0], light.shape[1], light.shape[2]))
-    neurites = here & (tree.types != 1)
-    nodes = tree.xyz[neurites if neurites.any() else here]
+    """The median light at the nodes in the stack; somata count only where no other node exists."""
+    inside = _inside(tree, (light.shape[0], light.shape[1], light.shape[2]))
+    neurites = inside & (tree.types != 1)
+    nodes = tree.xyz[neurites if neurites.any() else inside]
     at = np.clip(np.rint(nodes[:, ::-1]).astype(np.int64), 0, np.array(light.shape) - 1)
     return max(float(np.median(light[tuple(at.T)])), 1e-6)
 
 
 def _haze(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Light spread widely, with a peak of 1; worked out on every fourth voxel."""
+    """Diffuse light (Z, Y, X) with a maximum of 1, computed on a coarse grid."""
     coarse = ndimage.gaussian_filter(
         light[::_HAZE_STEP, ::_HAZE_STEP, ::_HAZE_STEP], _HAZE_SIGMA / _HAZE_STEP, mode="constant"
     )
@@ -275,27 +311,25 @@ def _haze(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(full[tuple(slice(n) for n in light.shape)], dtype=np.float32)
 
 
-def _kept_by_hand(shining: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The region somebody might have cut out: blocky, wide, and not drawn along the neurites.
+def _wide_mask(signal: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A region around the signal (Z, Y, X) as a person might have cut it out: blocky and wide.
 
-    Whatever shines is widened on a grid of 8 voxels, more here and less there.
+    The signal is dilated on a grid of 8 voxels, by a width that varies over the stack.
     """
-    shape, step = shining.shape, 8
-    padded = np.pad(shining, [(0, -n % step) for n in shape])
+    shape, step = signal.shape, 8
+    padded = np.pad(signal, [(0, -n % step) for n in shape])
     d, h, w = (n // step for n in padded.shape)
     blocks = padded.reshape(d, step, h, step, w, step).any(axis=(1, 3, 5))
     wide = ndimage.binary_dilation(blocks, iterations=1)
     wider = ndimage.binary_dilation(blocks, iterations=4)
     field = ndimage.gaussian_filter(rng.normal(size=blocks.shape), 2)
-    kept = wide | (wider & (field > 0))
-    full = kept.repeat(step, 0).repeat(step, 1).repeat(step, 2)
+    mask = wide | (wider & (field > 0))
+    full = mask.repeat(step, 0).repeat(step, 1).repeat(step, 2)
     return np.asarray(full[tuple(slice(n) for n in shape)])
 
 
-def _uneven(
-    shape: tuple[int, int, int], share: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """A smooth field around 1 that varies by the share."""
+def _uneven(shape: tuple[int, ...], share: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth random field (Z, Y, X) around 1; `share` is its relative variation."""
     coarse = rng.normal(size=(4, 4, 4))
     field = ndimage.zoom(coarse, [n / 4 for n in shape], order=3, grid_mode=True, mode="nearest")
     field = field[tuple(slice(n) for n in shape)]
@@ -305,9 +339,9 @@ def _uneven(
 def _camera(
     light: NDArray[np.float32], how: RenderSettings, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Photons counted, read out, and cut to the sample type; the brightest 0.01 % saturate."""
+    """The recorded samples: photon noise, read noise, saturation of the brightest 0.01 %."""
     counts = rng.poisson(np.maximum(light, 0)) + rng.normal(0, how.read_noise, light.shape)
     most = np.iinfo(how.dtype).max
-    # Where next to nothing shines, the percentile says nothing of what does.
+    # In an almost dark stack the percentile lies in the background; the maximum limits the gain.
     gain = most / max(float(np.percentile(counts, 99.99)), 0.7 * float(light.max()))
     return np.clip(np.rint(counts * gain), 0, most).astype(how.dtype)

@@ -1,4 +1,4 @@
-"""Random neurons under a random microscope: what rendered training volumes show."""
+"""Random scenes for training: random neurons under a random microscope."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ from dineuro_model.windows import Shape
 def random_scene(
     morphologies: Sequence[Tree], shape: Shape, rng: np.random.Generator, hardest: float
 ) -> Rendering:
-    """One rendered volume; the generator decides all.
+    """Render one random volume.
 
     Args:
-        morphologies: half the neurons are one of these, turned and scaled; the others are grown.
-        shape: (Z, Y, X), at least 32 voxels each.
-        rng: of the scene.
-        hardest: 0 for clean stacks only, 1 for all up to signals as weak as the noise.
+        morphologies: half of the neurons are one of these, rotated and scaled; the others are
+            grown.
+        shape: (Z, Y, X) of the volume, each at least 32 voxels.
+        rng: the only source of randomness.
+        hardest: the upper limit of the difficulty, from 0 (clean stacks) to 1 (signals as weak as
+            the noise).
     """
     tree = Tree.empty()
     if morphologies and rng.random() < 0.5:
-        tree = placed(morphologies[int(rng.integers(len(morphologies)))], shape, rng)
+        tree = place_morphology(morphologies[int(rng.integers(len(morphologies)))], shape, rng)
     if len(tree) < 20:
         tree = grow_tree(shape, rng, random_growth(shape, rng))
     if rng.random() < 0.4:
-        tree = beaded(tree, rng)
+        tree = add_boutons(tree, rng)
     others = [
-        fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng)
+        cut_fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng)
         for _ in range(int(rng.integers(0, 3)))
     ]
-    return render(tree, shape, rng, random_look(rng, hardest), distractors=others)
+    return render(tree, shape, rng, random_settings(rng, hardest), distractors=others)
 
 
 def random_growth(shape: Shape, rng: np.random.Generator) -> GrowthSettings:
-    """From sparse and straight to dense and winding; the soma fits the volume."""
+    """Random parameters of growth, for a volume (Z, Y, X) that the soma fits."""
     tip = rng.uniform(0.6, 1.2)
     return GrowthSettings(
         stems=int(rng.integers(1, 9)),
@@ -53,8 +55,13 @@ def random_growth(shape: Shape, rng: np.random.Generator) -> GrowthSettings:
     )
 
 
-def random_look(rng: np.random.Generator, hardest: float) -> RenderSettings:
-    """From `RenderSettings.clean` to `RenderSettings.hard` and all between, on a log scale."""
+def random_settings(rng: np.random.Generator, hardest: float) -> RenderSettings:
+    """Random settings between `RenderSettings.clean` and `RenderSettings.hard`.
+
+    Args:
+        rng: the source of randomness.
+        hardest: the upper limit of the difficulty; the contrast falls with it on a log scale.
+    """
     difficulty = hardest * rng.random()
     contrast = float(np.exp(np.log(20) * (1 - difficulty) + np.log(1.3) * difficulty))
     across = rng.uniform(0.5, 1.2)
@@ -68,59 +75,61 @@ def random_look(rng: np.random.Generator, hardest: float) -> RenderSettings:
         beading=float(rng.uniform(0, 0.9)),
         gaps=float(rng.uniform(0, 1.0)),
         puncta=float(rng.uniform(0, 60)),
-        masked=_masked(rng),
+        masked=_random_mask(rng),
         dtype="uint16" if rng.random() < 0.3 else "uint8",
     )
 
 
-def _masked(rng: np.random.Generator) -> Masked:
+def _random_mask(rng: np.random.Generator) -> Masked:
+    """Which part of the stack is set to 0, if any."""
     chance = rng.random()
     return "tight" if chance < 0.12 else "wide" if chance < 0.3 else "no"
 
 
-def beaded(tree: Tree, rng: np.random.Generator) -> Tree:
-    """The same tree with boutons: radii that swell and shrink along the branches."""
+def add_boutons(tree: Tree, rng: np.random.Generator) -> Tree:
+    """The tree with boutons: radii that vary along the branches."""
     wave = ndimage.gaussian_filter1d(rng.normal(size=len(tree)), 1.5) * 2.3
     swell = np.where(tree.types == 1, 1.0, np.exp(rng.uniform(0, 0.45) * wave))
     return replace(tree, radii=np.clip(tree.radii * swell, 0.5, None))
 
 
-def placed(tree: Tree, shape: Shape, rng: np.random.Generator) -> Tree:
-    """A morphology turned at random, scaled to about the volume, with radii of its own.
+def place_morphology(tree: Tree, shape: Shape, rng: np.random.Generator) -> Tree:
+    """Rotate a morphology at random, scale it to a volume (Z, Y, X), and give it random radii.
 
-    The radii of public morphologies mean little, and their units differ: the tree is scaled so that
-    it spans 0.8 to 2 times the volume's plane, and what reaches beyond the volume is cut off.
+    The units of public morphologies differ, and their radii are unreliable. Therefore the tree is
+    scaled to an extent of 0.8 to 2 times the volume's plane. Nodes outside the volume are cut off.
     """
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    points = (tree.xyz - tree.xyz.mean(0)) @ turn
-    # Flat volumes get flat neurons: the shortest extent lies along z.
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    points = (tree.xyz - tree.xyz.mean(0)) @ rotation
+    # The shortest extent is turned to z, because volumes are flat.
     points = points[:, np.argsort(-np.ptp(points, axis=0))]
     size = np.array(shape[::-1], dtype=np.float64)
     scale = rng.uniform(0.8, 2.0) * size[:2].mean() / max(float(np.ptp(points, axis=0).max()), 1e-6)
     anchor = points[int(rng.integers(len(points)))]
     points = (points - anchor) * scale + size * rng.uniform(0.3, 0.7, 3)
-    thick = rng.uniform(0.7, 2.2)
-    radii = thick * np.exp(rng.normal(0, 0.15, len(points)))
-    moved = replace(tree, xyz=points, radii=radii, types=np.where(tree.types == 1, 3, tree.types))
-    return _inside(moved, size)
+    radius = rng.uniform(0.7, 2.2)
+    radii = radius * np.exp(rng.normal(0, 0.15, len(points)))
+    types = np.where(tree.types == 1, 3, tree.types)
+    return _crop(replace(tree, xyz=points, radii=radii, types=types), size)
 
 
-def fragment(tree: Tree, rng: np.random.Generator) -> Tree:
-    """A part of another neuron: one tenth to a half of its nodes, no soma."""
+def cut_fragment(tree: Tree, rng: np.random.Generator) -> Tree:
+    """A random part of a neuron: a tenth to a half of its nodes, without the soma."""
     n = len(tree)
     length = int(n * rng.uniform(0.1, 0.5)) + 1
     first = int(rng.integers(1, max(2, n - length)))
     keep = np.zeros(n, dtype=bool)
     keep[first : first + length] = True
-    return kept_nodes(tree, keep)
+    return select_nodes(tree, keep)
 
 
-def _inside(tree: Tree, size: np.ndarray) -> Tree:
-    return kept_nodes(tree, np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))
+def _crop(tree: Tree, size: np.ndarray) -> Tree:
+    """The nodes that lie in a volume of the size (3,) x, y, z."""
+    return select_nodes(tree, np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))
 
 
-def kept_nodes(tree: Tree, keep: np.ndarray) -> Tree:
-    """Those nodes only; a child of one that is not kept becomes a root."""
+def select_nodes(tree: Tree, keep: np.ndarray) -> Tree:
+    """The nodes of a tree where `keep` (N,) is true; a node without its parent becomes a root."""
     new = np.where(keep, np.cumsum(keep) - 1, -1)
     parents = np.where(tree.parents >= 0, new[tree.parents], -1)
     return Tree(tree.xyz[keep], tree.radii[keep], parents[keep], tree.types[keep])

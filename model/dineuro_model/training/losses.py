@@ -1,4 +1,4 @@
-"""The loss for thin, sparse structures: Dice, focal cross-entropy, clDice and skeleton recall.
+"""A loss for thin, sparse structures: Dice, focal cross-entropy, clDice and skeleton recall.
 
 Sources: focal loss (arXiv 1708.02002); clDice and its soft skeleton (arXiv 2003.07311); skeleton
 recall (arXiv 2404.03010).
@@ -18,17 +18,20 @@ from dineuro_bridge.errors import BadParameter
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """How the terms are weighted.
+    """Weights and parameters of the loss.
 
     Attributes:
-        dice: soft Dice.
-        focal: cross-entropy, each voxel weighted by (1 - p of its class) ** gamma.
-        cldice: soft clDice.
-        recall: of the reference's centre lines, which weigh a thin branch as much as a thick one.
-        gamma: 0 is plain cross-entropy.
-        iterations: of the soft skeleton: the radius in voxels of the thickest neurite it thins.
-        cldice_windows: soft clDice costs as much as the rest of a training step, and is computed on
-            that many windows of a batch only.
+        dice: weight of soft Dice.
+        focal: weight of the focal cross-entropy.
+        cldice: weight of soft clDice.
+        recall: weight of the skeleton recall, in which thin and thick branches count alike.
+        gamma: exponent of the focal cross-entropy; 0 is plain cross-entropy.
+        iterations: iterations of the soft skeleton; the radius in voxels of the thickest neurite.
+        cldice_windows: number of windows of a batch on which soft clDice is computed. The term
+            costs as much time as the rest of a training step.
+
+    Raises:
+        BadParameter: a negative weight or no positive one, or a parameter out of range.
     """
 
     dice: float = 1.0
@@ -48,31 +51,31 @@ class LossWeights:
 
 
 def segmentation_loss(
-    logits: Tensor, target: Tensor, known: Tensor, weights: LossWeights = LossWeights()
+    logits: Tensor, target: Tensor, valid: Tensor, weights: LossWeights = LossWeights()
 ) -> Tensor:
     """The weighted sum of the terms, averaged over the windows.
 
     Args:
         logits: (B, Z, Y, X) float32.
-        target: (B, Z, Y, X), 1 in the neurite, 0 outside.
-        known: (B, Z, Y, X), 0 where the reference says nothing: such voxels do not count.
-        weights: of the terms.
+        target: (B, Z, Y, X), 1 in neurites, 0 outside.
+        valid: (B, Z, Y, X), 1 where the reference is valid; other voxels do not count.
+        weights: weights and parameters of the terms.
 
     Returns:
-        A scalar; 0 where nothing is known.
+        A scalar; 0 where no voxel is valid.
     """
-    target, known = target.to(logits.dtype), known.to(logits.dtype)
-    probability = torch.sigmoid(logits) * known
-    target = target * known
+    target, valid = target.to(logits.dtype), valid.to(logits.dtype)
+    probability = torch.sigmoid(logits) * valid
+    target = target * valid
     loss = logits.new_zeros(())
     if weights.dice:
         loss = loss + weights.dice * soft_dice_loss(probability, target)
     if weights.focal:
-        loss = loss + weights.focal * focal_loss(logits, target, known, weights.gamma)
+        loss = loss + weights.focal * focal_loss(logits, target, valid, weights.gamma)
     if weights.cldice:
-        some = slice(weights.cldice_windows)
+        windows = slice(weights.cldice_windows)
         loss = loss + weights.cldice * soft_cldice_loss(
-            probability[some], target[some], weights.iterations
+            probability[windows], target[windows], weights.iterations
         )
     if weights.recall:
         loss = loss + weights.recall * skeleton_recall_loss(probability, target)
@@ -81,26 +84,33 @@ def segmentation_loss(
 
 def soft_dice_loss(probability: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
     """1 - Dice of the probabilities, averaged over the first axis; 0 where both are empty."""
-    both = (probability * target).flatten(1).sum(1)
-    either = (probability + target).flatten(1).sum(1)
-    return (1 - (2 * both + smooth) / (either + smooth)).mean()
+    intersection = (probability * target).flatten(1).sum(1)
+    total = (probability + target).flatten(1).sum(1)
+    return (1 - (2 * intersection + smooth) / (total + smooth)).mean()
 
 
-def focal_loss(logits: Tensor, target: Tensor, known: Tensor, gamma: float) -> Tensor:
-    """Focal cross-entropy, summed over known voxels and divided by a mean of two counts.
+def focal_loss(logits: Tensor, target: Tensor, valid: Tensor, gamma: float) -> Tensor:
+    """Focal cross-entropy, summed over valid voxels and divided by a mean of two counts.
 
-    The divisor is the geometric mean of the number of the window's voxels and of those in the
-    neurite: the first alone would let a sparse neurite vanish, the second alone an empty window
-    explode. All voxels, not the known ones: a window of which few are labelled would otherwise
-    outweigh the rest of its batch.
+    The weight of a voxel is (1 - p) ** gamma, where p is the probability of its class. The divisor
+    is the geometric mean of two numbers: the voxels of the window and the voxels of its neurites.
+    With the first alone a sparse neurite has no influence; with the second alone an empty window
+    has a huge loss. The first number includes voxels that are not valid. Otherwise a window with
+    few labels would outweigh the rest of its batch.
+
+    Args:
+        logits: (B, Z, Y, X).
+        target: (B, Z, Y, X), 1 in neurites, 0 outside.
+        valid: (B, Z, Y, X), 1 where the reference is valid.
+        gamma: the exponent; 0 is plain cross-entropy.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     if gamma:
-        # exp(-entropy) is the probability of the voxel's own class.
+        # exp(-entropy) is the probability of the voxel's class.
         entropy = entropy * (1 - torch.exp(-entropy)).clamp(min=1e-6) ** gamma
-    n_voxels = known[0].numel()
+    n_voxels = valid[0].numel()
     n_neurite = target.flatten(1).sum(1).clamp(min=0.01 * n_voxels)
-    per_window = (entropy * known).flatten(1).sum(1) / (n_voxels * n_neurite).sqrt()
+    per_window = (entropy * valid).flatten(1).sum(1) / (n_voxels * n_neurite).sqrt()
     return per_window.mean()
 
 
@@ -119,7 +129,8 @@ def soft_cldice_loss(
 def skeleton_recall_loss(probability: Tensor, target: Tensor) -> Tensor:
     """1 - the mean probability on the reference's skeleton, averaged over the first axis.
 
-    Only the reference is thinned, which needs no gradient; 0 where it is empty.
+    Only the reference is thinned, so that the skeleton needs no gradient. The loss is 0 where the
+    reference is empty.
     """
     lines = [torch.from_numpy(skeletonize(one)) for one in target.bool().cpu().numpy()]
     skeleton = torch.stack(lines).to(probability)
@@ -127,24 +138,31 @@ def skeleton_recall_loss(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def _share(skeleton: Tensor, mask: Tensor, smooth: float) -> Tensor:
-    """(B,) how much of a skeleton lies in a mask."""
+    """(B,) the share of a skeleton that lies in a mask."""
     inside = (skeleton * mask).flatten(1).sum(1)
     return (inside + smooth) / (skeleton.flatten(1).sum(1) + smooth)
 
 
 def soft_skeleton(image: Tensor, iterations: int) -> Tensor:
-    """What openings take away, erosion after erosion: (B, Z, Y, X) in [0, 1] -> the same.
+    """The soft skeleton of an image: the sum of what openings remove, erosion after erosion.
 
-    On a binary image with enough iterations it is a morphological skeleton; on probabilities it
-    has a gradient.
+    On a binary image with enough iterations it is a morphological skeleton. On probabilities it has
+    a gradient.
+
+    Args:
+        image: (B, Z, Y, X) in [0, 1].
+        iterations: number of erosions.
+
+    Returns:
+        (B, Z, Y, X) in [0, 1].
     """
     eroded = _erode(image)
     skeleton = functional.relu(image - _dilate(eroded))
     for _ in range(iterations):
         image = eroded
         eroded = _erode(image)
-        rest = functional.relu(image - _dilate(eroded))
-        skeleton = skeleton + functional.relu(rest - skeleton * rest)
+        ridge = functional.relu(image - _dilate(eroded))
+        skeleton = skeleton + functional.relu(ridge - skeleton * ridge)
     return skeleton
 
 

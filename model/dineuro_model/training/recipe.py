@@ -1,4 +1,4 @@
-"""What a training run is told: one TOML file, read whole and checked before anything starts."""
+"""The recipe of a training run: a TOML file that is checked whole before the run starts."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How it is trained.
+    """The optimisation.
 
     Attributes:
-        seed: of weights and data.
-        steps: in all.
-        batch: windows a step.
-        learning_rate: of the U-Net and of all that is new, at its highest.
-        vit_learning_rate: of the ViT's last block.
-        layer_decay: each block below has this share of the one above.
-        weight_decay: of matrices and kernels.
-        warmup: steps of linear rise; a cosine falls to a hundredth after it.
-        ema: decay of the averaged weights, which are those that are kept.
-        clip: of the gradient's norm.
-        bf16: whether to compute in bfloat16 where it is safe and the processor has instructions for
-            it; others would imitate it, many times slower than float32.
-        device: "auto" takes CUDA where there is one.
-        threads: of the CPU; 0 leaves it to torch.
-        deterministic: refuse operations that may differ from run to run.
+        seed: seed of the weights and of the data.
+        steps: number of steps in all.
+        batch: windows in each step.
+        learning_rate: peak rate of the U-Net and of all parameters without a prior.
+        vit_learning_rate: peak rate of the ViT's last block.
+        layer_decay: the rate of a block relative to the block above it.
+        weight_decay: weight decay of matrices and kernels.
+        warmup: steps of linear increase; afterwards a cosine falls to a hundredth of the peak.
+        ema: decay of the averaged weights, which the run writes.
+        clip: largest norm of the gradient.
+        bf16: whether to compute in bfloat16, if the processor has instructions for it. Emulated
+            bfloat16 is many times slower than float32.
+        device: "cpu", "cuda", or "auto" for CUDA where the machine has it.
+        threads: threads of the CPU; 0 leaves the number to torch.
+        deterministic: whether to refuse operations that may differ from run to run.
         log_every: steps between rows of the log.
         validate_every: steps between validations; each also writes the averaged weights.
         checkpoint_every: steps between checkpoints.
+
+    Raises:
+        BadParameter: a value is out of range.
     """
 
     seed: int = 1
@@ -75,17 +78,20 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All of a run.
+    """A training run.
 
     Attributes:
-        network: what is trained; None is that of `start`, or the default.
-        schedule: how.
-        loss: towards what.
-        rendered: volumes made on the fly.
+        network: configuration of the network; None takes that of `start`, or the default.
+        schedule: the optimisation.
+        loss: weights of the loss.
+        rendered: volumes that are rendered during training.
         training: volumes on disk.
-        validation: volumes that are only judged; of other neurons.
-        prior: path of a 2D ViT's weights, "hub" for timm's own, "" for none.
-        start: path or name of a network to go on from, "" for none.
+        validation: volumes for validation alone, of other neurons.
+        prior: path of a 2D ViT's weights; "hub" downloads timm's weights, "" takes none.
+        start: path or name of a network whose training continues; "" for none.
+
+    Raises:
+        BadParameter: a volume is in both lists, or both `prior` and `start` are set.
     """
 
     network: NetworkConfig | None = None
@@ -98,23 +104,27 @@ class Recipe:
     start: str = ""
 
     def __post_init__(self) -> None:
-        both = {c.volume for c in self.training} & {c.volume for c in self.validation}
-        if both:
-            raise BadParameter(f"{min(both)}: is given for training and for validation")
+        shared = {c.volume for c in self.training} & {c.volume for c in self.validation}
+        if shared:
+            raise BadParameter(f"{min(shared)}: is given for training and for validation")
         if self.prior and self.start:
             raise BadParameter("training: give either prior or start")
 
 
 def read_recipe(path: Path | str) -> Recipe:
-    """Read a TOML file; paths in it are relative to it.
+    """Read a recipe.
 
-    A volume may be a pattern with `*`; then `{name}` in its mask or tree stands for each volume's
-    name without suffix, and volumes whose mask or tree is missing, or that are given for
-    validation, are left out. So may a morphology.
+    Paths in the file are relative to its folder. A volume or a morphology may be a pattern with
+    `*`. In the mask and the tree of such a volume, `{name}` stands for the volume's name without
+    suffix. A pattern leaves out volumes whose mask or tree is missing, and a pattern for training
+    leaves out the validation volumes.
+
+    Args:
+        path: a TOML file.
 
     Raises:
-        FileAccess: it cannot be read.
-        BadFile: it is no TOML.
+        FileAccess: the file cannot be read.
+        BadFile: the file is no TOML.
         BadParameter: an unknown or missing name, a value of the wrong type or out of range.
     """
     try:
@@ -127,82 +137,99 @@ def read_recipe(path: Path | str) -> Recipe:
         raise BadParameter(f"{path}: {error}") from error
 
 
+#: The tables, the lists of tables and the texts of a recipe.
+_TABLES = {
+    "network": NetworkConfig,
+    "schedule": Schedule,
+    "loss": LossWeights,
+    "rendered": Rendered,
+}
+_LISTS, _TEXTS = ("training", "validation"), ("prior", "start")
+
+
 def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
-    sections = {
-        "network": NetworkConfig,
-        "schedule": Schedule,
-        "loss": LossWeights,
-        "rendered": Rendered,
-    }
-    lists, texts = ("training", "validation"), ("prior", "start")
-    unknown = sorted(set(table) - {*sections, *lists, *texts})
+    """The recipe of a TOML table; paths are relative to `folder`."""
+    unknown = sorted(set(table) - {*_TABLES, *_LISTS, *_TEXTS})
     if unknown:
         raise BadParameter(f"knows no {unknown[0]!r}")
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: from_table(kind, _typed(table.get(name, {}), dict, name), f"[{name}]")
-        for name, kind in sections.items()
+        for name, kind in _TABLES.items()
     }
     if "network" not in table:
-        made["network"] = None
-    rendered = made["rendered"]
-    paths = [p for m in rendered.morphologies for p in _found(m, folder)]
-    made["rendered"] = replace(
+        values["network"] = None
+    values["rendered"] = _resolve_morphologies(values["rendered"], folder)
+    values["validation"] = tuple(
+        case for entry in _entries(table, "validation") for case in _cases(entry, folder)
+    )
+    held_out = {case.volume for case in values["validation"]}
+    values["training"] = tuple(
+        case
+        for entry in _entries(table, "training")
+        for case in _cases(entry, folder)
+        if "*" not in entry.volume or case.volume not in held_out
+    )
+    for name in _TEXTS:
+        value = _typed(table.get(name, ""), str, name)
+        # A text that names no file is the name of an installed model, or "hub".
+        values[name] = str(folder / value) if value and (folder / value).exists() else value
+    return Recipe(**values)
+
+
+def _entries(table: dict[str, Any], name: str) -> list[Case]:
+    """The cases of a list of tables, with patterns and relative paths as in the file."""
+    return [
+        from_table(Case, _typed(entry, dict, name), f"[[{name}]]")
+        for entry in _typed(table.get(name, []), list, name)
+    ]
+
+
+def _resolve_morphologies(rendered: Rendered, folder: Path) -> Rendered:
+    """Replace patterns of morphologies by the files that match, without those of `without`."""
+    paths = [path for pattern in rendered.morphologies for path in _matches(pattern, folder)]
+    return replace(
         rendered, morphologies=tuple(p for p in paths if Path(p).stem not in rendered.without)
     )
-    given = {
-        name: [
-            from_table(Case, _typed(entry, dict, name), f"[[{name}]]")
-            for entry in _typed(table.get(name, []), list, name)
-        ]
-        for name in lists
-    }
-    made["validation"] = tuple(c for case in given["validation"] for c in _cases(case, folder))
-    judged = {case.volume for case in made["validation"]}
-    made["training"] = tuple(
-        found
-        for case in given["training"]
-        for found in _cases(case, folder)
-        if "*" not in case.volume or found.volume not in judged
-    )
-    for name in texts:
-        value = _typed(table.get(name, ""), str, name)
-        # Neither a file's name: the name of an installed model, or of timm's own weights.
-        made[name] = str(folder / value) if value and (folder / value).exists() else value
-    return Recipe(**made)
 
 
 def _typed(value: Any, kind: type, name: str) -> Any:
+    """The value, if it has the type; else BadParameter with the name."""
     if not isinstance(value, kind):
         raise BadParameter(f"{name} = {value!r}: must be a {kind.__name__}")
     return value
 
 
 def _cases(case: Case, folder: Path) -> list[Case]:
-    """The cases that an entry stands for, their paths relative to the recipe's folder."""
+    """The cases of an entry; paths become relative to the working directory."""
 
-    def beside(volume: str, reference: str) -> str:
+    def reference_path(volume: str, reference: str) -> str:
         return reference and str(folder / reference.replace("{name}", Path(volume).stem))
 
     cases = [
-        replace(case, volume=v, mask=beside(v, case.mask), tree=beside(v, case.tree))
-        for v in _found(case.volume, folder)
+        replace(
+            case,
+            volume=v,
+            mask=reference_path(v, case.mask),
+            tree=reference_path(v, case.tree),
+        )
+        for v in _matches(case.volume, folder)
     ]
     if "*" not in case.volume:
         return cases
-    whole = [c for c in cases if all(Path(p).exists() for p in (c.mask, c.tree) if p)]
-    if not whole:
+    complete = [c for c in cases if all(Path(p).exists() for p in (c.mask, c.tree) if p)]
+    if not complete:
         raise BadParameter(f"{case.volume}: none of {len(cases)} volumes has its mask or tree")
-    return whole
+    return complete
 
 
-def _found(pattern: str, folder: Path) -> list[str]:
-    """The files that a path or a pattern names, sorted."""
+def _matches(pattern: str, folder: Path) -> list[str]:
+    """The files of a path or a pattern, sorted."""
     if "*" not in pattern:
         return [str(folder / pattern)]
     start = Path(pattern)
     base = Path(start.anchor) if start.is_absolute() else folder
     relative = str(start.relative_to(start.anchor)) if start.is_absolute() else pattern
-    found = sorted(str(p) for p in base.glob(relative))
-    if not found:
+    paths = sorted(str(p) for p in base.glob(relative))
+    if not paths:
         raise BadParameter(f"{pattern}: no file has such a name")
-    return found
+    return paths

@@ -1,7 +1,7 @@
-"""Training windows: cut from volumes with a reference, or rendered; then augmented.
+"""Training windows: cut from volumes with a reference or from rendered volumes, then augmented.
 
-Window number `slot` of step `step` is a function of (seed, step, slot) and of the data alone: a run
-that is resumed sees what it would have seen.
+Window number `slot` of step `step` depends on (seed, step, slot) and on the data alone. Therefore a
+resumed run draws the same windows as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dineuro_model.training.augmentation import augment
 from dineuro_model.windows import Shape, cut
 
 BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
-#: So many voxels around a reference tree's tube may belong to the neurite or not.
-_UNSURE = 2
-#: Radius of a reference tree's line beside a mask.
+#: Width in voxels of the zone around a reference tree's tube that does not count.
+_MARGIN = 2
+#: Radius in voxels of a reference tree's line that does not count outside a mask.
 _LINE = 1.5
-#: Shares of the windows in which every second voxel is left out, and of those that are doubled:
-#: neurites come at half and at twice their width.
+#: Shares of the windows at half and at twice the resolution: neurites have half or twice their
+#: width.
 _COARSER, _FINER = 0.15, 0.1
-#: Of rendered volumes.
+#: Shape of rendered volumes.
 _SCENE: Shape = (48, 232, 232)
 
 
@@ -43,14 +43,17 @@ class Case:
     Attributes:
         volume: path of the stack; its first channel is used.
         mask: path of the labels, of the same shape.
-        tree: path of an SWC in voxels. Without a mask, the neurite is what lies within its radii,
-            and two voxels around it do not count, since radii are seldom right. Beside a mask, the
-            tree's line does not count where the mask leaves it out: masks often end where a
-            neurite is dim, and that it is none there is not to be learnt.
-        radius: of every neurite of the tree, in voxels; 0 takes the file's.
-        neurite: labels that are neurite; empty: all that are neither 0 nor in `unknown`.
+        tree: path of an SWC in voxels. Without a mask, voxels within the tree's radii are neurite,
+            and two voxels around them do not count, because radii are seldom correct. With a mask,
+            the tree's line does not count where it lies outside the mask. Masks often end where a
+            neurite is dim, and the network must not learn that no neurite is there.
+        radius: radius of the whole tree in voxels; 0 takes the radii of the file.
+        neurite: labels of neurites; if empty, all labels but 0 and those of `unknown`.
         unknown: labels of voxels that do not count.
-        weight: how often it is drawn, relative to the others.
+        weight: frequency of the case relative to the other cases.
+
+    Raises:
+        BadParameter: no mask and no tree, or a number out of range.
     """
 
     volume: str
@@ -70,15 +73,19 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Volumes made on the fly.
+    """Volumes that are rendered during training.
 
     Attributes:
-        share: of the windows that are rendered.
-        morphologies: paths of SWC files in voxels; half the neurons are turned and scaled from
-            one of them, half are grown.
-        without: names (no suffix) of morphologies that are not used.
-        windows: how many windows are cut from one rendered volume.
-        hardest: 0 renders clean stacks only, 1 all up to signals as weak as the noise.
+        share: share of the windows that are cut from rendered volumes.
+        morphologies: paths of SWC files in voxels. Half of the neurons are one of them, rotated
+            and scaled; half are grown.
+        without: names, without suffix, of morphologies that are not used.
+        windows: number of windows that are cut from one rendered volume.
+        hardest: the upper limit of the difficulty, from 0 (clean stacks) to 1 (signals as weak as
+            the noise).
+
+    Raises:
+        BadParameter: a number is out of range.
     """
 
     share: float = 0.5
@@ -93,15 +100,15 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """A volume in memory.
+class TrainingVolume:
+    """A volume in memory with its labels.
 
     Attributes:
-        voxels: (Z, Y, X), as read.
+        voxels: (Z, Y, X), the samples of the file.
         labels: (Z, Y, X) uint8: BACKGROUND, NEURITE or UNKNOWN.
-        neurite: (N,) flat indices of at most a million neurite voxels.
-        scale: dark and bright end of its intensities.
-        weight: how often it is drawn.
+        neurite: (N,) flat indices of at most about a million neurite voxels.
+        scale: the dark end and the bright end of its intensities.
+        weight: frequency relative to the other volumes.
     """
 
     voxels: NDArray[Any]
@@ -111,45 +118,47 @@ class Labelled:
     weight: float = 1.0
 
     @classmethod
-    def of(cls, voxels: NDArray[Any], labels: NDArray[np.uint8], weight: float = 1.0) -> Labelled:
-        """Index what is drawn from later."""
+    def index(
+        cls, voxels: NDArray[Any], labels: NDArray[np.uint8], weight: float = 1.0
+    ) -> TrainingVolume:
+        """Index the neurite voxels of a volume (Z, Y, X) and measure its scale of intensities."""
         neurite = np.flatnonzero(labels.reshape(-1) == NEURITE)
-        some = neurite[:: 1 + len(neurite) // 1_000_000]
-        return cls(voxels, labels, some, intensity_range(voxels), weight)
+        sample = neurite[:: 1 + len(neurite) // 1_000_000]
+        return cls(voxels, labels, sample, intensity_range(voxels), weight)
 
 
-def read_case(case: Case) -> Labelled:
-    """A case in memory.
+def read_case(case: Case) -> TrainingVolume:
+    """Read a case into memory.
 
     Raises:
-        BadVolume: mask and volume differ in shape, or the tree lies beside the volume.
-        And all that `read_volume` and `read_swc` raise.
+        BadVolume: mask and volume differ in shape, or the tree lies outside the volume.
+        And the errors of `read_volume` and `read_swc`.
     """
     voxels = read_volume(case.volume).channel(1)
     if not case.mask:
-        return Labelled.of(voxels, _tree_labels(case, voxels.shape), case.weight)
-    given = read_volume(case.mask).channel(1)
-    if given.shape != voxels.shape:
+        return TrainingVolume.index(voxels, _tree_labels(case, voxels.shape), case.weight)
+    mask = read_volume(case.mask).channel(1)
+    if mask.shape != voxels.shape:
         raise BadVolume(
-            f"{case.mask}: has {given.shape} voxels, but {case.volume} has {voxels.shape}"
+            f"{case.mask}: has {mask.shape} voxels, but {case.volume} has {voxels.shape}"
         )
-    unknown = np.isin(given, case.unknown)
-    inside = np.isin(given, case.neurite) if case.neurite else given != 0
+    unknown = np.isin(mask, case.unknown)
+    inside = np.isin(mask, case.neurite) if case.neurite else mask != 0
     if case.tree:
         unknown |= ~inside & _tube(case, voxels.shape, _LINE)
     labels = np.where(unknown, UNKNOWN, np.where(inside, NEURITE, BACKGROUND)).astype(np.uint8)
-    return Labelled.of(voxels, labels, case.weight)
+    return TrainingVolume.index(voxels, labels, case.weight)
 
 
 def _tree_labels(case: Case, shape: Shape) -> NDArray[np.uint8]:
-    """Labels (Z, Y, X) along a tree; beside the tube nothing is known."""
+    """Labels (Z, Y, X) of a tree: its tube is neurite, and a zone around the tube is unknown."""
     neurite = _tube(case, shape, case.radius)
-    around = ndimage.binary_dilation(neurite, iterations=_UNSURE)
-    return np.where(neurite, NEURITE, np.where(around, UNKNOWN, BACKGROUND)).astype(np.uint8)
+    margin = ndimage.binary_dilation(neurite, iterations=_MARGIN)
+    return np.where(neurite, NEURITE, np.where(margin, UNKNOWN, BACKGROUND)).astype(np.uint8)
 
 
 def _tube(case: Case, shape: Shape, radius: float) -> NDArray[np.bool_]:
-    """The voxels (Z, Y, X) within a radius of the tree, or within its own where it is 0."""
+    """The voxels (Z, Y, X) within a radius of the tree; radius 0 takes the tree's radii."""
     tree = read_swc(case.tree)
     if radius:
         tree = replace(tree, radii=np.full(len(tree), radius))
@@ -160,21 +169,22 @@ def _tube(case: Case, shape: Shape, radius: float) -> NDArray[np.bool_]:
 
 
 class WindowSource:
-    """Draws windows.
+    """Draws training windows.
 
     Args:
-        cases: volumes with a reference; may be empty if all is rendered.
-        rendered: what is rendered.
+        cases: volumes with a reference; may be empty if all windows are rendered.
+        rendered: the rendered volumes.
         shape: (depth, rows, columns) of a window.
-        seed: of everything.
+        seed: the only source of randomness.
 
     Raises:
-        BadParameter: nothing to draw from.
+        BadParameter: no volume and no rendering to draw from.
+        And the errors of `read_swc` for a morphology.
     """
 
     def __init__(
         self,
-        cases: Sequence[Labelled],
+        cases: Sequence[TrainingVolume],
         rendered: Rendered,
         shape: Shape,
         seed: int,
@@ -193,12 +203,16 @@ class WindowSource:
     def window(self, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """One augmented window.
 
+        Args:
+            step: number of the step.
+            slot: number of the window in its step.
+
         Returns:
-            Intensity, normalised, and labels, both of the window's shape.
+            Normalised intensity (float32) and labels (uint8), both of the window's shape.
         """
         rng = np.random.default_rng((self.seed, step, slot))
         if rng.random() < self.rendered.share:
-            # Slots change their volumes at different steps, so that no step renders them all.
+            # The slots change their volumes at different steps, so that no step renders all.
             source = self._volume((step + 3 * slot) // self.rendered.windows, slot)
         else:
             source = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
@@ -206,42 +220,44 @@ class WindowSource:
         voxels, labels = source.voxels.transpose(order), source.labels.transpose(order)
         chance = rng.random()
         coarser, finer = chance < _COARSER, chance > 1 - _FINER
-        depth, height, width = self.shape
-        if coarser:
-            extent: Shape = (2 * depth, 2 * height, 2 * width)
-        elif finer:
-            extent = (depth // 2, height // 2, width // 2)
-        else:
-            extent = self.shape
+        extent = _scaled(self.shape, coarser=coarser, finer=finer)
         corner = draw_corner(source.neurite, source.labels.shape, order, extent, rng)
         intensity = normalise(cut(voxels, corner, extent), *source.scale)
-        given = cut(labels, corner, extent)
+        labels = cut(labels, corner, extent)
         if coarser:
-            intensity, given = intensity[::2, ::2, ::2], given[::2, ::2, ::2]
+            intensity, labels = intensity[::2, ::2, ::2], labels[::2, ::2, ::2]
         elif finer:
-            intensity, given = _doubled(intensity), _repeated(given)
-        return augment(intensity, given, rng)
+            intensity, labels = (
+                _interpolate(intensity),
+                labels.repeat(2, 0).repeat(2, 1).repeat(2, 2),
+            )
+        return augment(intensity, labels, rng)
 
     def batch(self, step: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """`size` windows, stacked: (size, depth, rows, columns)."""
+        """The windows of a step: intensity and labels, each (size, depth, rows, columns)."""
         windows = [self.window(step, slot) for slot in range(size)]
         return np.stack([w[0] for w in windows]), np.stack([w[1] for w in windows])
 
-    def _render(self, number: int, slot: int) -> Labelled:
-        """A rendered volume; one is in use for several steps."""
+    def _render(self, number: int, slot: int) -> TrainingVolume:
+        """Render volume number `number` of a slot; a volume serves several steps."""
         rng = np.random.default_rng((self.seed, number, slot, 1))
-        made = random_scene(self._trees, _SCENE, rng, self.rendered.hardest)
-        # Nothing in a window tells whose neurite it shows: those of other neurons count as well.
-        return Labelled.of(made.voxels, made.neurites.astype(np.uint8))
+        scene = random_scene(self._trees, _SCENE, rng, self.rendered.hardest)
+        # A window does not show which neuron a neurite belongs to. Therefore the neurites of other
+        # neurons count as well.
+        return TrainingVolume.index(scene.voxels, scene.neurites.astype(np.uint8))
 
 
-def _doubled(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Twice as many voxels along every axis, linear between the given ones."""
+def _scaled(shape: Shape, *, coarser: bool, finer: bool) -> Shape:
+    """The voxels (depth, rows, columns) of a volume that become a window of a shape."""
+    depth, height, width = shape
+    if coarser:
+        return 2 * depth, 2 * height, 2 * width
+    return (depth // 2, height // 2, width // 2) if finer else shape
+
+
+def _interpolate(intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Twice as many voxels along every axis, linearly interpolated."""
     return np.asarray(ndimage.zoom(intensity, 2, order=1, grid_mode=True, mode="nearest"))
-
-
-def _repeated(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
 def draw_corner(
@@ -251,24 +267,29 @@ def draw_corner(
     window: Shape,
     rng: np.random.Generator,
 ) -> Shape:
-    """Where a window begins: three in four have a neurite's voxel near the middle.
+    """Draw the first voxel of a window.
+
+    Three of four windows have a neurite voxel near the middle.
 
     Args:
         neurite: (N,) flat indices into a volume of `shape`.
-        shape: (Z, Y, X) of the volume as stored.
-        order: its axes in the order in which the window sees them.
-        window: (depth, rows, columns).
-        rng: of the window.
+        shape: (Z, Y, X) of the stored volume.
+        order: the volume's axes in the order of the window's axes.
+        window: (depth, rows, columns) of the window.
+        rng: the source of randomness.
+
+    Returns:
+        The corner along the window's axes; it may lie outside the volume.
     """
     n = np.array([shape[a] for a in order])
     extent = np.array(window)
     if len(neurite) and rng.random() < 0.75:
-        place = np.unravel_index(int(rng.choice(neurite)), shape)
-        middle = np.array([place[a] for a in order]) + rng.uniform(-0.35, 0.35, 3) * extent
+        voxel = np.unravel_index(int(rng.choice(neurite)), shape)
+        middle = np.array([voxel[a] for a in order]) + rng.uniform(-0.35, 0.35, 3) * extent
     else:
         middle = rng.uniform(0, 1, 3) * n
     start = np.rint(middle - extent / 2).astype(int)
-    # A window leaves the volume by a quarter at most; a short axis is centred.
+    # At most a quarter of a window lies outside the volume; along a short axis it is centred.
     low, high = -extent // 4, n - extent + extent // 4
     start = np.where(low <= high, np.clip(start, low, np.maximum(low, high)), (n - extent) // 2)
     return int(start[0]), int(start[1]), int(start[2])

@@ -1,10 +1,10 @@
-"""The training run: the same path on CPU and CUDA, resumable after a kill at any moment.
+"""The training run, on CPU or CUDA; it can be resumed after a kill at any moment.
 
-A run lives in a folder:
+A run has a folder:
 
-    checkpoint.pt       all that is needed to go on; replaced whole, never half-written
-    model.safetensors   the averaged weights, as of the last validation
-    log.csv             a row every few steps; the validation's figures where there was one
+    checkpoint.pt       the state of the run; replaced whole, never half-written
+    model.safetensors   the averaged weights of the last validation
+    log.csv             a row every few steps, with the scores of a validation
 """
 
 from __future__ import annotations
@@ -26,36 +26,37 @@ from dineuro_bridge.errors import BadFile, BadInput, BadParameter, FileAccess
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.catalog import find_model
-from dineuro_model.inference.torch_runtime import has_fast_bf16
+from dineuro_model.inference.torch_runtime import choose_device, has_fast_bf16
 from dineuro_model.network.network import Network, NetworkConfig
 from dineuro_model.network.weights import load_network, load_prior, save_weights
 from dineuro_model.training.losses import segmentation_loss
+from dineuro_model.training.optimisation import learning_rate, parameter_groups
 from dineuro_model.training.recipe import Recipe, Schedule
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, WindowSource, read_case
-from dineuro_model.training.validation import Judgement, judge, validation_windows
+from dineuro_model.training.validation import ValidationScores, validate, validation_windows
 
 CHECKPOINT, MODEL, LOG = "checkpoint.pt", "model.safetensors", "log.csv"
 _COLUMNS = (
     "step", "loss", "gradient", "learning_rate", "skipped", "seconds",
     "dice", "cldice", "hd95", "noisy_dice", "noisy_cldice", "noisy_hd95",
 )  # fmt: skip
-#: After so many steps without a finite gradient the run stops.
+#: The run stops after this number of consecutive steps without a finite gradient.
 _MOST_SKIPPED = 20
-#: Share of the last step in the loss and gradient that are logged.
+#: Share of the last step in the smoothed loss and gradient of the log.
 _SMOOTHING = 0.05
 
 
 @dataclass(slots=True)
 class _State:
-    """What changes from step to step besides the weights.
+    """The state of a run besides the weights.
 
     Attributes:
-        step: how many are done.
-        loss: smoothed.
-        gradient: its norm, smoothed.
-        skipped: steps whose gradient was not finite.
-        in_a_row: of those, how many since the last good one.
-        seconds: of training so far, over all sittings.
+        step: number of steps so far.
+        loss: the smoothed loss.
+        gradient: the smoothed norm of the gradient.
+        skipped: number of steps whose gradient was not finite.
+        in_a_row: number of such steps since the last step with a finite gradient.
+        seconds: time of all steps so far, over all sittings.
     """
 
     step: int = 0
@@ -68,13 +69,19 @@ class _State:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Checkpoint:
-    """What a checkpoint holds, and the network that it is of."""
+    """A checkpoint.
+
+    Attributes:
+        config: configuration of its network.
+        content: the saved objects by name.
+    """
 
     config: NetworkConfig
     content: dict[str, Any]
 
 
 def _read_checkpoint(path: Path, device: torch.device) -> _Checkpoint:
+    """Read a checkpoint onto a device; a damaged one is a BadFile."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         return _Checkpoint(NetworkConfig.from_dict(content["config"]), content)
@@ -92,26 +99,27 @@ def train(
     """Train a network and write its averaged weights.
 
     Args:
-        recipe: what and how.
-        folder: of the run; made if it does not exist.
-        resume: go on from the folder's checkpoint; steps, rates and intervals may have changed.
+        recipe: the data, the network, the loss and the optimisation.
+        folder: folder of the run; it is created if it does not exist.
+        resume: whether to continue from the folder's checkpoint. The numbers of steps, the rates
+            and the intervals of the recipe may differ from those of the first sitting.
         progress: called after every step; it may raise `Cancelled`.
 
     Returns:
         The path of the weights.
 
     Raises:
-        FileAccess: the folder holds a run and `resume` is not set, or there is none to resume.
-        BadParameter: the recipe cannot be carried out.
-        BadInput: no gradient is finite any more.
-        And all that reading volumes and weights raises.
+        FileAccess: the folder holds a run and `resume` is not set, or it holds no run to resume.
+        BadParameter: the machine or the network does not fit the recipe.
+        BadInput: too many consecutive gradients were not finite.
+        And the errors of reading volumes and weights.
     """
     run = Path(folder)
     _check_folder(run, resume)
     with _machine(recipe.schedule) as device:
         content = _read_checkpoint(run / CHECKPOINT, device) if resume else None
         if content is not None and recipe.network is None:
-            # Its weights are all in the checkpoint: what it was started from is not needed again.
+            # The checkpoint holds all weights, so that the start of the run is not needed again.
             recipe = replace(recipe, network=content.config, start="", prior="")
         trainer = Trainer(recipe, device)
         if content is not None:
@@ -122,11 +130,15 @@ def train(
 
 
 class Trainer:
-    """Networks, optimiser and data of a run.
+    """The networks, the optimiser and the data of a run.
 
     Args:
-        recipe: of the run.
-        device: where it runs.
+        recipe: the recipe of the run.
+        device: where the networks are.
+
+    Raises:
+        BadParameter: the network does not fit the recipe, or there is no data.
+        And the errors of reading volumes and weights.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
@@ -150,7 +162,13 @@ class Trainer:
         self.state = _State()
 
     def run(self, run: Path, log: _Log, progress: ProgressCallback) -> None:
-        """Step by step to the end."""
+        """Train to the last step; write the log, checkpoints and weights on the way.
+
+        Args:
+            run: folder of the run.
+            log: its log.
+            progress: called after every step; it may raise `Cancelled`.
+        """
         schedule, state = self.recipe.schedule, self.state
         progress(Progress("train", state.step, schedule.steps))
         while state.step < schedule.steps:
@@ -158,21 +176,21 @@ class Trainer:
             self.step()
             state.seconds += time.perf_counter() - start
             last = state.step == schedule.steps
-            judgement = None
+            scores = None
             if state.step % schedule.validate_every == 0 or last:
-                judgement = self.judge()
+                scores = self.validate()
                 save_weights(run / MODEL, self.average, {"step": str(state.step)})
-            if state.step % schedule.log_every == 0 or judgement:
-                log.write(state, learning_rate(schedule, state.step), judgement)
+            if state.step % schedule.log_every == 0 or scores:
+                log.write(state, learning_rate(schedule, state.step), scores)
             if state.step % schedule.checkpoint_every == 0 or last:
                 self.save(run / CHECKPOINT)
             progress(Progress("train", state.step, schedule.steps))
 
     def step(self) -> None:
-        """One batch forth and back.
+        """Train on one batch. A step whose gradient is not finite changes no weight.
 
         Raises:
-            BadInput: too many gradients in a row were not finite.
+            BadInput: too many consecutive gradients were not finite.
         """
         schedule, state = self.recipe.schedule, self.state
         rate = learning_rate(schedule, state.step)
@@ -200,11 +218,11 @@ class Trainer:
         state.loss += share * (float(loss.detach()) - state.loss)
         state.gradient += share * (norm - state.gradient)
 
-    def judge(self) -> Judgement | None:
-        """The averaged network on the validation windows."""
+    def validate(self) -> ValidationScores | None:
+        """The scores of the averaged network; None without validation windows."""
         if not self.windows:
             return None
-        return judge(self.average, self.windows, self.device, bf16=self.bf16)
+        return validate(self.average, self.windows, self.device, bf16=self.bf16)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -221,10 +239,10 @@ class Trainer:
             torch.save(content, temporary)
 
     def load(self, checkpoint: _Checkpoint, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Continue from a checkpoint.
 
         Raises:
-            BadFile: it is damaged, or of a run with another network or seed.
+            BadFile: the checkpoint is damaged, or its run had another network or seed.
         """
         content = checkpoint.content
         same = checkpoint.config == self.network.config
@@ -240,6 +258,7 @@ class Trainer:
             raise BadFile(f"{path}: is a damaged checkpoint: {error}") from error
 
     def _loss(self, intensity: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch: intensity and labels, each (B, depth, rows, columns)."""
         config = self.network.config
         margin = (config.depth - config.predicted) // 2
         labels = labels[:, margin : margin + config.predicted].to(self.device)
@@ -249,7 +268,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged weights; fast at first, so that the beginning is forgotten."""
+        """Update the averaged weights; quickly at first, so that early weights lose influence."""
         step = self.state.step
         decay = min(self.recipe.schedule.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(
@@ -261,8 +280,8 @@ def starting_network(recipe: Recipe) -> Network:
     """The network before the first step: from scratch, from a 2D ViT, or from another network.
 
     Raises:
-        BadFile, FileAccess: the weights do not fit or cannot be read.
-        BadParameter: `start` is of another configuration.
+        BadFile, FileAccess: the weights do not fit the network, or they cannot be read.
+        BadParameter: the network of `start` has another configuration.
     """
     if recipe.start:
         weights = find_model(recipe.start)
@@ -286,61 +305,29 @@ def starting_network(recipe: Recipe) -> Network:
     return network
 
 
-def learning_rate(schedule: Schedule, step: int) -> float:
-    """Of the U-Net at a step: linear warm-up, then a cosine down to a hundredth."""
-    if step < schedule.warmup:
-        return schedule.learning_rate * (step + 1) / schedule.warmup
-    done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return schedule.learning_rate * (0.01 + 0.99 * cosine)
-
-
-def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any]]:
-    """The parameters by learning rate and weight decay.
-
-    What is new (U-Net, `alpha`, offsets) learns at the full rate; the ViT's last block at its own,
-    each block below at `layer_decay` of the one above, the embeddings below the first.
-    Biases, norms and other vectors do not decay.
-    """
-    n_blocks = 0 if network.vit is None else len(network.vit.blocks)
-    vit = schedule.vit_learning_rate / schedule.learning_rate if schedule.learning_rate else 0.0
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
-        scale = 1.0
-        if name.startswith("vit.") and not any(w in name for w in ("proj.alpha", "proj.offsets")):
-            if name.startswith("vit.blocks."):
-                below = n_blocks - 1 - int(name.split(".")[2])
-            elif name.startswith("vit.norm"):
-                below = 0
-            else:
-                below = n_blocks
-            scale = vit * schedule.layer_decay**below
-        decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
-    return [
-        {"params": parameters, "scale": scale, "weight_decay": decay, "lr": 0.0}
-        for (scale, decay), parameters in groups.items()
-    ]
-
-
 class _Log:
-    """The CSV file; rows of steps that are done again are dropped."""
+    """The log of a run, a CSV file.
+
+    Args:
+        path: the file. Rows of an earlier sitting after `step` are dropped.
+        step: the step that the run continues from.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        kept: list[list[str]] = []
+        earlier: list[list[str]] = []
         if path.exists() and step:
             with path.open(newline="") as file:
                 rows = list(csv.reader(file))[1:]
-            kept = [r for r in rows if len(r) == len(_COLUMNS) and int(r[0]) <= step]
+            earlier = [r for r in rows if len(r) == len(_COLUMNS) and int(r[0]) <= step]
         with atomic_output(path) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([_COLUMNS, *kept])
+            csv.writer(file).writerows([_COLUMNS, *earlier])
 
-    def write(self, state: _State, rate: float, judgement: Judgement | None) -> None:
-        """One row."""
+    def write(self, state: _State, rate: float, scores: ValidationScores | None) -> None:
+        """Append the row of a step."""
         figures = [""] * 6
-        if judgement is not None:
-            figures = [f"{value:.4f}" for value in astuple(judgement)]
+        if scores is not None:
+            figures = [f"{value:.4f}" for value in astuple(scores)]
         row = [
             state.step, f"{state.loss:.5f}", f"{state.gradient:.4f}", f"{rate:.3e}",
             state.skipped, f"{state.seconds:.1f}", *figures,
@@ -350,10 +337,11 @@ class _Log:
 
 
 def _check_folder(run: Path, resume: bool) -> None:
-    there = (run / CHECKPOINT).exists()
-    if resume and not there:
+    """Create the folder of a run; refuse to overwrite a run or to resume none."""
+    has_checkpoint = (run / CHECKPOINT).exists()
+    if resume and not has_checkpoint:
         raise FileAccess(f"{run}: holds no checkpoint to resume from")
-    if there and not resume:
+    if has_checkpoint and not resume:
         raise FileAccess(f"{run}: holds a run already; resume it or name another folder")
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -363,16 +351,17 @@ def _check_folder(run: Path, resume: bool) -> None:
 
 @contextlib.contextmanager
 def _machine(schedule: Schedule) -> Iterator[torch.device]:
-    """The device; threads and determinism as asked for, and as before afterwards."""
-    cuda = torch.cuda.is_available()
-    if schedule.device == "cuda" and not cuda:
-        raise BadParameter("training: device cuda: this machine has none that torch can use")
+    """The device of a run; threads and determinism are set meanwhile and restored afterwards."""
+    try:
+        device = choose_device(schedule.device)
+    except BadParameter as error:
+        raise BadParameter(f"training: {error}") from error
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
         if schedule.threads:
             torch.set_num_threads(schedule.threads)
         torch.use_deterministic_algorithms(schedule.deterministic or strict)
-        yield torch.device("cuda" if cuda and schedule.device != "cpu" else "cpu")
+        yield device
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)

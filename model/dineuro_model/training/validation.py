@@ -1,6 +1,6 @@
-"""A quick look at a network in training: Dice, clDice and HD95 on a few fixed windows.
+"""Validation during training: Dice, clDice and HD95 on a few fixed windows.
 
-The full evaluation works on whole volumes; this one costs seconds.
+It takes seconds, in contrast to the evaluation on whole volumes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from dineuro_model.network.network import Network, NetworkConfig
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, Case, draw_corner, read_case
 from dineuro_model.windows import cut
 
-#: Standard deviation of the noise added on the normalised scale for the noisy figures.
+#: Standard deviation, on the normalised scale, of the noise that is added for the noisy figures.
 _NOISE = 0.2
 _ORDER = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Means over the windows, at probability one half.
+class ValidationScores:
+    """Mean scores over the windows at the probability 0.5.
 
     Attributes:
-        dice, cldice, hd95: on the windows as they are.
-        noisy_dice, noisy_cldice, noisy_hd95: with Gaussian noise added.
+        dice, cldice, hd95: scores on the original windows; see `mask_scores.MaskScores`.
+        noisy_dice, noisy_cldice, noisy_hd95: scores with Gaussian noise added.
     """
 
     dice: float
@@ -42,7 +42,13 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationWindow:
-    """One window (D, S, S): normalised intensity, the same with noise, and labels."""
+    """A window of validation.
+
+    Attributes:
+        intensity: (D, S, S), normalised.
+        noisy: (D, S, S), the intensity with noise.
+        labels: (D, S, S): BACKGROUND, NEURITE or UNKNOWN.
+    """
 
     intensity: NDArray[np.float32]
     noisy: NDArray[np.float32]
@@ -52,7 +58,17 @@ class ValidationWindow:
 def validation_windows(
     cases: Sequence[Case], config: NetworkConfig, seed: int, count: int = 1
 ) -> list[ValidationWindow]:
-    """`count` windows of each case, with a neurite in them; the same ones for the same seed."""
+    """Draw windows that contain a neurite, if their volume has one.
+
+    Args:
+        cases: volumes on disk.
+        config: configuration of the network.
+        seed: the only source of randomness.
+        count: windows of each case.
+
+    Raises:
+        The errors of `read_case`.
+    """
     shape = (config.depth, config.size, config.size)
     windows = []
     for number, case in enumerate(cases):
@@ -71,10 +87,17 @@ def validation_windows(
 
 
 @torch.inference_mode()
-def judge(
+def validate(
     network: Network, windows: Sequence[ValidationWindow], device: torch.device, *, bf16: bool
-) -> Judgement:
-    """Predict every window, as it is and with noise, and score what comes out."""
+) -> ValidationScores:
+    """Predict every window, with noise and without, and score the masks.
+
+    Args:
+        network: the network, on the device.
+        windows: the windows; at least one.
+        device: where the network is evaluated.
+        bf16: whether to compute in bfloat16.
+    """
     config = network.config
     margin = (config.depth - config.predicted) // 2
     inner = slice(margin, margin + config.predicted)
@@ -83,7 +106,7 @@ def judge(
         pair = torch.from_numpy(np.stack([window.intensity, window.noisy])).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             masks = (network(pair) >= 0).cpu().numpy()
-        known = window.labels[inner] != UNKNOWN
+        valid = window.labels[inner] != UNKNOWN
         truth = window.labels[inner] == NEURITE
-        figures.append([v for mask in masks for v in astuple(score_masks(mask, truth, known))])
-    return Judgement(*(float(v) for v in np.mean(figures, axis=0)))
+        figures.append([v for mask in masks for v in astuple(score_masks(mask, truth, valid))])
+    return ValidationScores(*(float(v) for v in np.mean(figures, axis=0)))

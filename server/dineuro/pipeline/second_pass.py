@@ -25,7 +25,7 @@ from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
-from dineuro_model.enhancers.selftraining import judge_again
+from dineuro_model.enhancers.selftraining import reclassify
 from dineuro_model.intensity import intensity_range
 from dineuro_tracing.confidence import CERTAIN, Segments
 from dineuro_tracing.sampling import sample_links
@@ -214,7 +214,7 @@ def probability_again(
     """The probability of a second look, (Z, Y, X) uint8; arguments as of `examples`."""
     rng = np.random.default_rng(0)
     neurite, empty = _some(known.neurite, _MOST_NEURITE, rng), _some(known.empty, _MOST_EMPTY, rng)
-    by_itself = judge_again(intensity, neurite, empty, scale.edges, progress)
+    by_itself = reclassify(intensity, neurite, empty, scale.edges, progress)
     together = _mean_odds(probability, by_itself)
     at = tuple(known.neurite.T)
     together[at] = np.maximum(together[at], probability[at])
