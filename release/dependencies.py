@@ -1,14 +1,21 @@
-"""What the installed server stands on: the versions that the images pin, and everybody's licence.
+"""The dependencies of the installed server: pinned versions with hashes, and licences.
 
     python -m release.dependencies
 
-writes `docker/requirements.txt`, `docker/torch.txt` and `docs/licences.md` from the environment
-that it runs in.
+This command writes `docker/requirements.txt`, `docker/torch.txt` and `docs/licences.md`. The
+versions are those of the environment that runs it. The hashes come from PyPI, through pip.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -16,65 +23,104 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-#: torch has an index of its own for builds without CUDA; what it needs of NVIDIA it pins itself.
+#: torch without CUDA has an index of its own; torch itself pins the NVIDIA packages it needs.
 _TORCH = ("torch", "torchvision")
 _CUDA = re.compile(r"^(nvidia-|cuda-|triton$)")
-#: Where a package's own metadata names no licence, or hides it in a text: what its repository says.
+#: Builds the project's wheel inside the image.
+_BUILD = ("setuptools",)
+#: Python and machines of the images: Debian 12.
+_PYTHON = "3.11"
+_MACHINES = ("x86_64", "aarch64")
+_GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
+#: Licences of packages whose metadata states none, or only as a text; from their repositories.
 _KNOWN = {
     "cuda-bindings": "NVIDIA Software License (comes with CUDA builds of torch)",
     "cuda-toolkit": "NVIDIA Software License (comes with CUDA builds of torch)",
 }
-#: LGPL is a library's licence and allowed; GPL and AGPL bind what uses them.
+#: The GPL and the AGPL bind the programs that use a library; the LGPL does not.
 _FORBIDDEN = re.compile(r"(?<!L)(?<!Lesser )\bA?GPL|(?<!Lesser )General Public", re.IGNORECASE)
 
 
 def closure(
     name: str = "dineuro", extras: frozenset[str] = frozenset({"server"})
 ) -> list[Distribution]:
-    """Every distribution that `name` with its extras needs here, itself left out, by name.
+    """Return all distributions that `name` with its extras needs here, sorted by name.
+
+    `name` itself is not in the list.
 
     Raises:
         PackageNotFoundError: one of them is not installed.
     """
-    found: dict[str, Distribution] = {}
-    seen: set[tuple[str, str]] = set()
-    left = [(name, extra) for extra in ("", *extras)]
-    while left:
-        current, extra = left.pop()
-        if (current, extra) in seen:
+    distributions: dict[str, Distribution] = {}
+    visits: set[tuple[str, str]] = set()
+    queue = [(name, extra) for extra in ("", *extras)]
+    while queue:
+        current, extra = queue.pop()
+        if (current, extra) in visits:
             continue
-        seen.add((current, extra))
-        found[current] = distribution(current)
-        for line in found[current].requires or ():
-            wanted = Requirement(line)
-            if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
-                left += [(canonicalize_name(wanted.name), e) for e in ("", *wanted.extras)]
-    del found[canonicalize_name(name)]
-    return [found[key] for key in sorted(found)]
+        visits.add((current, extra))
+        distributions[current] = distribution(current)
+        for line in distributions[current].requires or ():
+            need = Requirement(line)
+            if need.marker is None or need.marker.evaluate({"extra": extra}):
+                queue += [(canonicalize_name(need.name), e) for e in ("", *need.extras)]
+    del distributions[canonicalize_name(name)]
+    return [distributions[key] for key in sorted(distributions)]
 
 
 def licence(package: Distribution) -> str:
-    """What a distribution says of its licence: SPDX, else its classifiers, else its text."""
-    told = package.metadata
-    name = canonicalize_name(told["Name"])
+    """Return a distribution's licence: its SPDX expression, else its classifiers, else its text."""
+    metadata = package.metadata
+    name = canonicalize_name(metadata["Name"])
     if name in _KNOWN:
         return _KNOWN[name]
-    if told["License-Expression"]:
-        return str(told["License-Expression"])
-    classifiers = told.get_all("Classifier") or ()
+    if metadata["License-Expression"]:
+        return str(metadata["License-Expression"])
+    classifiers = metadata.get_all("Classifier") or ()
     classes = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License ::")]
-    named = [c for c in classes if c != "OSI Approved"]
-    if named:
-        return ", ".join(named)
+    names = [c for c in classes if c != "OSI Approved"]
+    if names:
+        return ", ".join(names)
     if name.startswith("nvidia-"):
         return "NVIDIA Software License (comes with CUDA builds of torch)"
-    lines = str(told["License"] or "").strip().splitlines()
+    lines = str(metadata["License"] or "").strip().splitlines()
     return lines[0] if lines else "not stated"
 
 
 def is_forbidden(text: str) -> bool:
-    """Whether a licence may not stand in what is run: the GPL, the AGPL, or none at all."""
+    """Whether a licence is forbidden at run time: the GPL, the AGPL, or none stated."""
     return text == "not stated" or bool(_FORBIDDEN.search(text))
+
+
+def hashes(pins: Sequence[str]) -> dict[str, list[str]]:
+    """Return the SHA-256 of the wheels on PyPI that pip installs in the images, by package name.
+
+    Args:
+        pins: requirements of the form `name==version`.
+
+    Raises:
+        CalledProcessError: PyPI cannot be reached, or has no wheel for one of the machines.
+    """
+    digests: defaultdict[str, set[str]] = defaultdict(set)
+    # No other index and no local folder: their wheels may differ from those on PyPI.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_FIND", "PIP_EX"))}
+    for machine in _MACHINES:
+        platforms = [f"--platform=manylinux_{glibc}_{machine}" for glibc in _GLIBC]
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.json"
+            subprocess.run(
+                [
+                    sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps",
+                    "--ignore-installed", "--only-binary=:all:", f"--python-version={_PYTHON}",
+                    *platforms, f"--platform=linux_{machine}", f"--target={folder}",
+                    "--index-url=https://pypi.org/simple", f"--report={report}", *pins,
+                ],
+                check=True, env=environment | {"PIP_CONFIG_FILE": os.devnull},
+            )  # fmt: skip
+            for item in json.loads(report.read_text())["install"]:
+                name = canonicalize_name(item["metadata"]["name"])
+                digests[name].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
+    return {name: sorted(values) for name, values in digests.items()}
 
 
 _HEAD = """# Licences of the dependencies
@@ -93,14 +139,18 @@ It contains cppzmq and nlohmann-json (both MIT).
 
 def main() -> None:
     """Write the three files."""
-    packages = [(canonicalize_name(p.metadata["Name"]), p) for p in closure()]
-    head = "# The versions that the images have, made by `python -m release.dependencies`.\n"
-    pins = {str(name): f"{name}=={package.version.split('+')[0]}\n" for name, package in packages}
-    own = [name for name in pins if name not in _TORCH and not _CUDA.match(name)]
-    (ROOT / "docker" / "torch.txt").write_text(head + "".join(pins[name] for name in _TORCH))
-    (ROOT / "docker" / "requirements.txt").write_text(head + "".join(pins[name] for name in own))
-    rows = "".join(f"| {name} | {licence(package)} |\n" for name, package in packages)
+    packages = {canonicalize_name(p.metadata["Name"]): p for p in closure()}
+    rows = "".join(f"| {name} | {licence(package)} |\n" for name, package in packages.items())
     (ROOT / "docs" / "licences.md").write_text(_HEAD + rows)
+    packages |= {canonicalize_name(name): distribution(name) for name in _BUILD}
+    pins = {name: f"{name}=={p.version.split('+')[0]}" for name, p in sorted(packages.items())}
+    head = "# Versions in the images, written by `python -m release.dependencies`.\n"
+    torch = "".join(f"{pins[canonicalize_name(name)]}\n" for name in _TORCH)
+    (ROOT / "docker" / "torch.txt").write_text(head + torch)
+    own = [name for name in pins if name not in _TORCH and not _CUDA.match(name)]
+    digests = hashes([pins[name] for name in own])
+    lines = [" \\\n    ".join([pins[n], *(f"--hash=sha256:{d}" for d in digests[n])]) for n in own]
+    (ROOT / "docker" / "requirements.txt").write_text(head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

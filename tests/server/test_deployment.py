@@ -106,10 +106,35 @@ def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
     assert {panel["datasource"]["uid"] for panel in board["panels"]} == {uid}
 
 
+def lines_of(name: str) -> list[str]:
+    """The requirements of a file, each with its hashes on one line."""
+    text = (DOCKER / name).read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
 def pins() -> dict[str, Requirement]:
-    lines = "".join((DOCKER / name).read_text() for name in ("requirements.txt", "torch.txt"))
-    wanted = [Requirement(line) for line in lines.splitlines() if not line.startswith("#")]
-    return {canonicalize_name(one.name): one for one in wanted}
+    pins = [
+        Requirement(line.split(" --hash")[0])
+        for name in ("requirements.txt", "torch.txt")
+        for line in lines_of(name)
+    ]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_the_image_installs_only_wheels_with_a_known_hash() -> None:
+    for line in lines_of("requirements.txt"):
+        pin, *hashes = line.split()
+        assert re.fullmatch(r"[\w.-]+==[\w.]+", pin), line
+        assert hashes, f"{pin}: run python -m release.dependencies"
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", digest) for digest in hashes), line
+    installs = re.findall(r"pip install (.*)", (DOCKER / "Dockerfile").read_text())
+    assert len(installs) == 3
+    for arguments in installs:
+        assert (
+            "--require-hashes -r docker/requirements.txt" in arguments
+            or "-r docker/torch.txt" in arguments  # PyPI's and PyTorch's builds differ
+            or "--no-deps --no-build-isolation ." in arguments
+        ), arguments
 
 
 def test_the_images_pin_what_the_packages_ask_for() -> None:
