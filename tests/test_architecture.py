@@ -8,7 +8,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from tests.support.server import ROOT
 
@@ -36,6 +39,13 @@ ROOMS = {
     "doors": {"settings", "jobs", "ops", "workers", "access", "engine"},
     "serve": {"settings", "jobs", "ops", "workers", "access", "engine", "doors"},
 }
+#: Modules that may import torch or a library that loads it.
+TORCH_ROOMS = (
+    "dineuro_model.network",
+    "dineuro_model.training",
+    "dineuro_model.inference.torch_runtime",
+)
+TORCH = {"torch", "torchvision", "timm"}
 
 
 @cache
@@ -94,6 +104,17 @@ def test_packages_import_only_those_below() -> None:
     assert not wrong
 
 
+def test_rooms_of_the_server_import_only_those_below() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in arrows().items()
+        for target in targets
+        if (source := room(name)) and (other := room(target)) and source != other
+        and other not in ROOMS[source]
+    ]  # fmt: skip
+    assert not wrong
+
+
 def test_the_doors_do_not_know_each_other() -> None:
     wrong = [
         f"{name} imports {target}"
@@ -105,16 +126,43 @@ def test_the_doors_do_not_know_each_other() -> None:
     assert not wrong
 
 
-def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """The lines from the first statement of a function, its docstring included, to the last."""
-    assert function.end_lineno is not None
-    return function.end_lineno - function.body[0].lineno + 1
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter(arrows()).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_only_the_network_its_training_and_its_runtime_import_torch() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, tree in modules().items()
+        for target in imports(tree)
+        if target.split(".")[0] in TORCH and not name.startswith(TORCH_ROOMS)
+    ]
+    assert not wrong
 
 
 def test_the_top_of_the_server_has_eight_entries() -> None:
     top = {name.split(".")[1] for name in modules() if room(name)}
     assert top <= set(ROOMS)
     assert len(top) <= 8
+
+
+def test_no_test_sleeps_a_fixed_time() -> None:
+    """A sleep is allowed where it paces a loop that waits for an event."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        loops = (node for node in ast.walk(tree) if isinstance(node, ast.While))
+        paced = {id(node) for loop in loops for node in ast.walk(loop)}
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+            and id(node) not in paced
+        ]  # fmt: skip
+    assert not wrong
 
 
 # The rules themselves notice what they forbid.
@@ -125,12 +173,6 @@ def test_an_import_inside_a_function_and_one_for_types_count() -> None:
         "def f():\n    import a.b\nif TYPE_CHECKING:\n    from c import d, e\nfrom g import h\n"
     )
     assert sorted(imports(ast.parse(source), {"c.d"})) == ["a.b", "c.d", "g"]
-
-
-def test_the_lines_of_a_body_leave_out_the_signature() -> None:
-    function = ast.parse('def f(\n    a,\n    b,\n):\n    """Text."""\n    return a\n').body[0]
-    assert isinstance(function, ast.FunctionDef)
-    assert body_lines(function) == 2
 
 
 def test_every_package_is_looked_at() -> None:
