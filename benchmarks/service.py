@@ -32,11 +32,11 @@ import numpy as np
 import psutil
 
 from dineuro.evaluation import as_table
-from dineuro.files.outputs import Outputs
 from dineuro.files.write import run_one
 from dineuro_bridge.client import Client
 from dineuro_bridge.errors import Cancelled
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
@@ -178,7 +178,7 @@ def nodes_of(voxels: np.ndarray) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "a.v3draw", Path(folder) / "a.swc"
         write_volume(path, Volume(voxels[None]))
-        run_one(path, Outputs(swc=out), TraceOptions(enhancer="none"), lambda _: None)
+        run_one(path, {"swc": out}, TraceOptions(enhancer="none"), lambda _: None)
         return nodes(out.read_text())
 
 
@@ -193,8 +193,11 @@ def overhead() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder, server(devices="cpu") as running:
         path = Path(folder) / "large.v3draw"
         write_volume(path, Volume(voxels[None]))
-        outputs = Outputs(*(Path(folder) / name for name in
-                            ("t.swc", "m.v3draw", "r.json", "p.png", "d.marker")))  # fmt: skip
+        outputs = {
+            part.name: Path(folder) / part.file_name("large")
+            for part in PARTS.values()
+            if part.is_delivered
+        }
         clients = {name: Client(place) for name, place in running.doors.items()}
         for number in range(ROUNDS + 1):
             begun = time.perf_counter()
@@ -308,15 +311,15 @@ def memory() -> list[dict[str, str]]:
     return lines
 
 
-PARTS = {"load": load, "overhead": overhead, "upload": upload, "memory": memory}
+PIECES = {"load": load, "overhead": overhead, "upload": upload, "memory": memory}
 
 
 def main() -> None:
     """Run the parts and print Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
-    for part in parser.parse_args().parts or PARTS:
-        print(as_table(PARTS[part]()), end="\n\n", flush=True)
+    parser.add_argument("parts", nargs="*", choices=[[], *PIECES], default=[])
+    for part in parser.parse_args().parts or PIECES:
+        print(as_table(PIECES[part]()), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

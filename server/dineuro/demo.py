@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dineuro.files.outputs import Outputs, make_folder
+from dineuro.files.outputs import make_folder
 from dineuro.files.write import run_one
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.volumes.formats import write_volume
@@ -35,13 +36,9 @@ def run_demo(
     stack = folder / "neuron.tif"
     write_volume(stack, Volume(rendering.voxels[None], spacing=(0.5, 0.5, 0.5)))
     write_swc(folder / "neuron_truth.swc", grown)
-    outputs = Outputs(
-        swc=folder / "neuron_dineuro.swc",
-        mask=folder / "neuron_mask.v3draw",
-        report=folder / "neuron_report.json",
-        preview=folder / "neuron_preview.png",
-        doubts=folder / "neuron_doubts.marker",
-    )
+    outputs = {
+        part.name: folder / part.file_name("neuron") for part in PARTS.values() if part.is_delivered
+    }
     done = run_one(stack, outputs, progress=progress)
     scores = score_trees(grown, done.tree)
     figures = {

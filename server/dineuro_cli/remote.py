@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from dineuro.files.outputs import Done, Outputs, link_results, make_folder
+from dineuro.files.outputs import Done, Outputs, link_results, make_folders
 from dineuro_bridge.client import Client, TraceResult
-from dineuro_bridge.errors import DineuroError, FileAccess
+from dineuro_bridge.errors import DineuroError, FileAccess, NotFound
 from dineuro_bridge.files import atomic_output, reason, write_record
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.volumes.formats import read_header, write_volume
 
 Work = Callable[[Path, Outputs, ProgressCallback], Done]
+
+#: The parts that name files of this machine, so that the server's bytes do not serve.
+_MADE_HERE = ("ano", "report")
 
 
 def remote_work(
@@ -59,11 +61,16 @@ def remote_work(
 
 
 def check_outputs(plans: list[Outputs]) -> None:
-    """Refuse what only this machine could make."""
+    """Refuse the files that a server does not give.
+
+    Raises:
+        BadParameter: a tree is to be written as ESWC.
+    """
     for plan in plans:
-        if plan.swc is not None and plan.swc.suffix.lower() == ".eswc":
+        tree = plan.get("swc")
+        if tree is not None and tree.suffix.lower() == ".eswc":
             raise typer.BadParameter(
-                f"{plan.swc}: a server gives SWC; the grades stand in its report (--report)"
+                f"{tree}: a server gives SWC; the grades stand in its report (--report)"
             )
 
 
@@ -76,22 +83,32 @@ def _token(path: Path) -> str:
 
 
 def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
-    """Each file whole or not at all, all of them once everything has come."""
-    for place in asdict(outputs).values():
-        if place is not None:
-            make_folder(place.parent)
-    texts = {outputs.swc: result.swc.encode(), outputs.doubts: result.doubts.encode(),
-             outputs.preview: result.preview}  # fmt: skip
-    for place, content in texts.items():
-        if place is not None:
-            with atomic_output(place) as temporary:
-                temporary.write_bytes(content)
-    if outputs.mask is not None:
-        write_volume(outputs.mask, result.mask, compress=True)
-    link_results(path, outputs)
-    named = {k: str(v) for k, v in asdict(outputs).items() if v is not None}
+    """Write the parts of a fetched result, each file whole or not at all.
+
+    Args:
+        path: the image.
+        result: the server's result.
+        outputs: the parts to write, and the path of each.
+
+    Raises:
+        NotFound: the server does not give one of the parts.
+        FileAccess: a place cannot be written to.
+    """
+    for name in outputs:
+        if name not in {*_MADE_HERE, *result.volumes, *result.files}:
+            raise NotFound(f"{path}: the server's result has no {name}")
+    make_folders(outputs)
+    named = {name: str(place) for name, place in outputs.items()}
     report = {**result.report, "input": str(path), "outputs": named}
-    if outputs.report is not None:
-        write_record(outputs.report, report)
+    for name, place in outputs.items():
+        if name in result.volumes:
+            write_volume(place, result.volumes[name], compress=True)
+        elif name not in _MADE_HERE:
+            with atomic_output(place) as temporary:
+                temporary.write_bytes(result.files[name])
+    if "ano" in outputs:
+        link_results(outputs["ano"], path, outputs)
+    if "report" in outputs:
+        write_record(outputs["report"], report)
     report.pop("segments", None)
     return Done(result.tree, report)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.parts import PARTS
 from dineuro_cli import options
 from dineuro_cli.options import JsonFlag, check_model
 from dineuro_cli.trace import first_marker, trace_all
@@ -48,11 +49,13 @@ def send_command(
     from dineuro.files.outputs import find_inputs, make_folder, plan_outputs
     from dineuro_cli.remote import remote_work
 
+    linked = [part.name for part in PARTS.values() if part.linker_key is not None]
+    linked.append("ano")
     paths = find_inputs(inputs)
     if output is not None:
         make_folder(output)
     try:
-        plans = plan_outputs(paths, dict.fromkeys(("swc", "mask", "doubts", "ano"), output))
+        plans = plan_outputs(paths, dict.fromkeys(linked, output))
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
     params: dict[str, Any] = {

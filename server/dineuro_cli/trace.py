@@ -16,6 +16,7 @@ from dineuro_bridge.volumes.volume import RowOrder
 from dineuro_cli import options
 from dineuro_cli.interrupts import interrupts
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, check_model, needs_server
+from dineuro_cli.signatures import expanded, part_options
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
 
 if TYPE_CHECKING:
@@ -24,45 +25,13 @@ if TYPE_CHECKING:
     from dineuro_cli.remote import Work
 
 
+@expanded("places", part_options())
 def trace_command(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="IN...", help="Volumes, folders of volumes, or patterns."),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT.swc",
-            help="The tree; '-' is standard output; a folder for several inputs; with the suffix "
-            ".eswc each node has its segment's confidence. Without it, IMAGE_dineuro.swc beside "
-            "each image.",
-        ),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(metavar="MASK", help="The mask, .v3draw .v3dpbd or .tif; or a folder."),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="R.json", help="The report; or a folder.")
-    ] = None,
-    preview: Annotated[
-        Path | None, typer.Option(metavar="P.png", help="Projections with the tree; or a folder.")
-    ] = None,
-    doubts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="D.marker",
-            help="The places to proofread first, at most 20, the worst first; or a folder.",
-        ),
-    ] = None,
-    ano: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="A.ano", help="Opens image and results in Vaa3D with one drag; or a folder."
-        ),
-    ] = None,
+    places: dict[str, Path | None],
     channel: options.Channel = None,
     roi: options.Roi = None,
     marker: options.MarkerFile = None,
@@ -98,13 +67,17 @@ def trace_command(
     from dineuro.files.outputs import find_inputs, plan_outputs
 
     paths = find_inputs(inputs)
-    to_stdout = output == Path("-")
+    to_stdout = places["swc"] == Path("-")
     if to_stdout and (len(paths) > 1 or as_json):
         raise typer.BadParameter("-o - prints one tree: one input, and no --json")
-    asked = {"mask": mask, "report": report, "preview": preview, "doubts": doubts, "ano": ano}
-    wanted = {kind: place for kind, place in asked.items() if place is not None}
+    # The tree is always written: without its option it stands beside the image.
+    written = {
+        name: place
+        for name, place in places.items()
+        if (not to_stdout if name == "swc" else place is not None)
+    }
     try:
-        plans = plan_outputs(paths, wanted if to_stdout else {"swc": output, **wanted})
+        plans = plan_outputs(paths, written)
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
     params: dict[str, Any] = {
@@ -225,7 +198,7 @@ def print_report(record: dict[str, Any]) -> None:
             "pieces left out": f"{record['left_out']:.0f} voxels",
             "joined gaps": f"{record['joined_gaps']} ({record['joined_length']:.0f} voxels)",
             "seconds": ", ".join(f"{k} {v:.2f}" for k, v in record["seconds"].items()),
-            **{f"{kind} written to": place for kind, place in record["outputs"].items()},
+            **{f"{name} written to": place for name, place in record["outputs"].items()},
         },
     )
 

@@ -252,7 +252,7 @@ class Engine:
             raise error_for(job.error_code, job.error_text or "")
         if job.state != "done":
             raise Conflict(f"job {job.id}: is {job.state}: wait until it is done")
-        return Results.of(self.store.results.folder(job.id), job.kind)
+        return Results(job.id, job.kind, self.store.results.folder(job.id))
 
     def events(self, job_id: str, owner: str, after: int = 0) -> list[Event]:
         """The events of a job with a number above `after`; does not wait.

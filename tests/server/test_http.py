@@ -17,7 +17,6 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
-from dineuro.files.outputs import Outputs
 from dineuro.files.write import run_one
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.swc import read_swc
@@ -91,7 +90,7 @@ def test_a_tiff_comes_back_as_the_tree_that_the_command_line_makes(
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     (tmp_path / "cell.tif").write_bytes(cell)
-    here = Outputs(swc=tmp_path / "here.swc", mask=tmp_path / "here.v3draw")
+    here = {"swc": tmp_path / "here.swc", "mask": tmp_path / "here.v3draw"}
     run_one(tmp_path / "cell.tif", here, TraceOptions(enhancer="classical"), lambda _: None)
     assert answer.text == (tmp_path / "here.swc").read_text()
     mask = client.get(answer.headers["location"] + "/mask.v3draw").content

@@ -31,8 +31,6 @@ HEARTBEAT_S = 5.0
 LOST_AFTER = 4
 #: An upload without a sign of its client is kept so long for an ATTACH (seconds).
 IDLE_S = 60.0
-#: What a RESULT may have.
-PARTS = ("swc", "mask", "report", "doubts", "preview")
 
 _WHOLE, _TEXT, _NUMBER, _FLAG, _OBJECT, _LIST = int, str, float, bool, dict, list
 #: Of each type: what its header must have, and what it may have. More is passed over.

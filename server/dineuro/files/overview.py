@@ -1,4 +1,4 @@
-"""One page of a batch: a row a stack with its picture, figures and warnings, the doubtful first."""
+"""A page about a batch of traced stacks: each row has the picture, figures and warnings of one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from dineuro_bridge.errors import BadFile, FileAccess
 from dineuro_bridge.files import atomic_output, read_bytes
+from dineuro_bridge.parts import PARTS
 
-_ENDING = "_report.json"
+_ENDING = PARTS["report"].ending
 _FIGURES = ("certain", "length", "tips", "joined_gaps", "left_out")
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -27,16 +28,21 @@ img { max-width: 22rem; max-height: 16rem; background: #000; }
 
 
 def write_overview(folder: Path, page: Path) -> int:
-    """Write the page of a folder of reports, as `dineuro trace --report FOLDER` makes them.
+    """Write the page about a folder of reports, as `dineuro trace --report FOLDER` makes them.
 
-    Pictures (`X_preview.png`) and trees (`X_dineuro.swc`) that lie beside a report are linked to.
+    The page shows the picture `X_preview.png` beside a report and links the tree `X_dineuro.swc`.
+    The stack with the smallest share of certain length comes first.
+
+    Args:
+        folder: with the reports.
+        page: the HTML file.
 
     Returns:
-        How many stacks are on it.
+        The number of stacks on the page.
 
     Raises:
-        FileAccess: no folder, or no report in it, or the page cannot be written.
-        BadFile: a report that is none.
+        FileAccess: the folder is missing or has no report, or the page cannot be written.
+        BadFile: a file that is no report of a traced stack.
     """
     if not folder.is_dir():
         raise FileAccess(f"{folder}: is no folder")
@@ -61,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _row(path: Path, record: dict[str, Any], page: Path) -> str:
     stem = path.name.removesuffix(_ENDING)
-    picture, tree = (path.with_name(stem + end) for end in ("_preview.png", "_dineuro.swc"))
+    picture, tree = (path.with_name(PARTS[name].file_name(stem)) for name in ("preview", "swc"))
     name = escape(stem)
     if tree.exists():
         name = f'<a href="{_link(tree, page)}">{name}</a>'

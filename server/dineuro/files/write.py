@@ -1,24 +1,22 @@
-"""One volume from file to files: read, reconstructed, and whatever was asked for written."""
+"""One volume from file to files: it is read, reconstructed, and its results are written."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from dineuro.files.outputs import Done, Outputs, link_results, make_folder
-from dineuro.files.preview import write_preview
-from dineuro.files.proofreading import as_markers, doubt_records, graded, segment_records
+from dineuro.files.outputs import Done, Outputs, make_folders
+from dineuro.files.parts import Outcome, check_names, write_parts
+from dineuro.files.proofreading import doubt_records
 from dineuro.files.provenance import comments, input_record, sha256_of
-from dineuro.pipeline.reconstruct import Result, reconstruct
-from dineuro_bridge.files import write_record
+from dineuro.pipeline.reconstruct import EnhancedVolume, Result, reconstruct
 from dineuro_bridge.options import DEFAULTS, TraceOptions
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback, silent
-from dineuro_bridge.trees.marker import write_markers
-from dineuro_bridge.trees.swc import write_eswc, write_swc
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.formats import read_volume, write_volume
+from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
-from dineuro_tracing.confidence import Segments
 
 
 def run_one(
@@ -30,69 +28,53 @@ def run_one(
     device: str = "auto",
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Done:
-    """Trace one file and write what was asked for.
+    """Trace one file and write the parts of its result.
 
-    All results are made before the first is written; each is written whole or not at all.
+    The pipeline ends before the first file is written; each file is written whole or not at all.
 
     Args:
-        path: of the volume.
-        outputs: where the results go.
-        options: of the trace.
+        path: the volume.
+        outputs: the parts to write, and the path of each.
+        options: the options of the trace.
         progress: called between units of work; it may raise `Cancelled`.
         device: where the network runs: "auto", "cpu" or "cuda".
-        max_bytes: of the largest volume to read.
+        max_bytes: the largest volume to read.
 
     Raises:
-        DineuroError: whatever is wrong with the file or the options.
+        DineuroError: the file or the options are faulty.
     """
+    check_names(outputs)
     volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes)
-    # What is said of the volume names the path as the user gave it.
+    # The results name the path as the user wrote it.
     volume = replace(volume, source=str(path))
     result = reconstruct(volume, options, progress, device=device)
-    return write_results(volume, sha256_of(path), result, outputs)
+    outcome = outcome_of(volume, sha256_of(path), result, outputs)
+    make_folders(outputs)
+    write_parts(outcome, outputs)
+    return Done(outcome.tree, dict(outcome.record))
 
 
-def write_results(volume: Volume, digest: str, result: Result, outputs: Outputs) -> Done:
-    """Write what was asked for, each file whole or not at all.
+def outcome_of(
+    volume: Volume, digest: str, result: Result | EnhancedVolume, outputs: Outputs
+) -> Outcome:
+    """Everything that the parts of a result are written from.
 
     Args:
-        volume: that was traced; its source is what the results call it.
-        digest: SHA-256 of its file.
-        result: what came out.
-        outputs: where the results go.
-
-    Raises:
-        FileAccess: a place cannot be written to.
+        volume: the input; its source is what the results call it.
+        digest: SHA-256 of its file, in hexadecimal.
+        result: what the pipeline made.
+        outputs: where the parts for the user go.
     """
-    for place in asdict(outputs).values():
-        if place is not None:
-            make_folder(place.parent)
-    tree = result.tree.with_comments(comments(volume, digest, result))
-    if outputs.swc is not None:
-        _write_tree(outputs.swc, tree, result.segments)
-    if outputs.mask is not None:
-        write_volume(outputs.mask, result.mask, compress=True)
-    if outputs.preview is not None:
-        write_preview(outputs.preview, result.intensity, result.overlay)
-    if outputs.doubts is not None:
-        write_markers(outputs.doubts, as_markers(result.doubts))
-    link_results(Path(volume.source), outputs)
+    tree, figures = Tree.empty(), dict[str, Any]()
+    if isinstance(result, Result):
+        tree = result.tree.with_comments(comments(volume, digest, result))
+        figures = {**result.report.as_dict(), "doubts": doubt_records(result.doubts)}
+    else:
+        figures = result.figures
     record = {
         **input_record(volume, digest, result),
-        **result.report.as_dict(),
-        "doubts": doubt_records(result.doubts),
+        **figures,
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
-        "outputs": {k: str(v) for k, v in asdict(outputs).items() if v is not None},
+        "outputs": {name: str(outputs[name]) for name in PARTS if name in outputs},
     }
-    if outputs.report is not None:
-        graded_too = {"segments": segment_records(result.segments)}
-        write_record(outputs.report, record | graded_too)
-    return Done(tree, record)
-
-
-def _write_tree(path: Path, tree: Tree, segments: Segments) -> None:
-    """As the suffix says."""
-    if path.suffix.lower() == ".eswc":
-        write_eswc(path, graded(tree, segments))
-    else:
-        write_swc(path, tree)
+    return Outcome(volume, result, tree, record, outputs)

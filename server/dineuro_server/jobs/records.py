@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["trace", "enhance", "retrace"]
+from dineuro_server.jobs.kinds import Kind
+
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-KINDS: tuple[Kind, ...] = ("trace", "enhance", "retrace")
 #: The final states.
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 

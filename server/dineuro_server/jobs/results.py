@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dineuro_server.jobs.records import Kind
+from dineuro_bridge.errors import NotFound
+from dineuro_bridge.parts import PARTS, Part
+from dineuro_server.jobs.kinds import KINDS, Kind
 
-#: Files of a done job that a retrace of it reads.
-REPORT, PROBABILITY = "report.json", "probability.v3dpbd"
+#: The files of a done job that a retrace of it reads.
+REPORT, PROBABILITY = PARTS["report"].stored, PARTS["probability"].stored
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The files of a finished job; None where its kind has no tree.
+    """The results of a finished job.
 
     Attributes:
-        swc: the tree.
-        mask: (1, Z, Y, X) uint8, 0 and 255, as .v3draw.
-        report: JSON.
-        preview: PNG, three projections.
-        doubts: the places to look at first, as .marker.
-        view: for a browser, see `dineuro.files.view`.
+        job: the job's id, for messages.
+        kind: the kind of the job.
+        folder: where the files are.
     """
 
-    swc: Path | None
-    mask: Path
-    report: Path
-    preview: Path
-    doubts: Path | None
-    view: Path
+    job: str
+    kind: Kind
+    folder: Path
 
-    @classmethod
-    def of(cls, folder: Path, kind: Kind) -> Results:
-        """Those in a job's folder, by its kind."""
-        has_tree = kind != "enhance"
-        return cls(
-            swc=folder / "tree.swc" if has_tree else None,
-            mask=folder / "mask.v3draw",
-            report=folder / REPORT,
-            preview=folder / "preview.png",
-            doubts=folder / "doubts.marker" if has_tree else None,
-            view=folder / "view.u8",
-        )
+    def path(self, part: Part) -> Path:
+        """The file of a part.
+
+        Raises:
+            NotFound: a part that is not served, that the kind of job does not have, or that is
+                missing because an earlier version did the job.
+        """
+        if not part.is_served or part not in KINDS[self.kind].parts:
+            raise NotFound(f"job {self.job}: a job of the kind {self.kind} has no {part.name}")
+        path = self.folder / part.stored
+        if not path.exists():
+            raise NotFound(
+                f"job {self.job}: its {part.name} is missing: an earlier version, which had no "
+                "such part, did the job, or the results have been removed"
+            )
+        return path
+
+    def select(self, condition: Callable[[Part], bool]) -> dict[str, Path]:
+        """The files of those parts that fulfil a condition and exist, by the name of the part."""
+        paths = {
+            part.name: self.folder / part.stored
+            for part in KINDS[self.kind].parts
+            if condition(part)
+        }
+        return {name: path for name, path in paths.items() if path.exists()}

@@ -8,7 +8,8 @@ from dataclasses import replace
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.options import OPTIONS, TraceOptions, retrace_names
 from dineuro_model.catalog import ModelInfo
-from dineuro_server.jobs.records import KINDS, Job, JobSpec
+from dineuro_server.jobs.kinds import JobKind, kind_named
+from dineuro_server.jobs.records import Job, JobSpec
 
 #: Options that a retrace may change; the others stay those of the earlier job.
 RETRACE_OPTIONS = retrace_names(OPTIONS.values())
@@ -28,14 +29,13 @@ def checked(
     Raises:
         BadParameter: names the parameter that is wrong.
     """
-    if spec.kind not in KINDS:
-        raise BadParameter(f"kind {spec.kind!r}: must be one of {', '.join(KINDS)}")
+    kind = kind_named(spec.kind)
     if not -10 <= spec.priority <= 10:
         raise BadParameter(f"priority {spec.priority}: must be from -10 to 10")
     if spec.time_limit_s is not None and not 0 < spec.time_limit_s < 1e9:
         raise BadParameter(f"time limit {spec.time_limit_s}: must be positive seconds")
     if spec.source is not None:
-        return _retrace(spec, earlier_job)
+        return _retrace(kind, spec, earlier_job)
     if spec.input is None:
         raise BadParameter(f"{spec.kind}: needs an input, or for a retrace an earlier job")
     options = TraceOptions.from_dict(spec.parameters)
@@ -47,8 +47,8 @@ def checked(
     return replace(spec, parameters=options.as_dict())
 
 
-def _retrace(spec: JobSpec, earlier_job: Callable[[str], Job]) -> JobSpec:
-    if spec.kind != "retrace" or spec.source is None:
+def _retrace(kind: JobKind, spec: JobSpec, earlier_job: Callable[[str], Job]) -> JobSpec:
+    if not kind.retraces or spec.source is None:
         raise BadParameter(f"{spec.kind}: needs an input; only a retrace takes a job")
     source = earlier_job(spec.source)
     fixed = [name for name in spec.parameters if name not in RETRACE_OPTIONS]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dineuro_bridge.errors import DineuroError
-from dineuro_server.jobs.records import Job, Kind, WorkFigures
+from dineuro_server.jobs.kinds import Kind
+from dineuro_server.jobs.records import Job, WorkFigures
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from dineuro_bridge.errors import (
     TryLater,
     error_for,
 )
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
 
 #: Without a byte for so long a connection is taken for lost (seconds); the server sends a sign of
@@ -30,8 +31,6 @@ from dineuro_bridge.progress import Progress, ProgressCallback
 _SILENT_S = 60.0
 #: After a lost connection it is tried so often again, each time after twice as long.
 _TRIES, _FIRST_PAUSE_S = 6, 0.25
-_PARTS = {"swc": "swc", "mask": "mask.v3draw", "report": "report", "doubts": "doubts",
-          "preview": "preview.png"}  # fmt: skip
 
 
 class HttpTransport:
@@ -57,12 +56,11 @@ class HttpTransport:
         try:
             self._follow(identity, progress, deadline)
             record = self._json("GET", f"/v1/jobs/{identity}", deadline)
-            parts = [name for name in _PARTS if name in record["links"]]
             return result_of(
                 identity,
-                lambda part: self._ask("GET", f"/v1/jobs/{identity}/{_PARTS[part]}", deadline)[2],
-                parts,
-                None,
+                record["links"],
+                lambda name: self._part(identity, name, deadline),
+                {},
                 record["reused"],
             )
         except (DineuroError, Exception, KeyboardInterrupt) as error:
@@ -152,6 +150,10 @@ class HttpTransport:
             raise http.client.IncompleteRead(b"")
         finally:
             connection.close()
+
+    def _part(self, job: str, name: str, deadline: Deadline) -> bytes:
+        """A part of a result, as the server stores it."""
+        return self._ask("GET", f"/v1/jobs/{job}/{PARTS[name].segment}", deadline)[2]
 
     def _json(self, method: str, path: str, deadline: Deadline) -> Any:
         return json.loads(self._ask(method, path, deadline)[2])

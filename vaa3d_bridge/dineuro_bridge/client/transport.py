@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dineuro_bridge.errors import TimeLimit
+from dineuro_bridge.errors import ServiceError, TimeLimit
 from dineuro_bridge.files import size_of_file
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.trees.tree import Tree
@@ -108,25 +109,41 @@ class Job:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """What came back.
+    """The result of a job.
 
     Attributes:
-        job: id on the server, for a retrace.
-        swc: the tree as SWC text; empty for "enhance".
-        mask: (1, Z, Y, X) uint8, 0 and 255.
+        job: the job's id on the server, for a retrace.
         report: figures, settings and warnings.
-        doubts: a .marker file's text: the places to look at first; empty for "enhance".
-        preview: PNG, three projections with the tree.
-        reused: whether the server's store had the answer.
+        files: the bytes of each part that is no volume, by name; see `dineuro_bridge.parts`.
+        volumes: each part that is a volume, by name; (1, Z, Y, X) uint8.
+        reused: whether the server had the result already.
     """
 
     job: str
-    swc: str
-    mask: Volume
     report: dict[str, Any]
-    doubts: str
-    preview: bytes
+    files: Mapping[str, bytes]
+    volumes: Mapping[str, Volume]
     reused: bool
+
+    @property
+    def swc(self) -> str:
+        """The tree as SWC text; empty for "enhance"."""
+        return self.files.get("swc", b"").decode()
+
+    @property
+    def mask(self) -> Volume:
+        """The mask, (1, Z, Y, X) uint8, 0 and 255."""
+        return self.volumes["mask"]
+
+    @property
+    def doubts(self) -> str:
+        """The places to proofread first, as the text of a .marker file; empty for "enhance"."""
+        return self.files.get("doubts", b"").decode()
+
+    @property
+    def preview(self) -> bytes:
+        """Three projections with the tree, as PNG."""
+        return self.files["preview"]
 
     @cached_property
     def tree(self) -> Tree:
@@ -185,34 +202,47 @@ class Transport(Protocol):
 
 def result_of(
     job: str,
+    names: Iterable[str],
     fetch: Callable[[str], bytes],
-    parts: list[str],
-    shape: tuple[int, ...] | None,
+    shapes: Mapping[str, tuple[int, ...]],
     reused: bool,
 ) -> TraceResult:
     """A result from its parts.
 
     Args:
-        job: its id.
-        fetch: brings a part.
-        parts: that there are.
-        shape: of the mask where it comes as plain memory; None where it is a .v3draw file.
-        reused: whether the store had it.
+        job: the job's id.
+        names: the parts that the server has.
+        fetch: brings the bytes of a part.
+        shapes: the shape (C, Z, Y, X) of each volume part that comes as its samples alone; the
+            others come as .v3draw files.
+        reused: whether the server had the result already.
+
+    Raises:
+        ServiceError: a part that every result has is missing.
     """
-    report: dict[str, Any] = json.loads(fetch("report"))
-    mask = fetch("mask")
+    names = set(names)
+    missing = [name for name in ("report", "mask", "preview") if name not in names]
+    if missing:
+        raise ServiceError(f"job {job}: the server's result has no {missing[0]}")
+    files = {
+        name: fetch(name)
+        for name, part in PARTS.items()
+        if part.is_delivered and part.content != "volume" and name in names
+    }
+    report: dict[str, Any] = json.loads(files["report"])
+    volumes = {
+        name: _volume(fetch(name), shapes.get(name), report)
+        for name, part in PARTS.items()
+        if part.is_delivered and part.content == "volume" and name in names
+    }
+    return TraceResult(job, report, files, volumes, reused)
+
+
+def _volume(data: bytes, shape: tuple[int, ...] | None, report: Mapping[str, Any]) -> Volume:
+    """A volume part (C, Z, Y, X) uint8 with the voxel size and the source of the report."""
     if shape is None:
-        shape = tuple(np.frombuffer(mask, "<i4", 4, v3draw.HEADER_BYTES - 16)[::-1].tolist())
-        mask = mask[v3draw.HEADER_BYTES :]
-    voxels = np.frombuffer(mask, np.uint8).reshape(shape)
-    told = report["settings"]["spacing_um_xyz"]
-    spacing = None if told is None else (told[2], told[1], told[0])
-    return TraceResult(
-        job=job,
-        swc=fetch("swc").decode() if "swc" in parts else "",
-        mask=Volume(voxels, spacing, source=report["input"]),
-        report=report,
-        doubts=fetch("doubts").decode() if "doubts" in parts else "",
-        preview=fetch("preview"),
-        reused=reused,
-    )
+        shape = tuple(np.frombuffer(data, "<i4", 4, v3draw.HEADER_BYTES - 16)[::-1].tolist())
+        data = data[v3draw.HEADER_BYTES :]
+    size = report["settings"]["spacing_um_xyz"]
+    spacing = None if size is None else (size[2], size[1], size[0])
+    return Volume(np.frombuffer(data, np.uint8).reshape(shape), spacing, source=report["input"])

@@ -25,6 +25,7 @@ from dineuro_bridge.errors import (
     Unauthorized,
     error_for,
 )
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.protocol import LOST_AFTER, VERSION, Message, decode, encode
 
@@ -252,9 +253,9 @@ class _Run:
         parts = self._done.header["parts"]
         return result_of(
             str(self._id),
-            lambda part: self._fetch(part, parts[part]["nbytes"]),
-            list(parts),
-            tuple(parts["mask"]["shape"]),
+            parts,
+            lambda name: self._fetch(name, parts[name]["nbytes"]),
+            {name: tuple(part["shape"]) for name, part in parts.items() if "shape" in part},
             self._done.header["reused"],
         )
 
@@ -321,7 +322,7 @@ class _Run:
             chunk = self._wait("CHUNK")
             if chunk.header.get("part") == part and chunk.header["offset"] == len(got):
                 got += chunk.payload
-                if part == "mask":
+                if PARTS[part].content == "volume":
                     self._progress(Progress("download", len(got), nbytes))
         return bytes(got)
 

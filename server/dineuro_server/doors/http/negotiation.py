@@ -5,42 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dineuro_bridge.errors import BadRequest, NotAcceptable
+from dineuro_bridge.parts import PARTS, Part
+from dineuro_server.jobs.kinds import JobKind
 
-SWC = "text/plain"
 ZIP = "application/zip"
-JSON = "application/json"
-PNG = "image/png"
-MARKER = "text/x-vaa3d-marker"
-VIEW = "application/x-dineuro-view"
-#: Formats of a mask by their media types, the default one first, with the suffix of each.
-MASKS = {
-    "application/x-v3draw": ".v3draw",
-    "image/tiff": ".tif",
-    "application/x-v3dpbd": ".v3dpbd",
-}
-#: Other names of the same.
-_ALIASES = {
-    "application/octet-stream": "application/x-v3draw",
-    "text/x-swc": SWC,
-    "application/x-swc": SWC,
-}
+
+
+def offers(kind: JobKind) -> dict[str, Part | None]:
+    """The media types that may answer a submission, the default one first.
+
+    Each one stands with its part of the result; the zip file of all parts has None.
+    """
+    ranked = [part for part in kind.parts if part.answer_rank is not None]
+    ranked.sort(key=lambda part: part.answer_rank or 0)
+    main = PARTS[kind.main]
+    offered: dict[str, Part | None] = dict.fromkeys(main.media_types.values(), main)
+    offered[ZIP] = None
+    for part in ranked:
+        offered |= dict.fromkeys(part.media_types.values(), part)
+    return offered
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str:
-    """The offered media type that is wanted most; the first of those wanted alike.
+    """The offered media type with the highest weight; the first one of equal weights.
 
     Args:
         accept: the header; None accepts everything.
         offered: media types, the default one first.
 
     Raises:
-        NotAcceptable: none is wanted.
-        BadRequest: the header is none.
+        NotAcceptable: no offered type has a weight above 0.
+        BadRequest: the header is malformed.
     """
     if accept is None or not accept.strip():
         return offered[0]
     ranges = [_range(word) for word in accept.split(",") if word.strip()]
-    best = max(offered, key=lambda kind: _weight(kind, ranges))
+    best = max(offered, key=lambda media_type: _weight(media_type, ranges))
     if _weight(best, ranges) <= 0:
         raise NotAcceptable(f"Accept {accept}: there are only {', '.join(offered)}")
     return best
@@ -48,7 +48,7 @@ def choose(accept: str | None, offered: Sequence[str]) -> str:
 
 def _range(text: str) -> tuple[str, float]:
     """A media range with its weight."""
-    kind, *options = (word.strip().lower() for word in text.split(";"))
+    media_type, *options = (word.strip().lower() for word in text.split(";"))
     weight = 1.0
     for option in options:
         name, _, value = option.partition("=")
@@ -57,14 +57,15 @@ def _range(text: str) -> tuple[str, float]:
                 weight = float(value)
             except ValueError as error:
                 raise BadRequest(f"Accept {text.strip()}: q must be a number") from error
-    return _ALIASES.get(kind, kind), weight
+    aliases = {alias: part.media_type for part in PARTS.values() for alias in part.aliases}
+    return aliases.get(media_type, media_type), weight
 
 
-def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """How much a media type is wanted: what the most exact range says of it."""
-    family = kind.split("/")[0] + "/*"
-    for exact in (kind, family, "*/*"):
-        weights = [weight for name, weight in ranges if name == exact]
+def _weight(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The weight of a media type: that of the most specific range."""
+    family = media_type.split("/")[0] + "/*"
+    for pattern in (media_type, family, "*/*"):
+        weights = [weight for name, weight in ranges if name == pattern]
         if weights:
             return max(weights)
     return 0.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dineuro_bridge.options import OPTIONS, Option
-from dineuro_server.doors.http.negotiation import JSON, MASKS, PNG, SWC, ZIP
+from dineuro_bridge.parts import Part
+from dineuro_server.doors.http.negotiation import offers
 from dineuro_server.doors.http.problems import MEDIA_TYPE
 from dineuro_server.doors.http.records import JobRecord, Problem
 from dineuro_server.doors.http.uploads import RAW_TYPES
-from dineuro_server.jobs.records import Kind
+from dineuro_server.jobs.kinds import JobKind
 
 DESCRIPTION = """\
 A microscope stack goes in; the neuron's tree (SWC), the enhanced volume and a report come back.
@@ -22,7 +23,8 @@ Errors are problem+json (RFC 9457) with a `code` for programs and an `id` that s
 _SWC_EXAMPLE = (
     "# DINeuro 0.1.0\n# image neuron.tif\n# n type x y z radius parent\n1 1 8 25 15 4.2 -1\n"
 )
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+#: The description of a body that is no text.
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 _CONTROLS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("priority", {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
      "Of your own jobs the highest goes first."),
@@ -58,29 +60,44 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def submission_docs(kind: Kind) -> dict[str, Any]:
+def content_schema(part: Part) -> dict[str, str]:
+    """The JSON schema of a part's content."""
+    return {
+        "text": {"type": "string"},
+        "json": {"type": "object"},
+        "volume": BINARY["schema"],
+        "binary": BINARY["schema"],
+    }[part.content]
+
+
+def _content(part: Part | None) -> dict[str, Any]:
+    """The description of one media type of an answer; a part of None is the zip file."""
+    if part is None:
+        return BINARY
+    example = {"example": _SWC_EXAMPLE} if part.name == "swc" else {}
+    return {"schema": content_schema(part), **example}
+
+
+def submission_docs(kind: JobKind) -> dict[str, Any]:
     """The keywords of a route that takes a volume."""
-    masks: dict[str, Any] = dict.fromkeys(MASKS, _BINARY)
-    tree = {SWC: {"schema": {"type": "string"}, "example": _SWC_EXAMPLE}}
-    results = {**({} if kind == "enhance" else tree), **masks, ZIP: _BINARY, PNG: _BINARY}
-    report = {JSON: {"schema": {"type": "object"}}}
+    results = {media_type: _content(part) for media_type, part in offers(kind).items()}
     parameters = [*_parameters(), *_headers()]
-    if kind == "retrace":
+    if kind.retraces:
         parameters.append(
             _query_parameter("job", {"type": "string"}, "A finished job, traced again; no body.")
         )
     return {
         "responses": {
-            200: {"description": "The result, as Accept wants it.", "content": results | report},
+            200: {"description": "The result, as Accept wants it.", "content": results},
             202: {"description": "The job goes on; see Location.", "model": JobRecord},
             **problems(400, 401, 403, 404, 406, 409, 413, 415, 422, 429, 503, 507),
         },
         "openapi_extra": {
             "parameters": parameters,
             "requestBody": {
-                "required": kind != "retrace",
+                "required": not kind.retraces,
                 "content": {
-                    **dict.fromkeys(RAW_TYPES[:5], _BINARY),
+                    **dict.fromkeys(RAW_TYPES[:5], BINARY),
                     "multipart/form-data": {"schema": _form_schema()},
                 },
             },

@@ -1,4 +1,4 @@
-"""A job as JSON shows it."""
+"""The JSON records of the HTTP interface: jobs, models, health and problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
-from dineuro_server.jobs.records import Job, Kind, State
+from dineuro_server.jobs.kinds import KINDS, Kind
+from dineuro_server.jobs.records import Job, State
 
 _EXAMPLE: JsonDict = {
     "id": "5f0c6a3d8e9b4f21a7c4d2e8b1f03a96",
@@ -44,14 +45,17 @@ class ProgressRecord(BaseModel):
 
 
 class ErrorRecord(BaseModel):
-    """Why a job is not done: a word for programs, a sentence for people."""
+    """Why a job failed: `code` is for programs, `detail` is for people."""
 
     code: str
     detail: str
 
 
 class JobRecord(BaseModel):
-    """A job; times are UTC, `result_bytes` what its results take on the server's disk."""
+    """A job; times are UTC.
+
+    `result_bytes` is the size of its results on the server's disk.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -76,14 +80,14 @@ class JobRecord(BaseModel):
 
 
 class JobList(BaseModel):
-    """Jobs, the newest first; `next` leads on to older ones."""
+    """Jobs, the newest first; `next` is the address of older ones."""
 
     jobs: list[JobRecord]
     next: str | None
 
 
 class ModelRecord(BaseModel):
-    """A network that may be asked for by its name."""
+    """A network; `name` is the value of the parameter `model`."""
 
     name: str
     sha256: str
@@ -98,14 +102,14 @@ class ModelList(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server is alive, or ready; `detail` says what it waits for."""
+    """Whether the server is alive, or ready; `detail` says what it is waiting for."""
 
     status: Literal["ok", "starting", "stopping"]
     detail: str
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457); `id` stands in the server's log too, `code` is for programs."""
+    """An error (RFC 9457); `code` is for programs, and the server's log has the `id` too."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -132,13 +136,12 @@ class Problem(BaseModel):
 
 
 def record_of(job: Job) -> JobRecord:
-    """The job for a client: nothing of owners, paths and keys."""
+    """The job for a client, without owner, paths and keys."""
     here = f"/v1/jobs/{job.id}"
     links = {"self": here, "events": f"{here}/events"}
     if job.state == "done":
-        names = ["mask", "report", "view", "preview.png"]
-        names += [] if job.kind == "enhance" else ["swc", "doubts"]
-        links |= {name.partition(".")[0]: f"{here}/{name}" for name in names}
+        parts = [part for part in KINDS[job.kind].parts if part.is_served]
+        links |= {part.name: f"{here}/{part.segment}" for part in parts}
     return JobRecord(
         id=job.id,
         kind=job.kind,

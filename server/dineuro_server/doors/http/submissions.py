@@ -10,15 +10,17 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.errors import BadParameter, BadRequest, DineuroError
-from dineuro_server.doors.http.answers import OFFERED, result_answer
+from dineuro_bridge.parts import Part
+from dineuro_server.doors.http.answers import part_answer, zip_answer
 from dineuro_server.doors.http.follow import ended
-from dineuro_server.doors.http.negotiation import choose
+from dineuro_server.doors.http.negotiation import choose, offers
 from dineuro_server.doors.http.openapi import submission_docs
 from dineuro_server.doors.http.problems import problem_of
 from dineuro_server.doors.http.records import record_of
 from dineuro_server.doors.http.service import OwnerOf, Service, ServiceOf
 from dineuro_server.doors.http.uploads import announced_bytes, check_content_type, receive
-from dineuro_server.jobs.records import Job, JobSpec, Kind
+from dineuro_server.jobs.kinds import KINDS, JobKind
+from dineuro_server.jobs.records import Job, JobSpec
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
 
@@ -26,27 +28,6 @@ router = APIRouter(prefix="/v1", tags=["volumes"])
 _CONTROLS = ("priority", "time_limit", "deadline", "reuse", "job")
 #: Longest idempotency key (characters).
 _LONGEST_KEY = 200
-
-
-@router.post("/trace", **submission_docs("trace"))
-async def trace(request: Request, service: ServiceOf, owner: OwnerOf) -> Response:
-    """Trace a volume: the tree as SWC; by Accept all results as a zip, the mask or the report."""
-    return await _submit("trace", request, service, owner)
-
-
-@router.post("/enhance", **submission_docs("enhance"))
-async def enhance(request: Request, service: ServiceOf, owner: OwnerOf) -> Response:
-    """Enhance a volume: the mask of its neurites, without a tree."""
-    return await _submit("enhance", request, service, owner)
-
-
-@router.post("/retrace", **submission_docs("retrace"))
-async def retrace(request: Request, service: ServiceOf, owner: OwnerOf) -> Response:
-    """Trace a mask, or with `job=ID` a finished job again with other parameters of the tracer.
-
-    The network does not run.
-    """
-    return await _submit("retrace", request, service, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +53,11 @@ class _Submission:
     idempotency_key: str | None
 
 
-async def _submit(kind: Kind, request: Request, service: Service, owner: str) -> Response:
-    media_type = choose(request.headers.get("accept"), OFFERED[kind])
+async def _submit(kind: JobKind, request: Request, service: Service, owner: str) -> Response:
+    offered = offers(kind)
+    media_type = choose(request.headers.get("accept"), tuple(offered))
     query = _query(request)
-    if kind == "retrace" and "job" in query:
+    if kind.retraces and "job" in query:
         submission = _submission(request, query, service)
         job = await run_in_threadpool(
             service.engine.submit, _spec(kind, owner, submission, None, submission.job)
@@ -84,7 +66,7 @@ async def _submit(kind: Kind, request: Request, service: Service, owner: str) ->
         job, submission = await _upload(kind, request, service, owner, query)
     job = await ended(service.engine, job, submission.wait_s)
     if job.ended:
-        return await run_in_threadpool(_answer, service, job, media_type)
+        return await run_in_threadpool(_answer, service, job, offered[media_type], media_type)
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
     if _prefers(request):
         headers["Preference-Applied"] = ", ".join(_prefers(request))
@@ -92,7 +74,7 @@ async def _submit(kind: Kind, request: Request, service: Service, owner: str) ->
 
 
 async def _upload(
-    kind: Kind, request: Request, service: Service, owner: str, query: dict[str, str]
+    kind: JobKind, request: Request, service: Service, owner: str, query: dict[str, str]
 ) -> tuple[Job, _Submission]:
     """The job of the volume in the request's body."""
     check_content_type(request)
@@ -114,10 +96,10 @@ async def _upload(
 
 
 def _spec(
-    kind: Kind, owner: str, submission: _Submission, sha256: str | None, job: str | None
+    kind: JobKind, owner: str, submission: _Submission, sha256: str | None, job: str | None
 ) -> JobSpec:
     return JobSpec(
-        kind=kind,
+        kind=kind.name,
         owner=owner,
         input=sha256,
         source=job,
@@ -129,10 +111,13 @@ def _spec(
     )
 
 
-def _answer(service: Service, job: Job, media_type: str) -> Response:
-    """The result of an ended job, or the problem of its error."""
+def _answer(service: Service, job: Job, part: Part | None, media_type: str) -> Response:
+    """One part of an ended job, or the zip file without a part; a failed job gives its problem."""
     try:
-        answer = result_answer(service, job, media_type)
+        if part is None:
+            answer = zip_answer(service, job)
+        else:
+            answer = part_answer(service, job, part, media_type)
     except DineuroError as error:
         answer = problem_of(error, job=job.id)
     answer.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -216,3 +201,23 @@ def _flag(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
         raise BadParameter(f"{name} {text}: must be true or false")
     return text.lower() in ("true", "1")
+
+
+def _add_route(kind: JobKind) -> None:
+    """The route that takes jobs of one kind."""
+
+    async def submit(request: Request, service: ServiceOf, owner: OwnerOf) -> Response:
+        return await _submit(kind, request, service, owner)
+
+    router.add_api_route(
+        f"/{kind.name}",
+        submit,
+        methods=["POST"],
+        name=kind.name,
+        description=kind.description,
+        **submission_docs(kind),
+    )
+
+
+for _kind in KINDS.values():
+    _add_route(_kind)

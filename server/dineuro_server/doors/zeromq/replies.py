@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dineuro_bridge.errors import Cancelled, DineuroError, FileAccess, NotFound, TryLater, error_for
-from dineuro_bridge.protocol import PARTS, Message
-from dineuro_bridge.volumes.v3draw import HEADER_BYTES as MASK_OFFSET
+from dineuro_bridge.parts import PARTS, Part
+from dineuro_bridge.protocol import Message
+from dineuro_bridge.volumes.v3draw import HEADER_BYTES as VOLUME_OFFSET
 from dineuro_bridge.volumes.v3draw import read_header
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job
@@ -85,27 +86,23 @@ def part_file(engine: Engine, job: Job, name: str) -> tuple[Path, int]:
         Conflict: the job is not done.
         NotFound: its kind has no such part.
     """
-    results = engine.results(job)
-    path = {
-        "swc": results.swc,
-        "mask": results.mask,
-        "report": results.report,
-        "doubts": results.doubts,
-        "preview": results.preview,
-    }.get(name)
-    if path is None:
+    part = PARTS.get(name)
+    if part is None or not part.is_delivered:
         raise NotFound(f"job {job.id}: has no {name[:40]}")
-    return path, MASK_OFFSET if name == "mask" else 0
+    # A volume travels as its samples alone; the RESULT tells their shape.
+    return engine.results(job).path(part), VOLUME_OFFSET if part.content == "volume" else 0
 
 
 def _parts(engine: Engine, job: Job) -> dict[str, dict[str, Any]]:
     """The descriptors of a done job's parts, by name."""
-    results = engine.results(job)
-    parts: dict[str, dict[str, Any]] = {}
-    for name in PARTS:
-        if name in ("swc", "doubts") and results.swc is None:
-            continue
-        path, start = part_file(engine, job, name)
-        parts[name] = {"nbytes": path.stat().st_size - start}
-    parts["mask"] |= {"shape": list(read_header(results.mask).shape), "dtype": "uint8"}
-    return parts
+    paths = engine.results(job).select(lambda part: part.is_delivered)
+    return {name: _descriptor(PARTS[name], path) for name, path in paths.items()}
+
+
+def _descriptor(part: Part, path: Path) -> dict[str, Any]:
+    """The descriptor of one part: its size, and the shape and dtype of a volume."""
+    nbytes = path.stat().st_size
+    if part.content != "volume":
+        return {"nbytes": nbytes}
+    shape = list(read_header(path).shape)
+    return {"nbytes": nbytes - VOLUME_OFFSET, "shape": shape, "dtype": "uint8"}

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from dineuro_bridge.errors import BadParameter, BadRequest, LimitExceeded, TryLater
+from dineuro_bridge.errors import BadRequest, LimitExceeded, TryLater
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.protocol import CREDIT, Message, raw_volume
 from dineuro_bridge.volumes import v3draw
 from dineuro_server.engine import Engine
-from dineuro_server.jobs.records import KINDS, Job, JobSpec
+from dineuro_server.jobs.kinds import kind_named
+from dineuro_server.jobs.records import Job, JobSpec
 from dineuro_server.jobs.spool import Spool, check_digest
 
 #: Uploads of one owner in progress through this door.
@@ -198,8 +199,7 @@ def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
         BadParameter: the kind or a parameter is wrong.
         BadRequest: the name of the request is wrong.
     """
-    if header["kind"] not in KINDS:
-        raise BadParameter(f"kind {header['kind']!r}: must be one of {', '.join(KINDS)}")
+    kind = kind_named(header["kind"])
     request = header["request"]
     if not (0 < len(request) <= 100 and request.isprintable()):
         raise BadRequest(
@@ -210,7 +210,7 @@ def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
     if source is None:
         params = TraceOptions.from_dict(params).as_dict()
     return JobSpec(
-        kind=header["kind"],
+        kind=kind.name,
         owner=owner,
         source=source,
         parameters=params,
