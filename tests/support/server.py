@@ -34,10 +34,11 @@ class Server:
 
     Args:
         state: the folder.
+        modules: a folder that stands before the packages on the module path.
         more: settings by name.
     """
 
-    def __init__(self, state: Path, **more: object) -> None:
+    def __init__(self, state: Path, *, modules: Path | None = None, **more: object) -> None:
         settings = {
             "http": "127.0.0.1:0", "zmq": "off", "state": state, "warm": "false", "log": "text",
             "min_free_gib": 0, **more,
@@ -48,7 +49,8 @@ class Server:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", "from dineuro_cli import main; main()", "serve"],
-                env=environment | {"PYTHONPATH": PACKAGES},
+                env=environment
+                | {"PYTHONPATH": f"{modules}{os.pathsep}{PACKAGES}" if modules else PACKAGES},
                 stdout=log,
                 stderr=log,
             )

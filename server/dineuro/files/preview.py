@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.trees.tree import Tree
 
-#: The longer side of the picture is at most this many pixels, and a voxel at most this many.
+#: The most pixels of the picture's longer side, and of a voxel's side.
 _MAX_SIDE, _MAX_ZOOM = 1600, 4
 _GAP = 6
 _BACKGROUND = 40
@@ -20,18 +20,27 @@ _NEURITE, _SOMA = (255, 70, 60), (80, 220, 255)
 
 
 def write_preview(path: Path | str, intensity: NDArray[Any], tree: Tree) -> None:
-    """Write the picture as PNG; whole or not at all."""
+    """Write the picture as PNG, whole or not at all.
+
+    Args:
+        path: the PNG file.
+        intensity: (Z, Y, X), any real dtype.
+        tree: coordinates x, y, z in voxels of `intensity`.
+
+    Raises:
+        FileAccess: the place cannot be written to.
+    """
     picture = preview(intensity, tree)
     with atomic_output(path) as temporary:
         picture.save(temporary, format="PNG")
 
 
 def preview(intensity: NDArray[Any], tree: Tree) -> Image.Image:
-    """The projections along z (left top), x (right) and y (below), the same voxel scale for all.
+    """The projections along z (top left), x (right) and y (below), all in the same scale.
 
     Args:
-        intensity: (Z, Y, X).
-        tree: x, y, z in voxels of it.
+        intensity: (Z, Y, X), any real dtype.
+        tree: coordinates x, y, z in voxels of `intensity`.
     """
     depth, height, width = intensity.shape
     side = max(width, height) + depth
@@ -48,12 +57,15 @@ def preview(intensity: NDArray[Any], tree: Tree) -> Image.Image:
             round(right * zoom) + (_GAP if right else 0),
             round(down * zoom) + (_GAP if down else 0),
         )
-        canvas.paste(_drawn(_gray(plane), tree, axes, zoom), corner)
+        canvas.paste(_projection(_gray(plane), tree, axes, zoom), corner)
     return canvas
 
 
 def _gray(plane: NDArray[Any]) -> NDArray[np.uint8]:
-    """A projection as 8-bit gray: from its median to its 99.8th percentile, dim things lifted."""
+    """A projection as 8-bit gray, from its median to its 99.8th percentile.
+
+    The square root makes dim neurites visible.
+    """
     values = plane.astype(np.float32)
     low, high = np.percentile(values, [50, 99.8])
     if high <= low:
@@ -61,8 +73,10 @@ def _gray(plane: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.sqrt(np.clip((values - low) / (high - low), 0, 1)) * 255, dtype=np.uint8)
 
 
-def _drawn(gray: NDArray[np.uint8], tree: Tree, axes: tuple[int, int], zoom: float) -> Image.Image:
-    """One projection enlarged, with the tree's links, and the roots as rings."""
+def _projection(
+    gray: NDArray[np.uint8], tree: Tree, axes: tuple[int, int], zoom: float
+) -> Image.Image:
+    """One projection, enlarged, with the tree's links as lines and its roots as rings."""
     rows, columns = gray.shape
     size = (max(1, round(columns * zoom)), max(1, round(rows * zoom)))
     image = Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR).convert("RGB")

@@ -1,4 +1,4 @@
-"""What a proofreader gets besides the tree: grades in ESWC columns, doubts as Vaa3D's markers."""
+"""Help for a proofreader: grades of segments in ESWC columns, doubts as Vaa3D's markers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ _COLORS = {
 
 
 def graded(tree: Tree, segments: Segments) -> Eswc:
-    """The tree with ESWC's columns, and after them those of `Segments`, by node.
+    """The tree with the columns of ESWC, followed by the grades of each node's segment.
 
-    Roots belong to no segment: their seg_id is -1, what is graded of them is 1 and the winding 1.
+    A root belongs to no segment. Its seg_id is -1, its level and gap_share are 0, and its other
+    grades are 1.
+
+    Args:
+        tree: the tree.
+        segments: its segments.
     """
     of_node = segments.of_node
     linked = of_node >= 0
@@ -53,7 +58,7 @@ def graded(tree: Tree, segments: Segments) -> Eswc:
 
 
 def segment_records(segments: Segments) -> list[dict[str, Any]]:
-    """A line a segment for the report; `start` and `end` are ids of the SWC's nodes."""
+    """The segments as JSON values for the report; `start` and `end` are node ids of the SWC."""
     return [
         {
             "start": int(segments.start[at]) + 1,
@@ -70,7 +75,7 @@ def segment_records(segments: Segments) -> list[dict[str, Any]]:
 
 
 def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
-    """A line a doubt for the report; places are x, y, z in voxels from 0."""
+    """The doubts as JSON values for the report; places are x, y, z in voxels from 0."""
     return [
         {
             "kind": doubt.kind,
@@ -85,7 +90,10 @@ def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
 
 
 def as_markers(doubts: Sequence[Doubt]) -> list[Marker]:
-    """Numbered from the worst on; joins orange, ends and branches left out blue, segments red."""
+    """The doubts as markers, numbered in their order.
+
+    Joins are orange, ends and branches that were left out are blue, and segments are red.
+    """
     return [
         Marker(
             *doubt.place,
@@ -98,7 +106,7 @@ def as_markers(doubts: Sequence[Doubt]) -> list[Marker]:
 
 
 def sentence(doubt: Doubt) -> str:
-    """What a person is told at the place; without commas, which part a marker's columns."""
+    """The comment of a doubt's marker; it has no comma, because a comma separates the columns."""
     length, across = f"{doubt.length:.0f} voxels", f"{doubt.across:.0f} voxels"
     if doubt.kind == "join":
         return f"joined over {across}; {doubt.chance:.0%} sure; {length} hang on it"

@@ -1,9 +1,9 @@
-"""A volume small enough to be looked at in a browser: at most 256 voxels along an axis.
+"""A volume that is small enough for a browser: at most 256 voxels along an axis.
 
-File format, little-endian: the four bytes `DNV1`; nine int32: shape, step and origin, each as
-z, y, x; then one byte a voxel, x running fastest. Its upper seven bits are the brightness, the
-lowest is the mask. Voxel i of the view stands for `step` voxels of the volume from
-`origin + i * step` on.
+The file is little-endian. It begins with the four bytes `DNV1` and nine int32: shape, step and
+origin, each as z, y, x. Then comes one byte a voxel, with x running fastest. The upper seven bits
+are the brightness and the lowest bit is the mask. Voxel i of the view stands for the `step` voxels
+of the volume from `origin + i * step` on.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from numpy.typing import NDArray
 from dineuro_bridge.files import atomic_output
 
 MAGIC = b"DNV1"
-#: Voxels along an axis at most.
+#: The most voxels along an axis.
 LONGEST = 256
-#: Percentiles: the background, about one deviation of its noise above it, and what is white.
-_MIDDLE, _ABOVE, _WHITE = 50.0, 84.0, 99.95
-#: So many deviations above the background are black: along a ray noise is seen at its highest.
+#: Percentiles of the intensity: the background, one standard deviation above it, and white.
+_BACKGROUND, _DEVIATION, _WHITE = 50.0, 84.0, 99.95
+#: The level of black, in standard deviations above the background. It is above 0 because a
+#: projection shows the highest noise along each ray.
 _BLACK = 2.0
 
 
 def write_view(
     path: Path, intensity: NDArray[Any], mask: NDArray[np.uint8], origin: tuple[int, int, int]
 ) -> None:
-    """Write a view; whole or not at all.
+    """Write a view, whole or not at all.
 
     Args:
-        path: of the file.
-        intensity: (Z, Y, X), of a region.
-        mask: (Z, Y, X) of the same region, 0 and 255.
-        origin: z, y, x of the region in the volume.
+        path: the file.
+        intensity: (Z, Y, X) of a region, any real dtype.
+        mask: (Z, Y, X) uint8 of the same region, 0 and 255.
+        origin: (z, y, x) of the region in the volume, in voxels.
 
     Raises:
         FileAccess: the place cannot be written to.
     """
     step = tuple(-(-n // LONGEST) for n in intensity.shape)
-    # Of a block the brightest voxel counts: a thin neurite would be lost in a mean.
+    # The brightest voxel stands for its block: a mean would lose thin neurites.
     view = _bright(_block_max(intensity, step)) & 0xFE | (_block_max(mask, step) >> 7)
     header = np.array([*view.shape, *step, *origin], dtype="<i4")
     with atomic_output(path) as temporary, temporary.open("wb") as file:
@@ -49,10 +50,13 @@ def write_view(
 
 
 def _block_max(volume: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
-    """The highest of each block; those at the far sides may be smaller.
+    """The maximum of each block of voxels; the last blocks of an axis may be smaller.
 
-    Axis by axis, by the maximum of shifted views: many times as fast as `reduceat`, which goes from
-    group to group.
+    The maximum of shifted views, axis by axis, is many times as fast as `np.maximum.reduceat`.
+
+    Args:
+        volume: (Z, Y, X).
+        step: the size of a block, (z, y, x) in voxels.
     """
     for axis, width in enumerate(step):
         if width > 1:
@@ -67,10 +71,13 @@ def _block_max(volume: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _bright(volume: NDArray[Any]) -> NDArray[np.uint8]:
-    """As 8 bits, by the spread of the values; dim things are lifted by a square root."""
+    """The brightness as 8 bits, scaled by percentiles of the intensity.
+
+    The square root makes dim neurites visible.
+    """
     sample = volume.reshape(-1)[:: max(1, volume.size // 2**20)]
-    middle, above, high = np.percentile(sample, [_MIDDLE, _ABOVE, _WHITE])
-    low = middle + _BLACK * (above - middle)
+    background, deviation, high = np.percentile(sample, [_BACKGROUND, _DEVIATION, _WHITE])
+    low = background + _BLACK * (deviation - background)
     if high <= low:
         low, high = float(sample.min()), max(float(volume.max()), float(sample.min()) + 1)
     if volume.dtype == np.uint8:
