@@ -1,4 +1,4 @@
-"""All commands under one name."""
+"""The command `dineuro` with all its subcommands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dineuro_cli.serve import keys_app, serve_command
 from dineuro_cli.trace import demo_command, trace_command
 
 app = typer.Typer(
-    help="Trace neurons: a microscope stack in, the neuron's tree (SWC) out.",
+    help="Trace neurons: from a microscope stack to the neuron's tree (SWC).",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -32,7 +32,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _main(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.")
+        bool, typer.Option("--version", help="Print the version and exit.")
     ] = False,
 ) -> None:
     if show_version:

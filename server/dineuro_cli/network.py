@@ -1,4 +1,4 @@
-"""`dineuro models`, `evaluate` and `train`: the networks, how good they are, how they are made."""
+"""`dineuro models`, `evaluate` and `train`: networks, their scores and their training."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def models_command(
         str | None, typer.Argument(metavar="[MODEL]", help="One model, by name or path.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hash the files and compare with what was released.")
+        bool, typer.Option("--verify", help="Compare the files with the SHA-256 of the release.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the installed networks, the default one first; or tell what a file of weights holds."""
+    """List the installed networks, the default first, or describe one file of weights."""
     needs_server("the network", network=True)
     from dineuro_model.catalog import list_models
     from dineuro_model.network.weights import describe
 
-    known = {model.name: model for model in list_models()}
-    chosen = [name] if name is not None else list(known)
+    installed = {model.name: model for model in list_models()}
+    names = [name] if name is not None else list(installed)
     damaged = []
-    for each in chosen:
-        figures = describe(known[each].path if each in known else each)
-        if each in known:
-            figures = {"description": known[each].description, **figures}
-            if verify and figures["sha256"] != known[each].sha256:
+    for each in names:
+        figures = describe(installed[each].path if each in installed else each)
+        if each in installed:
+            figures = {"description": installed[each].description, **figures}
+            if verify and figures["sha256"] != installed[each].sha256:
                 damaged.append(each)
         if as_json:
             typer.echo(json.dumps({"name": each, **figures}))
         else:
             print_figures(each, figures)
     if damaged:
-        raise BadFile(f"{', '.join(damaged)}: is not the released file: install DINeuro again")
-    if not chosen:
+        raise BadFile(f"{', '.join(damaged)}: differs from the released file: reinstall DINeuro")
+    if not names:
         complain("no network is installed")
 
 
@@ -53,21 +53,25 @@ def train_command(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="RUN", help="The run's folder; CONFIG without its suffix."
+            "-o",
+            "--output",
+            metavar="RUN",
+            help="The folder of the run; by default CONFIG without its suffix.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint of the run.")
     ] = False,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="MODEL", help="Fine-tune this network, by name or path."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="How many in all, instead of the recipe's.")
+        int | None, typer.Option(min=1, help="The total number of steps, instead of the recipe's.")
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Instead of the recipe's.")
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option(help="The device, instead of the recipe's."),
     ] = None,
 ) -> None:
     """Train a network, or fine-tune one on your own stacks; see docs/training.md."""
@@ -89,29 +93,34 @@ def train_command(
 def evaluate_command(
     manifest: Annotated[
         Path,
-        typer.Argument(metavar="MANIFEST.csv", help="Cases: columns volume, mask, gold, group, …"),
+        typer.Argument(
+            metavar="MANIFEST.csv", help="The cases: columns volume, mask, gold, group, …"
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="ROWS.csv", help="The scores of every case."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="PLOT.png", help="A dot a case (needs matplotlib).")
+        Path | None,
+        typer.Option(metavar="PLOT.png", help="A plot with one dot per case (needs matplotlib)."),
     ] = None,
     enhancer: Annotated[
-        Literal["auto", "dineuro", "classical", "none"], typer.Option(help="What is judged.")
+        Literal["auto", "dineuro", "classical", "none"],
+        typer.Option(help="The enhancer to evaluate."),
     ] = "auto",
     model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Name or path of a network.")
+        str | None, typer.Option(metavar="MODEL", help="The name or path of a network.")
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="The device of the network.")
     ] = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge masks (Dice, clDice, HD95) and trees (ESA, DSA, PDS, F1) over many cases.
+    """Score masks (Dice, clDice, HD95) and trees (ESA, DSA, PDS, F1) over many cases.
 
-    A table of the means by group is printed; a case that fails counts as 0 and is named.
+    The command prints a table of the means by group. A case that fails counts as 0, and its error
+    is printed.
     """
     check_model(model, enhancer)
     needs_server("evaluation", network=enhancer in ("auto", "dineuro"))

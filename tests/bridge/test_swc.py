@@ -219,7 +219,7 @@ def test_comments_alone_are_an_empty_tree(place: Path) -> None:
         (SOMA + "2 3 0 0 0 1 2\n", r"line 2: .*own ancestor"),
         (SOMA + "2 3 0 0 0 1 9\n", r"line 2: parent 9 of node 2 is missing"),
         ("1 1 0 0 0 1 0\n", r"line 1: parent 0 of node 1 is missing"),
-        (SOMA + "2 3 0 0 0 1 1\n\n1 3 0 0 0 1 1\n", r"line 4: id 1 stands on line 1"),
+        (SOMA + "2 3 0 0 0 1 1\n\n1 3 0 0 0 1 1\n", r"line 4: id 1 is already on line 1"),
         (SOMA + "2 3 0 0 1\n", r"line 2 has 5 columns"),
         ("1 1 0 0 0 -1\n", r"line 1 has 6 columns"),
         ("id,type,x,y,z,radius,parent\n" + SOMA, r"line 1: 'id'"),

@@ -381,9 +381,9 @@ def test_keys(build: Build, tmp_path: Path) -> None:
     server.close()
     assert "nodes" in host.messages(1)
     assert "does not answer, or does not know the key" in host.messages(2)
-    assert "does not answer, or asks for a key" in host.messages(3)
+    assert "does not answer, or requires a key" in host.messages(3)
     assert "give both" in host.messages(4)
-    assert "cell.v3draw: holds no public-key" in host.messages(5)
+    assert "cell.v3draw: contains no public-key" in host.messages(5)
 
 
 def test_a_server_of_another_version(build: Build, tmp_path: Path) -> None:
@@ -475,20 +475,20 @@ def test_junk_is_refused_and_nothing_is_written(
     path = str(stack_file(tmp_path))
     good = words(server)
     calls: list[tuple[dict[str, Any], str]] = [
-        ({"in": [path], "p": [*good, "[channel=1]"]}, "'[channel=1]': is no parameter"),
+        ({"in": [path], "p": [*good, "[channel=1]"]}, "'[channel=1]': is not a parameter"),
         ({"in": [path], "p": [*good, "threshold=0"]}, "threshold"),
         ({"in": [path], "p": [*good, "channel=3"]}, "channel 3: the image has 1"),
         ({"in": [path], "p": [*good, "root=999,0,0"]}, "root"),
         ({"in": [], "p": good}, "give the image"),
-        ({"in": [path, path], "p": good}, "two results would have this name"),
+        ({"in": [path, path], "p": good}, "two results have this name"),
         ({"in": [path], "out": ["a.swc", "b.swc"], "p": good}, "one .swc for each input"),
         ({"in": [path], "out": [str(tmp_path / "no" / "a.swc")], "p": good}, "cannot be written"),
         (
             {"in": [path], "out": [str(tmp_path / "a.swc"), str(tmp_path / "no" / "m.v3draw")],
              "p": good},
-            "there is no such folder",
+            "the folder does not exist",
         ),
-        ({"in": [path], "p": [*good, "marker=/nowhere"]}, "/nowhere: holds no marker"),
+        ({"in": [path], "p": [*good, "marker=/nowhere"]}, "/nowhere: contains no marker"),
     ]  # fmt: skip
     host = Host(build, tmp_path, [{"func": "enhance_trace", **call} for call, _ in calls])
     for number, (_, why) in enumerate(calls):

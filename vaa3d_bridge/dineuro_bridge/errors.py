@@ -1,35 +1,35 @@
-"""Every error that a user can meet, each with its exit code, its HTTP status and its word.
+"""The errors that a user can meet, each with its exit code, its HTTP status and its code word.
 
     DineuroError                        1  500  internal
     ├── BadInput (ValueError)           3  422  bad_input           the input itself is wrong
-    │   ├── BadFile                     3  422  bad_file            empty, truncated, lying
+    │   ├── BadFile                     3  422  bad_file            empty, truncated, contradictory
     │   ├── BadVolume                   3  422  bad_volume          2D, colour, NaN voxels
-    │   ├── BadTree                     3  422  bad_tree            cycles, lost parents
+    │   ├── BadTree                     3  422  bad_tree            cycles, missing parents
     │   └── BadParameter                3  422  bad_parameter       out of range, an unknown name
-    ├── UnsupportedFormat (ValueError)  4  415  unsupported_format  not read, or not written
-    ├── LimitExceeded (ValueError)      5  413  too_large           larger than what was allowed
+    ├── UnsupportedFormat (ValueError)  4  415  unsupported_format  no reader, or no writer
+    ├── LimitExceeded (ValueError)      5  413  too_large           larger than the limit
     │   ├── TimeLimit                   5  413  time_limit          a job took too long
-    │   └── MemoryLimit                 5  413  memory_limit        a job took too much
-    ├── FileAccess (OSError)            6  500  file_access         a path's trouble
+    │   └── MemoryLimit                 5  413  memory_limit        a job took too much memory
+    ├── FileAccess (OSError)            6  500  file_access         a path is not accessible
     ├── MissingDependency (ImportError) 7  500  missing_dependency  a library is missing
-    ├── ServiceError                    8  500  service             the server did not do it
-    │   ├── BadRequest                  8  400  bad_request         not to be understood
+    ├── ServiceError                    8  500  service             the server failed
+    │   ├── BadRequest                  8  400  bad_request         the request is malformed
     │   ├── Unauthorized                8  401  unauthorized        no token or key
-    │   ├── Forbidden                   8  403  forbidden           known, but not allowed to
-    │   ├── NotFound                    8  404  not_found           no such job, or another's
+    │   ├── Forbidden                   8  403  forbidden           the owner has no permission
+    │   ├── NotFound                    8  404  not_found           no such job of this owner
     │   ├── NotAcceptable               8  406  not_acceptable      a format that is not offered
-    │   ├── Conflict                    8  409  conflict            not in the job's present state
-    │   ├── TryLater                    8  503  try_later           says after how many seconds
-    │   │   ├── QueueFull               8  503  queue_full          too many jobs of all wait
-    │   │   ├── QuotaExceeded           8  429  quota               too much of one owner's
-    │   │   └── ServerStopping          8  503  stopping            it is shutting down
-    │   ├── ServerGone              8  503  server_gone         no answer, or a lost connection
-    │   ├── DiskFull                    8  507  disk_full           no room left
-    │   └── WorkerLost                  8  500  worker_lost         the process died, twice
-    └── Cancelled                       130  409  cancelled           the user stopped it
+    │   ├── Conflict                    8  409  conflict            wrong state of the job
+    │   ├── TryLater                    8  503  try_later           with a number of seconds
+    │   │   ├── QueueFull               8  503  queue_full          too many jobs are waiting
+    │   │   ├── QuotaExceeded           8  429  quota               the owner's quota is used up
+    │   │   └── ServerStopping          8  503  stopping            the server is shutting down
+    │   ├── ServerGone                  8  503  server_gone         no answer, or a lost connection
+    │   ├── DiskFull                    8  507  disk_full           the server's disk is full
+    │   └── WorkerLost                  8  500  worker_lost         the worker crashed twice
+    └── Cancelled                       130  409  cancelled         the user stopped the work
 
-The words go over the wire; a client makes the error of it again with `error_for`. A message names
-the file first, then what is wrong, then what to do.
+The code words are sent over the wire, and a client restores the error with `error_for`. A message
+names the file first, then the fault, then the remedy.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from collections.abc import Iterator
 
 
 class DineuroError(Exception):
-    """Base of all errors that are reported as a message and not as a traceback.
+    """The base of all errors that are reported as a message and not as a traceback.
 
     Attributes:
-        exit_code: of the command line.
-        status: of HTTP.
-        code: the word for it in problems, on the wire and in a job's record.
+        exit_code: the exit code of the command line.
+        status: the HTTP status.
+        code: the code word in HTTP problems, on the wire and in a job's record.
     """
 
     exit_code = 1
@@ -52,7 +52,7 @@ class DineuroError(Exception):
 
 
 class BadInput(DineuroError, ValueError):
-    """The input itself is wrong: doing the same again cannot help."""
+    """The input itself is wrong, and a repetition cannot help."""
 
     exit_code = 3
     status = 422
@@ -60,31 +60,31 @@ class BadInput(DineuroError, ValueError):
 
 
 class BadFile(BadInput):
-    """A file that is empty, truncated, contradicts its header, or is not what its suffix says."""
+    """The file is empty or truncated, or contradicts its header or its suffix."""
 
     code = "bad_file"
 
 
 class BadVolume(BadInput):
-    """Voxels that cannot be traced: a 2D image, colour samples, NaN, a missing channel."""
+    """The voxels cannot be traced: a 2D image, colour samples, NaN, a missing channel."""
 
     code = "bad_volume"
 
 
 class BadTree(BadInput):
-    """A tree that is none: cycles, missing parents, duplicate ids, words for numbers."""
+    """The tree has cycles, missing parents, duplicate ids, or words instead of numbers."""
 
     code = "bad_tree"
 
 
 class BadParameter(BadInput):
-    """A parameter out of its range, or a region outside the volume."""
+    """A parameter is out of its range, or a region lies outside the volume."""
 
     code = "bad_parameter"
 
 
 class UnsupportedFormat(DineuroError, ValueError):
-    """A suffix, a code or a sample type that is not read, or not written."""
+    """The suffix, compression or sample type has no reader, or no writer."""
 
     exit_code = 4
     status = 415
@@ -92,7 +92,7 @@ class UnsupportedFormat(DineuroError, ValueError):
 
 
 class LimitExceeded(DineuroError, ValueError):
-    """Larger than what was allowed; said before anything is allocated."""
+    """The input is larger than the limit. The error comes before any allocation."""
 
     exit_code = 5
     status = 413
@@ -100,85 +100,85 @@ class LimitExceeded(DineuroError, ValueError):
 
 
 class TimeLimit(LimitExceeded):
-    """A job that took longer than it was allowed to."""
+    """A job took longer than its limit."""
 
     code = "time_limit"
 
 
 class MemoryLimit(LimitExceeded):
-    """A job that took more memory than it was allowed to."""
+    """A job took more memory than its limit."""
 
     code = "memory_limit"
 
 
 class FileAccess(DineuroError, OSError):
-    """A path that cannot be read or written."""
+    """A path cannot be read or written."""
 
     exit_code = 6
     code = "file_access"
 
 
 class MissingDependency(DineuroError, ImportError):
-    """The plain install is a thin client; what was asked for needs an extra."""
+    """The operation needs an extra, because the plain install is a thin client."""
 
     exit_code = 7
     code = "missing_dependency"
 
 
 class ServiceError(DineuroError):
-    """A server did not do what it was asked to."""
+    """A server did not perform a request."""
 
     exit_code = 8
     code = "service"
 
 
 class BadRequest(ServiceError):
-    """A request that cannot be understood: a broken header, no body, words for numbers."""
+    """The request is malformed: a broken header, no body, words instead of numbers."""
 
     status = 400
     code = "bad_request"
 
 
 class Unauthorized(ServiceError):
-    """No token or key, or one that is not known."""
+    """The request has no token or key, or an unknown one."""
 
     status = 401
     code = "unauthorized"
 
 
 class Forbidden(ServiceError):
-    """Who asks is known, and not allowed to."""
+    """The owner of the token or key has no permission."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(ServiceError):
-    """There is no such thing, or it is another's: nobody learns which."""
+    """The object does not exist or has another owner. The message does not state which."""
 
     status = 404
     code = "not_found"
 
 
 class NotAcceptable(ServiceError):
-    """The answer does not exist in any of the formats that were asked for."""
+    """The result does not exist in any of the requested formats."""
 
     status = 406
     code = "not_acceptable"
 
 
 class Conflict(ServiceError):
-    """It cannot be done in the state the job is in, or contradicts an earlier request."""
+    """The state of the job forbids the request, or an earlier request contradicts it."""
 
     status = 409
     code = "conflict"
 
 
 class TryLater(ServiceError):
-    """Not now: after `retry_after` seconds there may be room.
+    """The server has no room now, but may have room after `retry_after` seconds.
 
     Args:
-        message: for a person.
+        message: a sentence for a person.
         retry_after: whole seconds, at least 1.
     """
 
@@ -191,26 +191,26 @@ class TryLater(ServiceError):
 
 
 class QueueFull(TryLater):
-    """As many jobs as are allowed to wait are waiting."""
+    """The queue has as many jobs as its limit allows."""
 
     code = "queue_full"
 
 
 class QuotaExceeded(TryLater):
-    """One owner's jobs or bytes are as many as are allowed."""
+    """One owner's jobs or bytes have reached their limit."""
 
     status = 429
     code = "quota"
 
 
 class ServerStopping(TryLater):
-    """The server is shutting down; what is queued stays queued for its next start."""
+    """The server is shutting down. Queued jobs stay queued for its next start."""
 
     code = "stopping"
 
 
 class ServerGone(ServiceError):
-    """The server does not answer, or the connection was lost and did not come back in time."""
+    """The server does not answer, or a lost connection was not restored in time."""
 
     status = 503
     code = "server_gone"
@@ -224,13 +224,13 @@ class DiskFull(ServiceError):
 
 
 class WorkerLost(ServiceError):
-    """The process that worked on the job died, and again when the job was tried once more."""
+    """The worker process of the job crashed, and crashed again at the second attempt."""
 
     code = "worker_lost"
 
 
 class Cancelled(DineuroError):
-    """The user stopped the work; nothing half-written stays."""
+    """The user stopped the work. No half-written file remains."""
 
     exit_code = 130
     status = 409
@@ -238,12 +238,12 @@ class Cancelled(DineuroError):
 
 
 def error_for(code: str, message: str, retry_after: int | None = None) -> DineuroError:
-    """The error that a server's word stands for; an unknown word makes a `ServiceError`.
+    """Return the error of a code word. An unknown word gives a `ServiceError`.
 
     Args:
-        code: see the table at the top.
-        message: for a person.
-        retry_after: seconds, of those errors that say it.
+        code: a code word of the table above.
+        message: a sentence for a person.
+        retry_after: seconds; only errors of the kind `TryLater` use it.
     """
     kinds = {kind.code: kind for kind in _family(DineuroError)}
     kind = kinds.get(code, ServiceError)

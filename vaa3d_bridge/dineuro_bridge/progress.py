@@ -1,4 +1,4 @@
-"""One record of progress for the terminal's bar, a stream of events and a dialog."""
+"""The record of progress that the terminal, the event stream and the dialogs share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` steps of a named stage; the unit of a step is the stage's own."""
+    """`done` of `total` steps of a stage. Each stage has its own unit of a step."""
 
     stage: str
     done: int
     total: int
 
 
-#: Called between units of work. It may raise `Cancelled`: that is how work is stopped.
+#: The work calls this function between its units. The function stops it by raising `Cancelled`.
 ProgressCallback = Callable[[Progress], None]
 
 
 def silent(_: Progress) -> None:
-    """A callback for those who do not listen."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""The lab's server from Python: a volume in, tree, mask and report out.
+"""The Python client of a server: it sends a volume and returns tree, mask and report.
 
     from dineuro_bridge.client import Client
 
@@ -6,7 +6,7 @@
         result = client.trace("neuron.tif", threshold=100)
     print(result.tree.length, result.report["warnings"])
 
-Needs no torch. `AsyncClient` is the same with `await`.
+The client needs no torch. `AsyncClient` has the same methods, to be used with `await`.
 """
 
 from dineuro_bridge.client.client import AsyncClient, Client

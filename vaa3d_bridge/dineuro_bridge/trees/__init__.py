@@ -1,1 +1,1 @@
-"""Trees and the files that hold them: SWC, ESWC, markers, linker files."""
+"""Trees and their files: SWC, ESWC, markers and linker files."""

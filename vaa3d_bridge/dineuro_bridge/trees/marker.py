@@ -1,6 +1,6 @@
 """Vaa3D's `.marker` files: landmarks as lines of `x,y,z,radius,shape,name,comment,r,g,b`.
 
-The file counts voxels from 1; a `Marker` counts from 0, as SWC does.
+The file counts voxels from 1, and a `Marker` counts them from 0, like SWC.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HEADER = "##x,y,z,radius,shape,name,comment, color_r,color_g,color_b"
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A place in a volume, x, y, z in voxels from 0, with Vaa3D's further columns."""
+    """A place in a volume: x, y, z in voxels from 0, and the other columns of Vaa3D."""
 
     x: float
     y: float
@@ -33,11 +33,12 @@ class Marker:
 
 
 def read_markers(path: Path | str) -> tuple[Marker, ...]:
-    """The markers of a file; columns after z may be missing.
+    """Read the markers of a file. Columns after z are optional.
 
     Raises:
         FileAccess: the file cannot be read.
-        BadFile: empty, binary, or a line without three coordinates, with the line's number.
+        BadFile: the file is empty or binary, or a line has no three coordinates. The message
+            names the line.
     """
     raw = read_bytes(path)
     if b"\0" in raw:
@@ -49,16 +50,16 @@ def read_markers(path: Path | str) -> tuple[Marker, ...]:
             try:
                 words = next(csv.reader([line]))
             except csv.Error as error:
-                raise BadFile(f"{path}: line {number}: is no line of a .marker file") from error
+                raise BadFile(f"{path}: line {number}: is not a line of a .marker file") from error
             markers.append(_marker(path, number, words))
     return tuple(markers)
 
 
 def write_markers(path: Path | str, markers: Sequence[Marker]) -> None:
-    """Write markers as Vaa3D does, counted from 1; whole or not at all.
+    """Write markers in the format of Vaa3D, counted from 1. The file is complete or absent.
 
     Raises:
-        BadParameter: a place that is no number.
+        BadParameter: a coordinate or a radius is not a finite number.
         FileAccess: the path cannot be written.
     """
     for m in markers:
@@ -69,7 +70,7 @@ def write_markers(path: Path | str, markers: Sequence[Marker]) -> None:
     lines = csv.writer(text, lineterminator="\n")
     for m in markers:
         place = [f"{value + 1:.3f}" for value in (m.x, m.y, m.z)]
-        # A line break in a name would be a marker of its own.
+        # A line break inside a name would start another marker.
         words = [" ".join(word.split()) for word in (m.name, m.comment)]
         lines.writerow([*place, f"{m.radius:g}", m.shape, *words, *m.color])
     with atomic_output(path) as temporary:
@@ -77,7 +78,7 @@ def write_markers(path: Path | str, markers: Sequence[Marker]) -> None:
 
 
 def _marker(path: Path | str, number: int, words: list[str]) -> Marker:
-    """The marker of one line."""
+    """Return the marker of one line."""
     words = [word.strip() for word in words] + [""] * 10
     x, y, z = (_number(path, number, word) - 1 for word in words[:3])
     radius, shape, red, green, blue = (

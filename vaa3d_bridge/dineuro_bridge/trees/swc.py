@@ -1,7 +1,9 @@
-"""SWC and ESWC: reading what the field's programs write, writing what all of them read.
+"""SWC and ESWC files.
 
-Reading is tolerant (tabs, commas, floats for ids, any order, any ids, several roots); writing is
-strict: ids from 1, parents before children, single spaces, lines under Vaa3D's 999 characters.
+Reading is tolerant, because programs write many variants. It accepts tabs, commas, floats as ids,
+any order, any ids and several roots. Writing is strict, so that every program can read the file.
+It writes ids from 1, parents before children, single spaces, and lines below Vaa3D's limit of
+999 characters.
 """
 
 from __future__ import annotations
@@ -20,17 +22,18 @@ from dineuro_bridge.trees.tree import Tree
 _HEADER = "n type x y z radius parent"
 _COLUMNS = ("id", "type", "x", "y", "z", "radius", "parent")
 _ESWC_COLUMNS = ("seg_id", "level", "mode", "timestamp", "teraflyindex")
-_COMMENT_WIDTH = 900  # bytes, for Vaa3D counts those
+#: The width of a comment in bytes, which is the unit of Vaa3D's limit.
+_COMMENT_WIDTH = 900
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Eswc:
-    """A tree with ESWC's further columns, in the order of the tree's nodes.
+    """A tree with the additional columns of ESWC, in the order of the tree's nodes.
 
     Attributes:
         tree: the nodes.
-        columns: (N,) float64 each, by name: seg_id, level, mode, timestamp, teraflyindex, then
-            whatever follows, read as feature_1 …; NaN where a line is shorter than others.
+        columns: (N,) float64 each, by name: seg_id, level, mode, timestamp, teraflyindex. Further
+            columns are named feature_1, feature_2 and so on. A missing value is NaN.
     """
 
     tree: Tree
@@ -38,28 +41,28 @@ class Eswc:
 
 
 def read_swc(path: Path | str) -> Tree:
-    """The tree in an SWC (or ESWC, or CSV-like) file; columns after the seventh are left aside.
+    """Read the tree of an SWC, ESWC or CSV-like file. Columns after the seventh are ignored.
 
-    A file of comments only is an empty tree.
+    A file with comments alone is an empty tree.
 
     Raises:
         FileAccess: the file cannot be read.
-        BadTree: what is wrong, with the line: too few columns, no number, an id twice, a parent
-            that is missing, a cycle.
-        BadFile: an empty file.
+        BadTree: a line has too few columns or no number, an id occurs twice, a parent is missing,
+            or the links form a cycle. The message names the line.
+        BadFile: the file is empty.
     """
     comments, lines, rows = _rows(path, read_bytes(path))
     return _tree(path, comments, lines, rows)[0]
 
 
 def parse_swc(text: str, source: str = "text") -> Tree:
-    """The tree in SWC text; errors as `read_swc`, about the source."""
+    """Return the tree of a text in SWC format. The errors are those of `read_swc`."""
     comments, lines, rows = _rows(source, text.encode())
     return _tree(source, comments, lines, rows)[0]
 
 
 def read_eswc(path: Path | str) -> Eswc:
-    """The tree and the further columns of an ESWC file; errors as `read_swc`."""
+    """Read the tree and the additional columns of an ESWC file. Errors as in `read_swc`."""
     comments, lines, rows = _rows(path, read_bytes(path))
     tree, order = _tree(path, comments, lines, rows)
     width = max((len(row) for row in rows), default=len(_COLUMNS))
@@ -74,18 +77,19 @@ def read_eswc(path: Path | str) -> Eswc:
 
 
 def swc_text(tree: Tree) -> str:
-    """The tree as SWC: the same tree gives the same bytes.
+    """Return the tree as SWC. The same tree gives the same bytes.
 
-    Comments first, then ids 1..N in the tree's order; at most 3 decimals.
+    The comments come first, then the ids 1 to N in the order of the tree. Numbers have at most
+    3 decimals.
     """
     return "\n".join([*_comment_lines(tree), f"# {_HEADER}", *_node_lines(tree)]) + "\n"
 
 
 def eswc_text(graded: Eswc) -> str:
-    """The tree as ESWC: the columns by their names behind SWC's, at most 4 decimals.
+    """Return the tree as ESWC: the columns of SWC, then the others with at most 4 decimals.
 
     Raises:
-        BadTree: a column that is not of the tree's length, or not of finite numbers.
+        BadTree: a column has another length than the tree, or a number that is not finite.
     """
     n = len(graded.tree)
     for name, column in graded.columns.items():
@@ -106,7 +110,7 @@ def _comment_lines(tree: Tree) -> list[str]:
 
 
 def _node_lines(tree: Tree) -> list[str]:
-    """A node's seven columns."""
+    """Return one line of seven columns per node."""
     lines = []
     numbers = np.column_stack([tree.xyz, tree.radii])
     rounded = np.round(numbers, 3) + 0.0  # + 0.0 turns -0.0 into 0.0
@@ -124,7 +128,7 @@ def _decimal(value: float, digits: int) -> str:
 
 
 def write_swc(path: Path | str, tree: Tree) -> None:
-    """Write a tree as SWC, whole or not at all.
+    """Write a tree as SWC. The file is complete or absent.
 
     Raises:
         FileAccess: the path cannot be written.
@@ -133,9 +137,10 @@ def write_swc(path: Path | str, tree: Tree) -> None:
 
 
 def write_eswc(path: Path | str, graded: Eswc) -> None:
-    """Write a tree with further columns as ESWC, whole or not at all; errors as `eswc_text`.
+    """Write a tree with additional columns as ESWC. The file is complete or absent.
 
     Raises:
+        BadTree: see `eswc_text`.
         FileAccess: the path cannot be written.
     """
     _write(path, eswc_text(graded))
@@ -147,13 +152,13 @@ def _write(path: Path | str, text: str) -> None:
 
 
 def _wrapped(comment: str) -> list[str]:
-    """A comment as lines that Vaa3D's reader can hold; what it holds cannot become a node."""
+    """Return a comment as lines within the limit of Vaa3D's reader; no line is a node."""
     clean = comment.encode(errors="backslashreplace").decode().replace("\0", "\\0")
     return [piece for line in clean.splitlines() or [""] for piece in _cut(line)]
 
 
 def _cut(line: str) -> list[str]:
-    """A line in pieces of at most `_COMMENT_WIDTH` bytes of UTF-8."""
+    """Return a line as pieces of at most `_COMMENT_WIDTH` bytes of UTF-8."""
     pieces, size = [""], 0
     for letter in line:
         width = len(letter.encode())
@@ -166,7 +171,7 @@ def _cut(line: str) -> list[str]:
 
 
 def _rows(path: Path | str, raw: bytes) -> tuple[tuple[str, ...], list[int], list[list[str]]]:
-    """The comments, and the line numbers and words of the lines that describe nodes."""
+    """Return the comments, and the line numbers and words of the lines of nodes."""
     if b"\0" in raw:
         raise BadTree(f"{path}: is a binary file, not SWC")
     comments: list[str] = []
@@ -189,12 +194,15 @@ def _rows(path: Path | str, raw: bytes) -> tuple[tuple[str, ...], list[int], lis
                 )
             lines.append(number)
             rows.append(words)
-    # The line of the columns' names is written anew.
+    # `swc_text` writes the line of column names again, so it is not kept as a comment.
     return tuple(c for c in comments if not f"{c} ".startswith(f"{_HEADER} ")), lines, rows
 
 
 def _words(line: str) -> list[str]:
-    """A node's words; commas part them only where there are enough, for 1,5 may be a decimal."""
+    """Return the words of a node.
+
+    Commas separate them only if there are enough, because "1,5" may be a decimal number.
+    """
     if line.count(",") < len(_COLUMNS) - 1:
         return line.split()
     return [word.strip() for word in line.split(",")]
@@ -203,7 +211,7 @@ def _words(line: str) -> list[str]:
 def _tree(
     path: Path | str, comments: tuple[str, ...], lines: Sequence[int], rows: list[list[str]]
 ) -> tuple[Tree, NDArray[np.int64]]:
-    """The tree, and which row each of its nodes was."""
+    """Return the tree, and the row of each of its nodes."""
     table = _numbers(path, lines, [row[:7] for row in rows]).reshape(-1, 7)
     for column in (0, 1, 6):
         odd = np.flatnonzero(table[:, column] != np.rint(table[:, column]))
@@ -217,7 +225,7 @@ def _tree(
     order = np.arange(len(ids), dtype=np.int64)
     try:
         if len(ids):
-            # The row numbers ride along as types, which tells where each node went.
+            # The row numbers take the place of the types, so the result gives the new order.
             order = Tree.from_links(table[:, 2:5], table[:, 5], parents, order).types
     except BadTree:
         raise BadTree(
@@ -233,7 +241,11 @@ def _tree(
 
 
 def _numbers(path: Path | str, lines: Sequence[int], rows: list[list[str]]) -> NDArray[np.float64]:
-    """The words of equally long rows as finite numbers, or the line to blame."""
+    """Return the words of equally long rows as finite numbers.
+
+    Raises:
+        BadTree: a word is not a number. The message names its line.
+    """
     try:
         table = np.array(rows, dtype=np.float64)
     except ValueError:
@@ -252,16 +264,16 @@ def _is_number(word: str) -> bool:
         value = float(word)
     except ValueError:
         return False
-    return abs(value) < 2**53  # false for NaN and infinity too
+    return abs(value) < 2**53  # also false for NaN and infinity
 
 
 def _links(
     path: Path | str, lines: Sequence[int], ids: NDArray[np.int64], parents: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Parents as row numbers, -1 for roots, which any negative parent marks.
+    """Return the parents as row numbers, -1 for roots. Any negative parent marks a root.
 
     Raises:
-        BadTree: an id that stands twice, a parent that no line has.
+        BadTree: an id occurs twice, or no line has the id of a parent.
     """
     order = np.argsort(ids, kind="stable")
     ranked = ids[order]
@@ -269,7 +281,7 @@ def _links(
     if len(twice):
         first, second = sorted((order[twice[0]], order[twice[0] + 1]))
         raise BadTree(
-            f"{path}: line {lines[second]}: id {ids[second]} stands on line {lines[first]} already"
+            f"{path}: line {lines[second]}: id {ids[second]} is already on line {lines[first]}"
         )
     at = np.searchsorted(ranked, parents)
     at[at == len(ids)] = 0
@@ -285,9 +297,9 @@ def _links(
 
 
 def _in_cycle(parents: NDArray[np.int64]) -> int:
-    """The first row that is its own ancestor."""
+    """Return the first row that is its own ancestor."""
     ancestor = parents.copy()
-    for _ in range(len(parents).bit_length() + 1):  # after N steps all that is left is in a cycle
+    for _ in range(len(parents).bit_length() + 1):  # after N steps only cycles remain
         inside = ancestor >= 0
         ancestor[inside] = ancestor[ancestor[inside]]
     return int(ancestor[ancestor >= 0].min())

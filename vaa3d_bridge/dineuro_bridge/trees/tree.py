@@ -1,4 +1,4 @@
-"""The `Tree` value type: a neuron's tree, or a forest, as SWC describes it."""
+"""The `Tree` value type: the tree of a neuron, or a forest, as SWC describes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dineuro_bridge.errors import BadTree
 
-#: Coordinates and radii stay below this, so that they can be written and read as decimals.
+#: Coordinates and radii are below this limit, so that decimals represent them exactly.
 LARGEST = 2.0**53
 
 
@@ -18,14 +18,15 @@ class Tree:
     """Nodes linked to their parents, every parent before its children.
 
     Attributes:
-        xyz: (N, 3) float64, x, y, z; voxels of the full input volume unless a comment says else.
+        xyz: (N, 3) float64, x, y, z in voxels of the full input volume. A comment states any
+            other unit.
         radii: (N,) float64, in the same unit.
         parents: (N,) int64, index of the parent, -1 for a root; `parents[i] < i`.
         types: (N,) int64, SWC's types: 1 soma, 2 axon, 3 basal, 4 apical dendrite, 0 undefined.
         comments: lines without the leading `#`.
 
     Raises:
-        BadTree: shapes that do not fit, numbers that are not finite, a parent after its child.
+        BadTree: the shapes differ, a number is not finite, or a parent follows its child.
     """
 
     xyz: NDArray[np.float64]
@@ -41,7 +42,7 @@ class Tree:
             self._freeze(name, np.array(getattr(self, name), dtype=np.int64))
         check_shapes(self.xyz, self.radii, self.parents, self.types)
         numbers = np.column_stack([self.xyz, self.radii])
-        if not (np.abs(numbers) < LARGEST).all():  # false for NaN too
+        if not (np.abs(numbers) < LARGEST).all():  # also false for NaN
             raise BadTree("tree: a coordinate or a radius is not a finite number below 2**53")
         if (self.parents >= np.arange(len(self))).any() or (self.parents < -1).any():
             raise BadTree("tree: a parent does not come before its child")
@@ -65,10 +66,10 @@ class Tree:
         types: ArrayLike,
         comments: tuple[str, ...] = (),
     ) -> Tree:
-        """A tree from nodes in any order; they are sorted by `depth_first_order`.
+        """Make a tree from nodes in any order, sorted by `depth_first_order`.
 
         Raises:
-            BadTree: a cycle, or a parent that is no node.
+            BadTree: the links form a cycle, or a parent is not a node.
         """
         linked = np.array(parents, dtype=np.int64)
         nodes = np.array(xyz, dtype=np.float64)
@@ -78,7 +79,7 @@ class Tree:
         order = depth_first_order(linked)
         place = np.empty(len(order) + 1, dtype=np.int64)
         place[order] = np.arange(len(order))
-        place[-1] = -1  # where parent -1 points
+        place[-1] = -1  # the parent -1 selects this last place
         return cls(nodes[order], sizes[order], place[linked[order]], kinds[order], comments)
 
     def __len__(self) -> int:
@@ -86,12 +87,12 @@ class Tree:
 
     @property
     def roots(self) -> NDArray[np.int64]:
-        """(R,) the nodes without a parent."""
+        """(R,) the indices of the nodes without a parent."""
         return np.flatnonzero(self.parents < 0)
 
     @property
     def n_trees(self) -> int:
-        """How many roots there are."""
+        """The number of roots."""
         return len(self.roots)
 
     @property
@@ -101,34 +102,34 @@ class Tree:
 
     @property
     def tips(self) -> NDArray[np.int64]:
-        """(T,) nodes without a child, roots left out."""
+        """(T,) the indices of the nodes without a child, without the roots."""
         return np.flatnonzero((self.n_children == 0) & (self.parents >= 0))
 
     @property
     def forks(self) -> NDArray[np.int64]:
-        """(F,) nodes with two or more children; a soma that several branches leave is none."""
+        """(F,) the indices of the nodes with two or more children, without the roots."""
         return np.flatnonzero((self.n_children >= 2) & (self.parents >= 0))
 
     @property
     def link_lengths(self) -> NDArray[np.float64]:
-        """(N,) distance of each node to its parent, 0 for roots."""
+        """(N,) the distance of each node to its parent, 0 for roots."""
         above = np.where(self.parents >= 0, self.parents, np.arange(len(self)))
         return np.asarray(np.linalg.norm(self.xyz - self.xyz[above], axis=1))
 
     @property
     def length(self) -> float:
-        """The sum of all distances from nodes to their parents."""
+        """The sum of the distances of all nodes to their parents."""
         return float(self.link_lengths.sum())
 
     def moved(self, by: ArrayLike) -> Tree:
-        """Shifted by x, y, z."""
+        """Return the tree, shifted by x, y, z."""
         return replace(self, xyz=self.xyz + np.asarray(by, dtype=np.float64))
 
     def scaled(self, by: ArrayLike) -> Tree:
-        """Coordinates multiplied by x, y, z factors; radii by the factors' geometric mean.
+        """Return the tree with its coordinates multiplied by factors of x, y, z.
 
-        The length of a radius across unequal axes depends on the direction; the geometric mean
-        keeps a ball's volume.
+        The radii are multiplied by the geometric mean of the factors, which keeps the volume of
+        a ball. Across unequal axes, no single factor is right for all directions.
         """
         factors = np.asarray(by, dtype=np.float64)
         return replace(
@@ -136,7 +137,7 @@ class Tree:
         )
 
     def with_comments(self, comments: tuple[str, ...]) -> Tree:
-        """The same nodes under other comments."""
+        """Return the same nodes with other comments."""
         return replace(self, comments=comments)
 
 
@@ -146,7 +147,7 @@ def check_shapes(
     parents: NDArray[np.int64],
     types: NDArray[np.int64],
 ) -> None:
-    """Raise `BadTree` unless the arrays describe the same number of nodes."""
+    """Raise `BadTree` if the arrays describe different numbers of nodes."""
     n = parents.size
     if parents.shape != (n,) or xyz.shape != (n, 3) or radii.shape != (n,) or types.shape != (n,):
         raise BadTree(
@@ -155,23 +156,26 @@ def check_shapes(
 
 
 def depth_first_order(parents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An order of the nodes in which each branch stands in one piece, parents first.
+    """Return an order of the nodes with contiguous branches and parents before children.
 
-    Children of one node and roots come in the order of their indices. The whole is vectorised:
-    by pointer jumping each node learns its depth, by one pass a level its subtree's size, and both
-    together give its place.
+    The children of a node, and the roots, keep the order of their indices. The computation is
+    vectorised. Pointer jumping gives the depth of each node, and one pass per level gives the
+    size of its subtree. Depth and size together give the place of the node.
 
     Args:
         parents: (N,) int64, index of the parent, -1 for a root.
 
+    Returns:
+        (N,) int64, the indices of the nodes in the new order.
+
     Raises:
-        BadTree: a cycle, or a parent out of range.
+        BadTree: the links form a cycle, or a parent is out of range.
     """
     n = len(parents)
     if n == 0:
         return np.zeros(0, dtype=np.int64)
     if parents.max() >= n or parents.min() < -1:
-        raise BadTree("tree: a parent is no node of the tree")
+        raise BadTree("tree: a parent is not a node of the tree")
     level = _levels(parents)
     by_level = np.argsort(level, kind="stable")
     starts = np.searchsorted(level[by_level], np.arange(level.max() + 2))
@@ -183,7 +187,7 @@ def depth_first_order(parents: NDArray[np.int64]) -> NDArray[np.int64]:
     for at in range(len(starts) - 1):
         nodes = by_level[starts[at] : starts[at + 1]]
         nodes = nodes[np.argsort(parents[nodes], kind="stable")]
-        # Within a family a child stands behind its elder siblings' subtrees.
+        # A child follows the subtrees of the siblings before it.
         before = np.cumsum(size[nodes]) - size[nodes]
         first = np.searchsorted(parents[nodes], parents[nodes], side="left")
         start = place[parents[nodes]] + 1 if at else 0

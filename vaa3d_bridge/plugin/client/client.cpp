@@ -12,8 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kTries = 5;          // connections made anew before a server is given up
-constexpr double kPatience = 300;  // seconds that a full server is asked again
+constexpr int kTries = 5;  // attempts to connect before the client gives up
+constexpr double kPatience =
+    300;  // seconds for which the client repeats a request to a full server
 constexpr std::uint64_t kMostPart = std::uint64_t{1} << 40;
 
 std::string randomName() {
@@ -28,7 +29,7 @@ bool isLater(const std::string& code) {
     return code == "queue_full" || code == "quota" || code == "try_later" || code == "stopping";
 }
 
-// One job from its SUBMIT to its last piece.
+// One job, from SUBMIT to the last chunk of its result.
 class Run {
 public:
     Run(const std::string& address, std::optional<Keys> keys, const std::string& name,
@@ -50,7 +51,7 @@ public:
                 return once();
             } catch (const Lost&) {
                 if (--tries == 0)
-                    throw Error("server_gone", address_ + ": the server does not answer any more");
+                    throw Error("server_gone", address_ + ": the server no longer answers");
                 open = true;
             } catch (const Error& error) {
                 const auto wait = std::chrono::seconds(error.retryAfter());
@@ -61,11 +62,10 @@ public:
                 tell("wait", 0, 0);
                 rest(error.retryAfter());
                 transfer_.clear();
-                // The server may have forgotten a client that was silent for so long.
+                // The server may have dropped a client that was silent during the wait.
                 open = true;
             } catch (const Json::exception& error) {
-                throw Error("bad_request",
-                            address_ + ": an answer cannot be read: " + error.what());
+                throw Error("bad_request", address_ + ": an answer is malformed: " + error.what());
             } catch (const zmq::error_t& error) {
                 throw Error("server_gone", address_ + ": " + error.what());
             }
@@ -86,19 +86,19 @@ private:
         return collect();
     }
 
-    // SUBMIT, or go on with it, and the chunks, until the job has its id.
+    // Send or resume the upload, until the job has its id.
     void send() {
         const auto limit = door_.welcome()["max_bytes"].get<std::uint64_t>();
         if (volume_.nbytes() > limit)
             throw Error("too_large",
                         address_ + ": the volume has " + std::to_string(volume_.nbytes()) +
-                            " bytes, this server takes at most " + std::to_string(limit));
+                            " bytes, this server accepts at most " + std::to_string(limit));
         Message answer;
         if (transfer_.empty()) {
             door_.say(submission());
             answer = wait({"ACCEPT", "QUEUED"});
         } else {
-            answer = taken();
+            answer = resumed();
         }
         if (answer.type == "ACCEPT") {
             transfer_ = answer.header["transfer"].get<std::string>();
@@ -110,8 +110,8 @@ private:
         reused_ = answer.header["reused"].get<bool>();
     }
 
-    // An upload taken up again, or begun anew where it was given up.
-    Message taken() {
+    // Resume an upload, or repeat it if the server dropped it.
+    Message resumed() {
         try {
             door_.say({"ATTACH", {{"transfer", transfer_}}});
             return wait({"ACCEPT", "QUEUED"});
@@ -139,7 +139,7 @@ private:
     void chunks(std::uint64_t seq, std::int64_t credit) {
         const auto size = door_.welcome()["chunk_bytes"].get<std::uint64_t>();
         const std::string_view all(static_cast<const char*>(volume_.samples), volume_.nbytes());
-        if (size == 0) throw Error("bad_request", address_ + ": announces chunks of no bytes");
+        if (size == 0) throw Error("bad_request", address_ + ": announces empty chunks");
         for (; seq < (all.size() + size - 1) / size; ++seq) {
             while (credit <= 0) credit += wait({"CREDIT"}).header["n"].get<std::int64_t>();
             const auto piece = all.substr(seq * size, size);
@@ -149,7 +149,7 @@ private:
         }
     }
 
-    // Every part; what an earlier connection brought is kept.
+    // Fetch every part. Bytes from an earlier connection are kept.
     Result collect() {
         const Json& parts = done_["parts"];
         Result result;
@@ -172,21 +172,21 @@ private:
         for (std::size_t i = 0; i < 4; ++i) {
             result.maskShape[i] = mask["shape"][i].get<std::uint64_t>();
             if (result.maskShape[i] == 0 || result.maskShape[i] > kMostPart / voxels)
-                throw Error("bad_request", address_ + ": the mask's size cannot be");
+                throw Error("bad_request", address_ + ": the size of the mask is invalid");
             voxels *= result.maskShape[i];
         }
         if (voxels != sizeOf(parts, "mask"))
-            throw Error("bad_request", address_ + ": the mask's size cannot be");
+            throw Error("bad_request", address_ + ": the size of the mask is invalid");
         if (!mask_) mask_.reset(new unsigned char[voxels]);
         fetch("mask", voxels, got_["mask"], mask_.get());
         result.mask = std::move(mask_);
     }
 
     std::uint64_t sizeOf(const Json& parts, const std::string& part) const {
-        const Json& said = parts[part].value("nbytes", Json());
-        if (!said.is_number_unsigned() || said.get<std::uint64_t>() > kMostPart)
-            throw Error("bad_request", address_ + ": the size of " + part + " cannot be");
-        return said.get<std::uint64_t>();
+        const Json& size = parts[part].value("nbytes", Json());
+        if (!size.is_number_unsigned() || size.get<std::uint64_t>() > kMostPart)
+            throw Error("bad_request", address_ + ": the size of " + part + " is invalid");
+        return size.get<std::uint64_t>();
     }
 
     void text(const Json& parts, const std::string& part, std::string& into) {
@@ -197,7 +197,7 @@ private:
         into = kept;
     }
 
-    // A part, as many pieces under way at a time as the server allows.
+    // Fetch a part, with as many chunks under way as the server allows.
     void fetch(const std::string& part, std::uint64_t nbytes, std::uint64_t& got,
                unsigned char* into) {
         const auto size = door_.welcome()["chunk_bytes"].get<std::uint64_t>();
@@ -211,23 +211,23 @@ private:
             if (chunk.header.value("part", "") != part) continue;
             if (chunk.header.value("offset", nbytes) != got) continue;
             if (chunk.payload.size() > nbytes - got || chunk.payload.empty())
-                throw Error("bad_request", address_ + ": a piece of " + part + " cannot be");
+                throw Error("bad_request", address_ + ": a chunk of " + part + " is invalid");
             std::memcpy(into + got, chunk.payload.data(), chunk.payload.size());
             got += chunk.payload.size();
             if (part == "mask") tell("download", got, nbytes);
         }
     }
 
-    // The next message of one of these types; progress is told on the way.
+    // Wait for a message of one of these types, and report progress meanwhile.
     Message wait(std::initializer_list<std::string_view> types) {
         for (;;) {
             Message message = door_.hear(deadline_);
             if (!isOurs(message.header)) continue;
             if (message.type == "PROGRESS") report(message.header);
             if (message.type == "CANCELLED")
-                throw Error("cancelled", address_ + ": the job was cancelled there");
+                throw Error("cancelled", address_ + ": the job was cancelled on the server");
             if (message.type == "REJECT" || message.type == "ERROR") {
-                // After HELLO it means: say HELLO again.
+                // After HELLO this code means that HELLO must be repeated.
                 if (message.header["code"] == "unauthorized") throw Lost();
                 raise(message, address_);
             }
@@ -258,7 +258,7 @@ private:
         }
     }
 
-    // The server is told that nobody waits any more, and given a moment to hear it.
+    // Cancel the job on the server, and wait a moment for the confirmation.
     void stop() {
         if (!done_.is_null() || (id_.empty() && transfer_.empty())) return;
         const auto name = id_.empty() ? "transfer" : "job";
@@ -268,7 +268,7 @@ private:
             const Deadline soon(1.0);
             while (door_.hear(soon).type != "CANCELLED") continue;
         } catch (const std::exception&) {
-            return;  // why the job ended is worth more than how its cancel went
+            return;  // the error that ended the job matters more than that of its cancel
         }
     }
 
@@ -301,22 +301,22 @@ Client::Client(std::string address, std::optional<Keys> keys, std::string name)
 ServerInfo Client::server(Cancelled cancelled) const {
     Connection door(address_, keys_, name_, std::move(cancelled));
     door.open(Deadline());
-    const Json& said = door.welcome();
+    const Json& welcome = door.welcome();
     ServerInfo info;
-    info.version = said["server"].get<std::string>();
-    for (const Json& model : said["models"])
+    info.version = welcome["server"].get<std::string>();
+    for (const Json& model : welcome["models"])
         if (model.is_string()) info.models.push_back(model.get<std::string>());
-    for (const Json& device : said.value("devices", Json::array()))
+    for (const Json& device : welcome.value("devices", Json::array()))
         if (device.is_string()) info.devices.push_back(device.get<std::string>());
-    info.waiting = said.value("waiting", std::uint64_t{0});
-    info.maxBytes = said["max_bytes"].get<std::uint64_t>();
+    info.waiting = welcome.value("waiting", std::uint64_t{0});
+    info.maxBytes = welcome["max_bytes"].get<std::uint64_t>();
     return info;
 }
 
 Result Client::run(const Volume& volume, const Job& job, const Progress& progress,
                    Cancelled cancelled) const {
     if (!volume.samples || volume.nbytes() == 0)
-        throw Error("bad_volume", "the image holds no voxels");
+        throw Error("bad_volume", "the image has no voxels");
     return Run(address_, keys_, name_, volume, job, progress, cancelled).result();
 }
 

@@ -1,4 +1,4 @@
-// A server's work from C++: a volume goes out, a tree, a mask and a report come back.
+// The C++ client of a server: it sends a volume and returns a tree, a mask and a report.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace dineuro {
 
-// Samples in memory as Vaa3D holds them: little-endian, x runs fastest, then y, z and the channel.
+// Samples in memory, in Vaa3D's order: little-endian, x varies fastest, then y, z and channel.
 struct Volume {
     const void* samples = nullptr;            // borrowed until the call returns
     std::array<std::uint64_t, 4> shape = {};  // C, Z, Y, X
@@ -23,33 +23,33 @@ struct Volume {
 };
 
 struct Job {
-    std::string kind = "trace";    // or "enhance", without a tree
-    std::string name = "volume";   // of the image, for the results
-    Json params = Json::object();  // the server's, see docs/protocol.md
-    bool reuse = true;             // whether the server's store may answer
-    bool mask = true;              // whether the mask is to be fetched
-    double deadline = 0;           // seconds for all together; 0 is never
+    std::string kind = "trace";    // or "enhance", which gives no tree
+    std::string name = "volume";   // the name of the image, for the results
+    Json params = Json::object();  // the parameters, see docs/protocol.md
+    bool reuse = true;             // whether a stored result may be the answer
+    bool mask = true;              // whether the client fetches the mask
+    double deadline = 0;           // seconds for the whole job; 0 is no limit
 };
 
-// Stages are "upload", "queued", the server's own, "wait" (it is full) and "download"; done of
-// total, 0 where that is not known.
+// The stages are "upload", "queued", those of the server, "wait" (the server is full) and
+// "download". `total` is 0 if it is unknown.
 using Progress =
     std::function<void(const std::string& stage, std::uint64_t done, std::uint64_t total)>;
 
 struct Result {
-    std::string job;      // its id on the server
-    bool reused = false;  // whether the store had the answer
+    std::string job;      // the id of the job on the server
+    bool reused = false;  // whether the result was stored before
     std::string swc;      // text; empty without a tree
-    std::string doubts;   // a .marker file's text
+    std::string doubts;   // the text of a .marker file
     Json report;
-    // 0 and 255; made with new[], as Vaa3D's images want it. Null where it was not to be fetched.
+    // Values 0 and 255. Vaa3D's images require memory from new[]. Null if it was not fetched.
     std::unique_ptr<unsigned char[]> mask;
     std::array<std::uint64_t, 4> maskShape = {};
 };
 
 struct ServerInfo {
     std::string version;
-    std::vector<std::string> models;  // the default one first
+    std::vector<std::string> models;  // the default first
     std::vector<std::string> devices;
     std::uint64_t waiting = 0;   // jobs
     std::uint64_t maxBytes = 0;  // of a volume
@@ -57,16 +57,16 @@ struct ServerInfo {
 
 class Client {
 public:
-    // address: tcp://HOST:PORT. keys: where the server asks for them.
+    // address: tcp://HOST:PORT. keys: for a server that requires them.
     explicit Client(std::string address, std::optional<Keys> keys = std::nullopt,
                     std::string name = "dineuro-cpp");
 
-    // Who is there. Throws Error.
+    // Ask the server for its description. Throws Error.
     ServerInfo server(Cancelled cancelled = {}) const;
 
-    // Do a job, over as many connections as it takes. The volume is not copied. Once `cancelled`
-    // says so the server is told, and Error("cancelled") is thrown within about a second.
-    // Throws Error with the address and the server's reason.
+    // Run a job, over several connections if necessary. The volume is not copied. When `cancelled`
+    // returns true, the client cancels the job on the server, and throws Error("cancelled") within
+    // about a second. Throws Error with the address and the server's reason.
     Result run(const Volume& volume, const Job& job, const Progress& progress = {},
                Cancelled cancelled = {}) const;
 

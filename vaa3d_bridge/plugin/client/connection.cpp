@@ -10,14 +10,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kWelcome = 10;  // seconds that the first answer may take
-constexpr int kLook = 100;       // milliseconds between two looks at a cancel
+constexpr double kWelcome = 10;  // the longest wait for the first answer, in seconds
+constexpr int kLook = 100;       // milliseconds between two checks for a cancel
 
 double since(Clock::time_point moment) {
     return std::chrono::duration<double>(Clock::now() - moment).count();
 }
 
-void keep(void*, void*) {}  // a borrowed payload is freed by its owner
+void keep(void*, void*) {}  // the owner frees a borrowed payload
 
 }  // namespace
 
@@ -29,7 +29,7 @@ Deadline::Deadline(double seconds) {
 int Deadline::left(int most) const {
     if (!at_) return most;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*at_ - Clock::now()).count();
-    if (left <= 0) throw Error("time_limit", "the server did not finish within the time allowed");
+    if (left <= 0) throw Error("time_limit", "the server did not finish within the time limit");
     return static_cast<int>(std::min<long>(left, most));
 }
 
@@ -44,8 +44,8 @@ Connection::~Connection() { close(); }
 
 void Connection::close() {
     socket_.reset();
-    // A context ends only when its thread has given back every message: then nobody reads what was
-    // borrowed any more.
+    // A context ends only when its thread has returned every message. No thread reads borrowed
+    // memory after that.
     context_.reset();
     frames_.clear();
 }
@@ -62,12 +62,13 @@ void Connection::open(const Deadline& deadline) {
             socket_->set(zmq::sockopt::curve_secretkey, keys_->secretKey);
         }
     } catch (const zmq::error_t&) {
-        throw Error("bad_key", "the key files hold no CURVE keys");
+        throw Error("bad_key", "the key files contain no CURVE keys");
     }
     try {
         socket_->connect(address_);
     } catch (const zmq::error_t& error) {
-        throw Error("server_gone", address_ + ": is no address (tcp://HOST:PORT): " + error.what());
+        throw Error("server_gone",
+                    address_ + ": is not an address (tcp://HOST:PORT): " + error.what());
     }
     heartbeat_ = kWelcome;
     const Deadline patience(deadline.left(static_cast<int>(kWelcome * 1000)) / 1000.0);
@@ -88,7 +89,7 @@ void Connection::open(const Deadline& deadline) {
     close();
     deadline.left(1);
     throw Error("server_gone", address_ + ": does not answer, or " +
-                                   (keys_ ? "does not know the key" : "asks for a key"));
+                                   (keys_ ? "does not know the key" : "requires a key"));
 }
 
 void Connection::say(const Message& message) {
@@ -96,7 +97,7 @@ void Connection::say(const Message& message) {
     said_ = Clock::now();
     const auto more = zmq::send_flags::sndmore | zmq::send_flags::dontwait;
     const bool chunk = message.type == "CHUNK";
-    // A send that waits would wait for ever where a refused handshake took the way out.
+    // After a refused handshake the socket has no outgoing pipe, and a blocking send never returns.
     if (!socket_ || !socket_->send(zmq::buffer(frames.magic), more)) throw Lost();
     socket_->send(zmq::buffer(frames.type), more);
     socket_->send(zmq::buffer(frames.header), chunk ? more : zmq::send_flags::dontwait);
@@ -137,25 +138,25 @@ Message Connection::receive() {
     bool more = true;
     std::vector<std::string_view> views;
     while (more) {
-        // The frames of the message before are written over: no memory is asked for anew.
+        // The frames of the previous message are reused, which saves allocations.
         if (count == frames_.size()) frames_.emplace_back();
         if (!socket_->recv(frames_[count], zmq::recv_flags::none)) throw Lost();
         more = frames_[count].more();
         ++count;
-        if (count > 8) throw Lost();  // whoever sends this speaks no DNP1
+        if (count > 8) throw Lost();  // such a peer does not use DNP1
     }
     for (std::size_t i = 0; i < count; ++i) views.push_back(frames_[i].to_string_view());
     try {
         return decode(views);
     } catch (const Error& error) {
-        throw Error(error.code(), address_ + ": says what cannot be understood: " + error.what());
+        throw Error(error.code(), address_ + ": sent a malformed message: " + error.what());
     }
 }
 
 void raise(const Message& message, const std::string& address) {
     const std::string code = message.header.value("code", "internal");
-    std::string detail = address + ": " + message.header.value("detail", "no reason was given");
-    // The log of the server has the same id.
+    std::string detail = address + ": " + message.header.value("detail", "no reason");
+    // The server's log has the same id.
     if (message.header.contains("id") && code == "internal")
         detail += " [" + message.header["id"].get<std::string>() + "]";
     throw Error(code, detail, static_cast<int>(message.header.value("retry_after", 0)));

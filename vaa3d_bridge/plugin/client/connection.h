@@ -1,4 +1,4 @@
-// One connection to a server: HELLO, heartbeats, CURVE, and a wait that can be cancelled.
+// One connection to a server: HELLO, heartbeats, CURVE, and a wait that the user can cancel.
 #pragma once
 
 #include <chrono>
@@ -14,19 +14,19 @@
 
 namespace dineuro {
 
-// Looked at at least ten times a second while waiting.
+// Called at least ten times a second during a wait.
 using Cancelled = std::function<bool()>;
 
-// Nothing was heard for four heartbeats, or the server knows this connection no more: connect anew,
-// and ATTACH.
+// The server was silent for four heartbeats, or does not know this connection any more. The remedy
+// is a new connection and ATTACH.
 class Lost : public std::exception {};
 
-// A moment that may never come.
+// A point in time, or none.
 class Deadline {
 public:
-    // Seconds from now; 0 or less is never.
+    // Seconds from now; 0 or less is no deadline.
     explicit Deadline(double seconds = 0);
-    // Milliseconds to wait, at most so many. Throws Error("time_limit") where none are left.
+    // The milliseconds left, at most `most`. Throws Error("time_limit") if none are left.
     int left(int most) const;
 
 private:
@@ -35,28 +35,28 @@ private:
 
 class Connection {
 public:
-    // Nothing is done yet. `client` is told to the server.
+    // Connects later, in `open`. HELLO sends `client` to the server.
     Connection(std::string address, std::optional<Keys> keys, std::string client,
                Cancelled cancelled);
-    // All that was borrowed is free when this returns: ZeroMQ's own thread has let go of it.
+    // On return, ZeroMQ's thread no longer uses any borrowed memory.
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    // Connect (anew) and be welcomed; what WELCOME said is in `welcome` from then on.
-    // Throws Error("server_gone") where nobody answers within ten seconds.
+    // Connect or reconnect, and wait for WELCOME, which `welcome` returns from then on.
+    // Throws Error("server_gone") without an answer within ten seconds.
     void open(const Deadline& deadline);
-    // From what WELCOME said.
+    // The header of WELCOME.
     const Json& welcome() const { return welcome_; }
 
-    // Never waits. The payload is borrowed and must stay as it is until the connection is closed or
-    // the server has answered. Throws Lost.
+    // Send a message without blocking. The payload is borrowed: it must not change until the
+    // connection is closed or the server has answered. Throws Lost.
     void say(const Message& message);
-    // The next message but PONG; says PING meanwhile. Its payload is valid until the next call.
-    // Throws Lost, Error("cancelled"), Error("time_limit").
+    // Receive the next message other than PONG, and send PING meanwhile. Its payload is valid until
+    // the next call. Throws Lost, Error("cancelled"), Error("time_limit").
     Message hear(const Deadline& deadline);
 
-    // A cancel is to be said, not to be thrown again.
+    // Ignore a cancel from now on, so that CANCEL itself can be sent.
     void ignoreCancel() { cancelled_ = {}; }
 
     void close();
@@ -77,7 +77,7 @@ private:
     std::chrono::steady_clock::time_point said_;
 };
 
-// What an ERROR or a REJECT says.
+// Throws the Error of an ERROR or a REJECT.
 [[noreturn]] void raise(const Message& message, const std::string& address);
 
 }  // namespace dineuro

@@ -22,7 +22,7 @@ std::string textOf(const std::string& file) {
 
 std::string keyOf(const std::string& file, const std::string& text, const std::string& name) {
     std::string key = zplValue(text, name);
-    if (key.size() != kKeySigns) throw Error("bad_key", file + ": holds no " + name);
+    if (key.size() != kKeySigns) throw Error("bad_key", file + ": contains no " + name);
     return key;
 }
 

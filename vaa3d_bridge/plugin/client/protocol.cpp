@@ -18,7 +18,7 @@ struct Field {
 constexpr Kind whole = Kind::whole, text = Kind::text, number = Kind::number, flag = Kind::flag,
                object = Kind::object, list = Kind::list;
 
-// Of each type: the fields that are looked at. More is passed over.
+// The fields of each type. Unknown fields are ignored.
 const std::map<std::string, std::vector<Field>, std::less<>>& types() {
     static const std::map<std::string, std::vector<Field>, std::less<>> fields = {
         {"HELLO", {{"protocol", whole, true}, {"client", text, false}}},
@@ -154,7 +154,7 @@ Frames encode(const Message& message) {
     if (types().find(message.type) == types().end())
         refuse(printable(message.type) + ": is no type of DNP1");
     check(message.type, message.header);
-    // Keys sorted, no blanks, ASCII: what Python's encoder makes.
+    // Sorted keys, no blanks and ASCII alone, like Python's encoder.
     std::string header = message.header.dump(-1, ' ', true, Json::error_handler_t::replace);
     if (header.size() > kHeaderBytes)
         refuse(message.type + ": the header has more than 65536 bytes");

@@ -1,5 +1,5 @@
-// DNP1 as bytes: messages as frames. Knows no sockets; docs/protocol.md is the authority, and
-// tests/golden/dnp1.json has every message byte by byte.
+// DNP1 as bytes: messages as frames, without sockets. docs/protocol.md is the authority, and
+// tests/support/golden/dnp1.json has every message byte by byte.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ using Json = nlohmann::json;
 inline constexpr int kProtocol = 1;
 inline constexpr std::string_view kMagic = "DNP1";
 inline constexpr std::size_t kHeaderBytes = 65536;
-// Who has been silent for so many heartbeats is gone.
+// A peer that is silent for this number of heartbeats counts as disconnected.
 inline constexpr int kLostAfter = 4;
 
-// One message. The payload (of a CHUNK alone) is borrowed: whoever made the message owns its bytes.
+// One message. Only a CHUNK has a payload, which is borrowed from the creator of the message.
 struct Message {
     std::string type;
     Json header = Json::object();
@@ -33,12 +33,12 @@ struct Frames {
     std::string header;
 };
 
-// The frames of a message, byte for byte what the Python side makes of it.
-// Throws Error("bad_request") for a header that its type does not allow.
+// The frames of a message, byte for byte as the Python implementation encodes it.
+// Throws Error("bad_request") if the type does not allow the header.
 Frames encode(const Message& message);
 
-// The message that frames stand for; its payload lies in the last frame.
-// Throws Error("bad_request") with the reason for anything that is no message.
+// The message of frames. Its payload is a view of the last frame.
+// Throws Error("bad_request") with the reason if the frames are not a message.
 Message decode(const std::vector<std::string_view>& frames);
 
 }  // namespace dineuro

@@ -17,11 +17,11 @@ namespace {
 
 Node nodeOf(const std::string& line, std::size_t row) {
     std::istringstream words(line);
-    // The decimal sign is a point, whatever the user's language is.
+    // The decimal sign is a point in every locale.
     words.imbue(std::locale::classic());
     Node node{};
     words >> node.id >> node.type >> node.x >> node.y >> node.z >> node.radius >> node.parent;
-    if (!words) refuse(row, "is no node: id, type, x, y, z, radius, parent");
+    if (!words) refuse(row, "is not a node: id, type, x, y, z, radius, parent");
     if (!std::isfinite(node.x + node.y + node.z + node.radius))
         refuse(row, "has a number that is not finite");
     return node;
@@ -41,7 +41,7 @@ std::vector<Node> parseSwc(std::string_view text) {
         const auto first = line.find_first_not_of(" \t\r");
         if (first == std::string::npos || line[first] == '#') continue;
         nodes.push_back(nodeOf(line, row));
-        if (!ids.insert(nodes.back().id).second) refuse(row, "gives an id for the second time");
+        if (!ids.insert(nodes.back().id).second) refuse(row, "repeats an id");
     }
     for (const Node& node : nodes)
         if (node.parent != -1 && !ids.count(node.parent))

@@ -1,4 +1,4 @@
-// SWC text to nodes.
+// The nodes of an SWC text.
 #pragma once
 
 #include <string_view>
@@ -6,7 +6,7 @@
 
 namespace dineuro {
 
-// One line of an SWC: x, y, z and radius in voxels from 0; parent is an id, -1 at a root.
+// One line of an SWC: x, y, z and radius in voxels from 0. `parent` is an id, or -1 for a root.
 struct Node {
     long id;
     int type;
@@ -14,8 +14,8 @@ struct Node {
     long parent;
 };
 
-// The nodes of a text, in its order. Throws Error("bad_tree") with the line's number for a line
-// that is none, an id given twice, or a parent that does not exist.
+// The nodes of a text, in its order. Throws Error("bad_tree") for a malformed line, a second use of
+// an id, or a missing parent. The message has the number of the line.
 std::vector<Node> parseSwc(std::string_view text);
 
 }  // namespace dineuro

@@ -250,7 +250,7 @@ TEST_CASE("a server that dies in the middle is given up after some tries") {
     Stack stack;
     std::string why;
     CHECK(codeOf([&] { Client(server.address).run(stack.volume, Job()); }, &why) == "server_gone");
-    CHECK(why == server.address + ": the server does not answer any more");
+    CHECK(why == server.address + ": the server no longer answers");
     CHECK(server.hellos == 5);
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("nobody listens") {
     CHECK(codeOf([&] { Client("tcp://127.0.0.1:9").run(stack.volume, job); }) == "time_limit");
     std::string why;
     CHECK(codeOf([&] { Client("lab:5599").server(); }, &why) == "server_gone");
-    CHECK(why.find("lab:5599: is no address") == 0);
+    CHECK(why.find("lab:5599: is not an address") == 0);
 }
 
 TEST_CASE("a cancel is told to the server, and does not wait") {

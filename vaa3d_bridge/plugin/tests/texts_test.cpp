@@ -56,7 +56,7 @@ TEST_CASE("a key file without a key is named") {
     const auto folder = std::filesystem::temp_directory_path();
     const std::string place = (folder / "dineuro-client-test.key").string();
     std::ofstream(place) << "metadata\n";
-    CHECK_THROWS_WITH_AS(Keys::load(place, place), (place + ": holds no public-key").c_str(),
+    CHECK_THROWS_WITH_AS(Keys::load(place, place), (place + ": contains no public-key").c_str(),
                          Error);
     std::remove(place.c_str());
     CHECK_THROWS_WITH_AS(Keys::load(place, place), (place + ": cannot be read").c_str(), Error);

@@ -45,7 +45,7 @@ TEST_CASE("junk is refused by name") {
         }
         CHECK(why.find(word) != std::string::npos);
     }
-    CHECK_THROWS_WITH_AS(parseWords({"channel=1", "channel=2"}), "channel: is given twice",
+    CHECK_THROWS_WITH_AS(parseWords({"channel=1", "channel=2"}), "channel: is repeated",
                          dineuro::Error);
     CHECK_THROWS_AS(parseWords({"root=1,1,1", "marker=a.marker"}), dineuro::Error);
 }

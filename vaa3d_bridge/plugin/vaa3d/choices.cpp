@@ -6,7 +6,7 @@
 
 namespace {
 
-// One list for reading and writing, so that nothing is remembered by half.
+// One list for reading and writing, so that both store the same choices.
 template <class Visit>
 void eachRemembered(Choices& c, Visit visit) {
     visit("server", c.server);
@@ -31,7 +31,7 @@ void eachRemembered(Choices& c, Visit visit) {
 
 QSettings settings() { return QSettings("DINeuro", "Vaa3D plugin"); }
 
-// "lab" and "lab:5599" are what a person types.
+// Complete an address such as "lab" or "lab:5599".
 QString addressOf(QString server) {
     server = server.trimmed();
     if (!server.contains("://")) server.prepend("tcp://");
@@ -44,7 +44,7 @@ QString addressOf(QString server) {
 dineuro::Client Choices::client() const {
     std::optional<dineuro::Keys> keys;
     if (key.isEmpty() != serverKey.isEmpty())
-        throw dineuro::Error("bad_key", "key and server_key belong together: give both");
+        throw dineuro::Error("bad_key", "key and server_key belong together: give both files");
     if (!key.isEmpty()) keys = dineuro::Keys::load(key.toStdString(), serverKey.toStdString());
     return dineuro::Client(addressOf(server).toStdString(), keys, "dineuro-vaa3d " DINEURO_VERSION);
 }

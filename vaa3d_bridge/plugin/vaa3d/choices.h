@@ -1,4 +1,4 @@
-// What the user chose, in the dialog or on the command line.
+// The user's choices, from the dialog or the command line.
 #pragma once
 
 #include <optional>
@@ -9,36 +9,36 @@
 
 struct Choices {
     QString server = "tcp://127.0.0.1:5599";
-    QString key;         // file NAME.key_secret; both empty on loopback
-    QString serverKey;   // file server.key
-    double minutes = 0;  // until it is given up; 0 is never
-    bool reuse = true;   // an answer that the server has already
+    QString key;         // the file NAME.key_secret; both files are empty on loopback
+    QString serverKey;   // the file server.key
+    double minutes = 0;  // the time limit of a job; 0 is no limit
+    bool reuse = true;   // whether a stored result may be the answer
 
     int channel = 1;       // from 1
-    bool cutBox = false;   // the 3D window's, not the whole image
-    bool landmark = true;  // the first one is the soma, where there is one
+    bool cutBox = false;   // the 3D window's cut box instead of the whole image
+    bool landmark = true;  // the first landmark, if any, is the soma
     bool showMask = true;
     bool overlay = true;
-    QString swcFile;     // empty: the tree is not saved
-    bool doubts = true;  // beside the SWC, the places to look at first
+    QString swcFile;     // empty: do not save the tree
+    bool doubts = true;  // save the places to proofread beside the SWC
 
     QString enhancer = "auto";  // "auto", "dineuro", "classical", "none"
-    QString model;              // empty: the server's own choice
+    QString model;              // empty: the server's default
     int threshold = 128;
     double minLength = 3;
     double gap = 60;
     bool allTrees = false;
     double minConfidence = 0.5;
-    int passes = 2;                 // at most
-    double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is not known
-    bool micrometres = false;       // the tree's unit
+    int passes = 2;                 // the most passes
+    double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is unknown
+    bool micrometres = false;       // the unit of the tree
 
-    // What they come to: a server, and a job's parameters without root and region.
-    // Throws dineuro::Error for key files that cannot be read.
+    // The client of the server, and the parameters of a job without root and region.
+    // Throws dineuro::Error if a key file cannot be read.
     dineuro::Client client() const;
     dineuro::Json params() const;
 };
 
-// Remembered from one time to the next.
+// The choices of the last trace, which the plugin stores.
 Choices remembered();
 void remember(const Choices& choices);

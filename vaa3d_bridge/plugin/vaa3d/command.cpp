@@ -27,7 +27,7 @@ Texts textsOf(const V3DPluginArgList& list, int index) {
     return texts;
 }
 
-// One input and where its results go; an empty name is not asked for.
+// One input and the files of its results. An empty name is a result that is not written.
 struct Plan {
     QString input, swc, mask;
 };
@@ -49,7 +49,8 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
     const auto refuse = [](const char* why) { throw dineuro::Error("bad_parameter", why); };
     if (inputs.empty()) refuse("give the image: -i IMAGE");
     if (!trees.isEmpty() && trees.size() != count)
-        refuse("-o: give one .swc for each input, or none: then X_dineuro.swc lies beside X");
+        refuse(
+            "-o: give one .swc for each input, or none; by default X_dineuro.swc is written beside X");
     if (!masks.isEmpty() && masks.size() != count)
         refuse("-o: give one mask (.v3draw, .tif) for each input, or none");
     std::vector<Plan> plans;
@@ -63,7 +64,7 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
         for (const QString& file : {plan.swc, plan.mask}) {
             if (!file.isEmpty() && taken.contains(QFileInfo(file).absoluteFilePath()))
                 throw dineuro::Error("bad_parameter",
-                                     (file + ": two results would have this name").toStdString());
+                                     (file + ": two results have this name").toStdString());
             taken << QFileInfo(file).absoluteFilePath();
         }
         plans.push_back(plan);
@@ -81,10 +82,10 @@ dineuro::Json firstMarker(const QString& file, const Image4DSimple& image) {
         landmark.x = at[0], landmark.y = at[1], landmark.z = at[2];
         return rootOf(landmark, image);
     }
-    throw dineuro::Error("bad_parameter", file.toStdString() + ": holds no marker");
+    throw dineuro::Error("bad_parameter", file.toStdString() + ": contains no marker");
 }
 
-// All files, or none.
+// Write all files, or none.
 void write(V3DPluginCallback2& callback, const Plan& plan, const Choices& choices,
            const Image4DSimple& image, dineuro::Result& result) {
     QStringList written;
@@ -115,8 +116,8 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
     if (!image || !image->valid()) throw dineuro::Error("bad_file", "Vaa3D cannot read it");
     Choices choices = words.choices;
     if (!enhance) choices.enhancer = "none";
-    const std::vector<double> known = spacingOf(*image);
-    if (!(choices.spacing[0] > 0)) std::copy(known.begin(), known.end(), choices.spacing);
+    const std::vector<double> spacing = spacingOf(*image);
+    if (!(choices.spacing[0] > 0)) std::copy(spacing.begin(), spacing.end(), choices.spacing);
     dineuro::Job job;
     job.name = QFileInfo(plan.input).fileName().toStdString();
     job.params = choices.params();
@@ -166,13 +167,13 @@ bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& inpu
 
 QString commandHelp() {
     return QString(
-               "DINeuro %1: enhance and trace on a DINeuro server\n\n"
+               "DINeuro %1: enhances and traces images on a DINeuro server\n\n"
                "  vaa3d -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
-               "  vaa3d -x dineuro -f trace         the same on the image's own intensity\n"
+               "  vaa3d -x dineuro -f trace         the same, with the intensity of the image itself\n"
                "  vaa3d -x dineuro -f help\n\n"
-               "Without -o the tree of X is X_dineuro.swc beside it. Coordinates are voxels of the whole image, from 0.\n"
-               "What fails writes nothing; the others of several inputs are done all the same.\n\n"
-               "  -p  KEY=VALUE, several with blanks between them (no brackets, no blanks around '='):\n\n")
+               "Without -o the tree of X is X_dineuro.swc beside it. Coordinates are voxels of the whole image, counted from 0.\n"
+               "An input that fails writes no file. The other inputs are still processed.\n\n"
+               "  -p  KEY=VALUE, separated by blanks (without brackets, and without blanks around '='):\n\n")
                .arg(DINEURO_VERSION) +
            wordsHelp();
 }

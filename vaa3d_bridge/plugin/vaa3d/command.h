@@ -3,7 +3,7 @@
 
 #include <v3d_interface.h>
 
-// Whether every input was done; what failed has written nothing, and its reason is on the terminal.
+// Whether every input was traced. A failed input writes no file, and prints its reason.
 bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& input,
                       const V3DPluginArgList& output, bool enhance);
 

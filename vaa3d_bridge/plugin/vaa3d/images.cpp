@@ -12,29 +12,29 @@ const char* dtypeOf(ImagePixelType type) {
         case V3D_UINT8: return "uint8";
         case V3D_UINT16: return "uint16";
         case V3D_FLOAT32: return "float32";
-        default: throw dineuro::Error("bad_volume", "the image has samples of an unknown kind");
+        default: throw dineuro::Error("bad_volume", "the type of the image's samples is unknown");
     }
 }
 
-// Cut planes count in the 3D window's voxels, of which a large image has fewer.
+// Cut planes count the voxels of the 3D window, which shows a large image with fewer voxels.
 long scaled(int cut, int shown, V3DLONG whole) {
     const double factor = shown > 0 ? static_cast<double>(whole) / shown : 1.0;
     return std::clamp(static_cast<long>(cut * factor), 0L, static_cast<long>(whole));
 }
 
 NeuronSWC swcOf(const dineuro::Node& node) {
-    NeuronSWC made;
-    made.n = node.id;
-    made.type = node.type;
-    made.x = static_cast<float>(node.x);
-    made.y = static_cast<float>(node.y);
-    made.z = static_cast<float>(node.z);
-    made.r = static_cast<float>(node.radius);
-    made.pn = node.parent;
-    return made;
+    NeuronSWC swc;
+    swc.n = node.id;
+    swc.type = node.type;
+    swc.x = static_cast<float>(node.x);
+    swc.y = static_cast<float>(node.y);
+    swc.z = static_cast<float>(node.z);
+    swc.r = static_cast<float>(node.radius);
+    swc.pn = node.parent;
+    return swc;
 }
 
-// See `neuronTreeOf`.
+// The nodes with the twins that `neuronTreeOf` describes.
 std::vector<dineuro::Node> withTwins(const std::vector<dineuro::Node>& nodes) {
     std::unordered_map<long, const dineuro::Node*> byId;
     std::unordered_map<long, int> children;
@@ -50,28 +50,28 @@ std::vector<dineuro::Node> withTwins(const std::vector<dineuro::Node>& nodes) {
         if (parent != byId.end() && parent->second->type != node.type && !twin.count(node.parent))
             twin[node.parent] = ++last;
     }
-    std::vector<dineuro::Node> made;
+    std::vector<dineuro::Node> result;
     for (dineuro::Node node : nodes) {
-        const auto hung = twin.find(node.parent);
-        if (hung != twin.end()) node.parent = hung->second;
-        made.push_back(node);
+        const auto ofParent = twin.find(node.parent);
+        if (ofParent != twin.end()) node.parent = ofParent->second;
+        result.push_back(node);
         const auto own = twin.find(node.id);
         if (own == twin.end()) continue;
         node.parent = node.id;
         node.id = own->second;
-        made.push_back(node);
+        result.push_back(node);
         if (children[node.parent] > 1) continue;
         node.parent = node.id;
         node.id = ++last;
-        made.push_back(node);
+        result.push_back(node);
     }
-    return made;
+    return result;
 }
 
 }  // namespace
 
 dineuro::Volume channelOf(Image4DSimple& image, int channel) {
-    if (!image.valid()) throw dineuro::Error("bad_volume", "the image holds no voxels");
+    if (!image.valid()) throw dineuro::Error("bad_volume", "the image has no voxels");
     const auto channels = image.getCDim();
     if (channel < 1 || channel > channels)
         throw dineuro::Error("bad_parameter", "channel " + std::to_string(channel) +
@@ -91,7 +91,7 @@ dineuro::Json rootOf(const LocationSimple& landmark, const Image4DSimple& image)
         if (!(at[axis] > -1 && at[axis] < static_cast<double>(size[axis])))
             throw dineuro::Error("bad_parameter",
                                  "the first landmark lies outside the image: move or delete it, or "
-                                 "let the root be found");
+                                 "choose automatic detection of the root");
     return {std::max(at[0], 0.0), std::max(at[1], 0.0), std::max(at[2], 0.0)};
 }
 
@@ -113,9 +113,9 @@ dineuro::Json cutBoxOf(const View3DControl& view, const Image4DSimple& image) {
 
 std::vector<double> spacingOf(const Image4DSimple& image) {
     const std::vector<double> size = {image.getRezX(), image.getRezY(), image.getRezZ()};
-    const bool told = std::all_of(size.begin(), size.end(), [](double v) { return v > 0; }) &&
-                      std::any_of(size.begin(), size.end(), [](double v) { return v != 1; });
-    return told ? size : std::vector<double>{};
+    const bool isSet = std::all_of(size.begin(), size.end(), [](double v) { return v > 0; }) &&
+                       std::any_of(size.begin(), size.end(), [](double v) { return v != 1; });
+    return isSet ? size : std::vector<double>{};
 }
 
 NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name) {
@@ -134,11 +134,12 @@ NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& 
 void fillMask(Image4DSimple& image, dineuro::Result& result, const Image4DSimple& like) {
     const auto& shape = result.maskShape;
     const V3DLONG x = like.getXDim(), y = like.getYDim(), z = like.getZDim();
-    const std::array<std::uint64_t, 4> wanted = {1, static_cast<std::uint64_t>(z),
-                                                 static_cast<std::uint64_t>(y),
-                                                 static_cast<std::uint64_t>(x)};
-    if (shape != wanted)
-        throw dineuro::Error("bad_request", "the server's mask has another size than the image");
+    const std::array<std::uint64_t, 4> expected = {1, static_cast<std::uint64_t>(z),
+                                                   static_cast<std::uint64_t>(y),
+                                                   static_cast<std::uint64_t>(x)};
+    if (shape != expected)
+        throw dineuro::Error("bad_request",
+                             "the size of the server's mask differs from the image's");
     image.setData(result.mask.release(), x, y, z, 1, V3D_UINT8);
     image.setRezX(like.getRezX());
     image.setRezY(like.getRezY());

@@ -13,7 +13,7 @@
 
 namespace {
 
-// Of an image that was opened from a file: where its tree belongs.
+// The file for the tree of an image that was opened from a file.
 QString swcFileOf(const QString& name) {
     const QFileInfo file(name);
     if (!file.isAbsolute() || !file.dir().exists()) return {};
@@ -47,13 +47,13 @@ dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
         const View3DControl* view = callback.getView3DControl(window);
         if (!view)
             throw dineuro::Error("bad_parameter",
-                                 "the image's 3D window, which has the cut box, is closed");
+                                 "the image's 3D window, which defines the cut box, is closed");
         job.params["roi"] = cutBoxOf(*view, image);
     }
     return job;
 }
 
-// The windows first: whatever becomes of the files, the result is there.
+// Show the windows first, so that the result is visible even if a file cannot be written.
 QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& image,
                 const Choices& choices, const QString& name, dineuro::Result& result) {
     QString text = summary(result);
@@ -68,14 +68,14 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
     text += "\n\nSaved: " + choices.swcFile;
     if (choices.doubts && !result.doubts.empty()) {
         saveText(doubtsFileOf(choices.swcFile), result.doubts);
-        text += "\nTo look at first: " + doubtsFileOf(choices.swcFile);
+        text += "\nPlaces to proofread: " + doubtsFileOf(choices.swcFile);
     }
     return text;
 }
 
 void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandle window) {
     Image4DSimple* image = callback.getImage(window);
-    if (!image || !image->valid()) throw dineuro::Error("bad_volume", "the image holds no voxels");
+    if (!image || !image->valid()) throw dineuro::Error("bad_volume", "the image has no voxels");
     const ImageFacts facts = factsOf(callback, window, *image);
     TraceDialog dialog(remembered(), facts, enhance, parent);
     if (dialog.exec() != QDialog::Accepted) return;
@@ -101,11 +101,11 @@ void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) 
     try {
         trace(callback, parent, enhance, window);
     } catch (const dineuro::Error& error) {
-        // Who cancelled knows it.
+        // A user who cancelled needs no message.
         if (error.code() != "cancelled") QMessageBox::critical(parent, "DINeuro", sentence(error));
     } catch (const std::exception& error) {
         QMessageBox::critical(parent, "DINeuro",
-                              QString("An error of the plugin's own: %1").arg(error.what()));
+                              QString("Internal error of the plugin: %1").arg(error.what()));
     }
 }
 

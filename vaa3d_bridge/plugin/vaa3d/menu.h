@@ -1,4 +1,4 @@
-// The menu's actions.
+// The actions of the menu.
 #pragma once
 
 #include <v3d_interface.h>

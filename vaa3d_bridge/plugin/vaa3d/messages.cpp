@@ -15,25 +15,27 @@ namespace {
 QString advice(const QString& code) {
     static const QMap<QString, QString> known = {
         {"server_gone",
-         "Is the server running (dineuro serve)? Are address and port right, and does a firewall let them through? "
-         "From another computer it needs CURVE keys: Plug-in > DINeuro > Server settings."},
-        {"unauthorized", "Ask who runs the server for keys: dineuro keys curve YOUR-NAME."},
+         "Check that the server runs (dineuro serve), that address and port are right, and that no firewall blocks them. "
+         "A server on another computer requires CURVE keys: Plug-in > DINeuro > Server settings."},
+        {"unauthorized", "Ask the server's administrator for keys: dineuro keys curve YOUR-NAME."},
         {"bad_key",
-         "Choose the two files that `dineuro keys curve YOUR-NAME` made: YOUR-NAME.key_secret and server.key."},
-        {"bad_request", "Plugin and server are of versions that do not fit: update the older one."},
-        {"bad_parameter", "Change the setting and try again."},
-        {"bad_volume", "Is the channel the one with the neuron, and is it not empty?"},
-        {"too_large", "Crop the image, or ask who runs the server to raise --max-gib."},
-        {"queue_full", "The server has much to do: try again later."},
+         "Choose the two files of `dineuro keys curve YOUR-NAME`: YOUR-NAME.key_secret and server.key."},
+        {"bad_request", "The versions of plugin and server do not match: update the older one."},
+        {"bad_parameter", "Change the parameter and try again."},
+        {"bad_volume", "Check that the channel contains the neuron and is not empty."},
+        {"too_large", "Crop the image, or ask the server's administrator to raise --max-gib."},
+        {"queue_full", "The server has many waiting jobs: try again later."},
         {"quota",
-         "Wait until your earlier jobs are done, or ask who runs the server for a larger quota."},
-        {"disk_full", "The server's disk is full: tell who runs it."},
-        {"time_limit", "Allow more time (Server settings), or trace a smaller region."},
-        {"memory_limit", "Trace a smaller region, or ask who runs the server for more memory."},
+         "Wait until your earlier jobs end, or ask the server's administrator for a larger quota."},
+        {"disk_full", "The server's disk is full: inform its administrator."},
+        {"time_limit", "Raise the time limit (Server settings), or trace a smaller region."},
+        {"memory_limit",
+         "Trace a smaller region, or ask the server's administrator for more memory."},
         {"worker_lost",
-         "Try once more; if it happens again, tell who runs the server, whose log says more."},
-        {"internal", "Tell who runs the server: its log says more under the id in brackets."},
-        {"stopping", "The server is being stopped: try again later."},
+         "Try again. If the error returns, inform the server's administrator, whose log has the details."},
+        {"internal",
+         "Inform the server's administrator: the log has the details under the id in brackets."},
+        {"stopping", "The server is stopping: try again later."},
     };
     return known.value(code);
 }
@@ -50,9 +52,9 @@ QString described(const dineuro::ServerInfo& info) {
     QStringList models, devices;
     for (const auto& model : info.models) models << QString::fromStdString(model);
     for (const auto& device : info.devices) devices << QString::fromStdString(device);
-    return QString("DINeuro %1; networks: %2; works on: %3; waiting jobs: %4; takes up to %5 GiB")
+    return QString("DINeuro %1; networks: %2; works on: %3; waiting jobs: %4; accepts up to %5 GiB")
         .arg(QString::fromStdString(info.version), models.isEmpty() ? "none" : models.join(", "),
-             devices.isEmpty() ? "not told" : devices.join(", "))
+             devices.isEmpty() ? "unknown" : devices.join(", "))
         .arg(info.waiting)
         .arg(static_cast<double>(info.maxBytes) / 1073741824.0, 0, 'g', 3);
 }
@@ -60,8 +62,8 @@ QString described(const dineuro::ServerInfo& info) {
 QString stageName(const QString& stage) {
     static const QMap<QString, QString> known = {
         {"upload", "Sending the image"},
-        {"wait", "The server is busy: waiting"},
-        {"queued", "Waiting for its turn"},
+        {"wait", "The server is full: waiting"},
+        {"queued", "Waiting in the queue"},
         {"read", "Reading the image"},
         {"load", "Loading the network"},
         {"enhance", "Enhancing"},
@@ -77,18 +79,18 @@ void say(const QString& text) { std::fprintf(stderr, "%s\n", text.toUtf8().const
 QString aboutText() {
     return QString(
                "<h3>DINeuro %1</h3>"
-               "<p>Sends the image to a DINeuro server, which enhances it with a network, traces the neuron and tells how far to trust "
-               "the tree.</p>"
+               "<p>The plugin sends the image to a DINeuro server. The server enhances it with a network, traces the neuron, and "
+               "reports how far the tree can be trusted.</p>"
                "<p><b>Enhance &amp; trace</b> needs a running server: <code>dineuro serve</code> on this computer, or your lab's. The first "
-               "landmark, where there is one, is taken as the soma. The enhanced volume opens in a new window; the tree is drawn in the "
-               "image's 3D window. The image itself is never changed.</p>"
-               "<p><b>Trace without enhancing</b> takes the image's own intensity.</p>"
+               "landmark, if there is one, is the soma. The enhanced volume opens in a new window; the tree is drawn in the "
+               "image's 3D window. The image itself never changes.</p>"
+               "<p><b>Trace without enhancing</b> uses the intensity of the image itself.</p>"
                "<p>On the command line: <code>vaa3d -x dineuro -f help</code></p>"
                "<p>Apache License 2.0</p>")
         .arg(DINEURO_VERSION);
 }
 
-// Vaa3D's headers declare these two, and their inline functions call them. Defined here, so that
-// the plugin needs nothing of Vaa3D's own code.
+// Vaa3D's headers declare these two functions, and their inline functions call them. They are
+// defined here, so that the plugin needs no code of Vaa3D.
 void v3d_msg(const char* msg, bool) { say(QString::fromUtf8(msg)); }
 void v3d_msg(const QString& msg, bool) { say(msg); }

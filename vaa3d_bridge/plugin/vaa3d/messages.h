@@ -1,4 +1,4 @@
-// Sentences for the user.
+// Messages for the user.
 #pragma once
 
 #include <QString>
@@ -8,12 +8,12 @@ class Error;
 struct ServerInfo;
 }  // namespace dineuro
 
-// What went wrong, and what to do about it.
+// The error and its remedy.
 QString sentence(const dineuro::Error& error);
-// What a server says of itself, in one line.
+// The description of a server in one line.
 QString described(const dineuro::ServerInfo& info);
-// The stage of a job as a person would call it.
+// The name of a stage for the user.
 QString stageName(const QString& stage);
-// On the terminal.
+// Print a text on the terminal.
 void say(const QString& text);
 QString aboutText();

@@ -41,17 +41,17 @@ void saveText(const QString& file, const std::string& text) {
 }
 
 void saveImage(V3DPluginCallback2& callback, Image4DSimple& image, const QString& file) {
-    // Vaa3D chooses the format by the suffix: it stays at the end of the temporary name.
+    // Vaa3D chooses the format by the suffix, so the temporary name ends with it.
     const QFileInfo place(file);
     const QString part = place.dir().filePath(".part_" + place.fileName());
     QByteArray name = QFile::encodeName(part);
-    const bool made = callback.saveImage(&image, name.data());
-    if (made && QFileInfo::exists(part)) {
+    const bool isSaved = callback.saveImage(&image, name.data());
+    if (isSaved && QFileInfo::exists(part)) {
         QFile::remove(file);
         if (QFile::rename(part, file)) return;
     }
     QFile::remove(part);
-    fail(file, place.dir().exists() ? "Vaa3D could not save it" : "there is no such folder");
+    fail(file, place.dir().exists() ? "Vaa3D could not save it" : "the folder does not exist");
 }
 
 QString doubtsFileOf(const QString& swcFile) {

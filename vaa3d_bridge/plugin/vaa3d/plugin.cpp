@@ -6,7 +6,7 @@
 
 namespace {
 
-// A menu shows "&&" as "&", and a single one not at all.
+// A menu shows "&&" as "&", and does not show a single "&".
 const QString kEnhance = QStringLiteral("Enhance && trace\u2026");
 const QString kTrace = QStringLiteral("Trace without enhancing\u2026");
 const QString kServer = QStringLiteral("Server settings\u2026");

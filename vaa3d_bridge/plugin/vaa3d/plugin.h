@@ -1,4 +1,4 @@
-// What Vaa3D loads.
+// The class that Vaa3D loads.
 #pragma once
 
 #include <QObject>
@@ -15,7 +15,7 @@ public:
     QStringList menulist() const override;
     void domenu(const QString& menu, V3DPluginCallback2& callback, QWidget* parent) override;
     QStringList funclist() const override;
-    // Returns whether everything was done; after false nothing was written for what failed.
+    // Returns whether every input was traced. A failed input writes no file.
     bool dofunc(const QString& func, const V3DPluginArgList& input, V3DPluginArgList& output,
                 V3DPluginCallback2& callback, QWidget* parent) override;
 };

@@ -20,9 +20,9 @@ ServerBox::ServerBox(const Choices& choices, QWidget* parent)
     address_->setObjectName("server");
     address_->setToolTip("tcp://HOST:PORT; dineuro serve listens at tcp://127.0.0.1:5599");
     key_->setObjectName("key");
-    key_->setPlaceholderText("only from another computer: NAME.key_secret");
+    key_->setPlaceholderText("only for another computer's server: NAME.key_secret");
     serverKey_->setObjectName("server_key");
-    serverKey_->setPlaceholderText("only from another computer: server.key");
+    serverKey_->setPlaceholderText("only for another computer's server: server.key");
     button_->setObjectName("test");
     button_->setAutoDefault(false);
     answer_->setObjectName("answer");
@@ -62,20 +62,20 @@ void ServerBox::store(Choices& choices) const {
 
 void ServerBox::answer(const QString& text) {
     answer_->setText(text);
-    // A form gives a wrapped text one line's height, however many it has.
+    // A form gives a wrapped text the height of one line, for any number of lines.
     answer_->setMinimumHeight(answer_->heightForWidth(answer_->width()));
     window()->adjustSize();
 }
 
 void ServerBox::test() {
-    Choices asked;
-    store(asked);
+    Choices choices;
+    store(choices);
     try {
-        const dineuro::Client client = asked.client();
+        const dineuro::Client client = choices.client();
         task_ = std::make_unique<Task<dineuro::ServerInfo>>(
             [client](dineuro::Cancelled cancelled) { return client.server(std::move(cancelled)); });
         button_->setEnabled(false);
-        answer("Asking...");
+        answer("Connecting...");
         timer_ = startTimer(50);
     } catch (const dineuro::Error& error) {
         answer(sentence(error));

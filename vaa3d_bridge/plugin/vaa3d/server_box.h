@@ -1,4 +1,4 @@
-// Where the server is, and whether it answers.
+// The address and the keys of the server, and a test of the connection.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ class ServerBox : public QGroupBox {
 public:
     explicit ServerBox(const Choices& choices, QWidget* parent = nullptr);
 
-    // Into the choices: address and keys.
+    // Store address and keys in the choices.
     void store(Choices& choices) const;
 
 protected:

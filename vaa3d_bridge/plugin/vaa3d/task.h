@@ -1,4 +1,4 @@
-// Work off the GUI's thread, that can be cancelled and waited for.
+// Work on a thread of its own, with cancel and wait.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 template <class Value>
 class Task {
 public:
-    // The work looks at the function it is given to know whether it is to end.
+    // The work calls its argument to learn whether it must end.
     explicit Task(std::function<Value(dineuro::Cancelled)> work)
         : thread_([this, work = std::move(work)] {
               try {
@@ -23,7 +23,7 @@ public:
               over_ = true;
           }) {}
 
-    // Cancels, and waits until nothing of the caller's is used any more.
+    // Cancels, and waits until the work no longer uses the caller's objects.
     ~Task() {
         cancel();
         thread_.join();
@@ -35,7 +35,7 @@ public:
     void cancel() { cancelled_ = true; }
     bool over() const { return over_; }
 
-    // What came of it, or what was thrown. Only once it is over.
+    // The value or the exception of the work. Call it once, after `over`.
     Value take() {
         if (error_) std::rethrow_exception(error_);
         return std::move(*value_);
@@ -46,5 +46,5 @@ private:
     std::atomic<bool> over_{false};
     std::optional<Value> value_;
     std::exception_ptr error_;
-    std::thread thread_;  // the last member: the others are there when it begins
+    std::thread thread_;  // the last member, because the thread uses the others
 };

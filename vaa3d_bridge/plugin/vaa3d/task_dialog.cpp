@@ -64,7 +64,7 @@ TaskDialog::State TaskDialog::state() {
 
 void TaskDialog::show(const State& state) {
     label_->setText(stageName(state.stage) + "...");
-    // Without a total the bar runs to and fro.
+    // Without a total the bar shows activity only.
     bar_->setRange(0, state.total ? 1000 : 0);
     if (!state.total) return;
     const double share = static_cast<double>(state.done) / static_cast<double>(state.total);

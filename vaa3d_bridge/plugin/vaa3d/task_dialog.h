@@ -1,4 +1,4 @@
-// A job on its way: stage, per cent, Cancel.
+// The dialog of a running job: stage, per cent, Cancel.
 #pragma once
 
 #include <mutex>
@@ -12,7 +12,7 @@ class QLabel;
 class QProgressBar;
 class QPushButton;
 
-// Modal from the first to the last byte: the image that is being sent cannot be closed meanwhile.
+// The dialog is modal during the whole job, so that the user cannot close the image.
 class TaskDialog : public QDialog {
     Q_OBJECT
 
@@ -20,10 +20,10 @@ public:
     TaskDialog(const dineuro::Client& client, const dineuro::Volume& volume,
                const dineuro::Job& job, QWidget* parent);
 
-    // Runs until the end. Throws dineuro::Error, "cancelled" too.
+    // Runs until the job ends. Throws dineuro::Error, also "cancelled".
     dineuro::Result run();
 
-    // Escape, the window's close button and Cancel: the dialog stays until the job has ended.
+    // Handles Escape, the close button and Cancel. The dialog stays until the job has ended.
     void reject() override;
 
 protected:
@@ -44,5 +44,5 @@ private:
     bool cancelled_ = false;
     std::mutex mutex_;
     State state_;
-    Task<dineuro::Result> task_;  // the last member: it uses the others
+    Task<dineuro::Result> task_;  // the last member, because it uses the others
 };

@@ -71,17 +71,17 @@ TraceDialog::TraceDialog(const Choices& choices, const ImageFacts& facts, bool e
 QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) {
     channel_ =
         spinBox<QSpinBox>("channel", 1, facts.channels, std::min(choices.channel, facts.channels),
-                          "The channel with the neuron, counted from 1");
+                          "The channel of the neuron, counted from 1");
     channel_->setSuffix(QString(" of %1").arg(facts.channels));
     region_ = comboBox("region", {{"all", "whole image"}}, "all");
     if (facts.hasCutBox) region_->addItem("3D cut box", "box");
-    region_->setToolTip("The cut box is there when the image's 3D window is open");
-    root_ = comboBox("root", {{"auto", "found by itself"}}, "auto");
+    region_->setToolTip("The cut box is available while the image's 3D window is open");
+    root_ = comboBox("root", {{"auto", "detected automatically"}}, "auto");
     if (facts.hasLandmark) {
         root_->addItem("first landmark", "landmark");
         if (choices.landmark) root_->setCurrentIndex(1);
     }
-    root_->setToolTip("A landmark on the soma makes the tree start there");
+    root_->setToolTip("The tree starts at a landmark on the soma");
     auto* box = new QGroupBox("Image");
     auto* form = new QFormLayout(box);
     form->addRow("Channel", channel_);
@@ -97,7 +97,7 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     swcFile_ = new QLineEdit(facts.swcFile);
     swcFile_->setObjectName("swc");
     swcFile_->setMinimumWidth(220);
-    doubts_ = checkBox("doubts", "... and the places to look at first (.marker)", choices.doubts);
+    doubts_ = checkBox("doubts", "... and the places to proofread (.marker)", choices.doubts);
     auto* browse = new QPushButton("Browse...");
     browse->setAutoDefault(false);
     connect(browse, &QPushButton::clicked, this, [this] {
@@ -127,30 +127,29 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
 
 QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& facts) {
     enhancer_ = comboBox("enhancer",
-                         {{"auto", "network, or classical where that is better"},
+                         {{"auto", "network, or classical if that is better"},
                           {"dineuro", "network"},
                           {"classical", "classical, without a network"}},
                          choices.enhancer);
     model_ = new QLineEdit(choices.model);
     model_->setObjectName("model");
-    model_->setPlaceholderText("the server's own choice");
+    model_->setPlaceholderText("the server's default");
     threshold_ =
         spinBox<QSpinBox>("threshold", 1, 255, choices.threshold,
-                          "Of the enhanced volume: lower finds more, and more that is none");
+                          "The least value of a neurite; a lower one traces more, and more errors");
     minLength_ = spinBox<QDoubleSpinBox>("min_length", 0.0, 1e6, choices.minLength,
-                                         "Shorter branches are left out");
+                                         "Shorter branches are removed");
     gap_ = spinBox<QDoubleSpinBox>("gap", 0.0, 1e6, choices.gap,
-                                   "The longest gap that is joined; over 40 large parts alone");
-    minConfidence_ =
-        spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
-                                "Branches less likely right are taken off; 0 keeps all");
+                                   "The longest joined gap; above 40 only between large parts");
+    minConfidence_ = spinBox<QDoubleSpinBox>("min_confidence", 0.0, 1.0, choices.minConfidence,
+                                             "Less certain branches are removed; 0 keeps all");
     minConfidence_->setSingleStep(0.05);
     passes_ = spinBox<QSpinBox>("passes", 1, 2, choices.passes,
-                                "2: what is uncertain is judged again where that helps");
+                                "2: uncertain stacks are enhanced again where that helps");
     passes_->setEnabled(enhance_);
     minLength_->setSuffix(" voxels");
     gap_->setSuffix(" voxels");
-    trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all that is there"}},
+    trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all neurons and pieces"}},
                       choices.allTrees ? "all" : "one");
     auto* size = new QHBoxLayout;
     for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -160,7 +159,7 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
                         : "spacing_z",
             0.0, 1e6, facts.spacing.empty() ? 0.0 : facts.spacing[axis], "x, y, z in micrometres");
         spacing_[axis]->setDecimals(4);
-        spacing_[axis]->setSpecialValueText("not known");
+        spacing_[axis]->setSpecialValueText("unknown");
         size->addWidget(spacing_[axis]);
     }
     auto* box = new QGroupBox("Advanced");
@@ -184,37 +183,37 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
 }
 
 Choices TraceDialog::choices() const {
-    Choices made = start_;
-    server_->store(made);
-    made.channel = channel_->value();
-    made.cutBox = region_->currentData() == "box";
-    // Without a landmark the wish for it is kept for another image.
-    if (root_->count() > 1) made.landmark = root_->currentData() == "landmark";
-    made.showMask = mask_->isChecked();
-    made.overlay = overlay_->isChecked();
-    made.swcFile = save_->isChecked() ? swcFile_->text().trimmed() : QString();
-    made.doubts = doubts_->isChecked();
-    made.enhancer = enhancer_->currentData().toString();
-    made.model = model_->text().trimmed();
-    made.threshold = threshold_->value();
-    made.minLength = minLength_->value();
-    made.gap = gap_->value();
-    made.minConfidence = minConfidence_->value();
-    made.passes = passes_->value();
-    made.allTrees = trees_->currentData() == "all";
-    for (int axis = 0; axis < 3; ++axis) made.spacing[axis] = spacing_[axis]->value();
-    if (!(made.spacing[0] > 0 && made.spacing[1] > 0 && made.spacing[2] > 0))
-        std::fill(made.spacing, made.spacing + 3, 0.0);
-    return made;
+    Choices choices = start_;
+    server_->store(choices);
+    choices.channel = channel_->value();
+    choices.cutBox = region_->currentData() == "box";
+    // Without a landmark the choice is kept for the next image.
+    if (root_->count() > 1) choices.landmark = root_->currentData() == "landmark";
+    choices.showMask = mask_->isChecked();
+    choices.overlay = overlay_->isChecked();
+    choices.swcFile = save_->isChecked() ? swcFile_->text().trimmed() : QString();
+    choices.doubts = doubts_->isChecked();
+    choices.enhancer = enhancer_->currentData().toString();
+    choices.model = model_->text().trimmed();
+    choices.threshold = threshold_->value();
+    choices.minLength = minLength_->value();
+    choices.gap = gap_->value();
+    choices.minConfidence = minConfidence_->value();
+    choices.passes = passes_->value();
+    choices.allTrees = trees_->currentData() == "all";
+    for (int axis = 0; axis < 3; ++axis) choices.spacing[axis] = spacing_[axis]->value();
+    if (!(choices.spacing[0] > 0 && choices.spacing[1] > 0 && choices.spacing[2] > 0))
+        std::fill(choices.spacing, choices.spacing + 3, 0.0);
+    return choices;
 }
 
 ServerDialog::ServerDialog(const Choices& choices, QWidget* parent)
     : QDialog(parent),
       start_(choices),
       server_(new ServerBox(choices)),
-      minutes_(spinBox<QDoubleSpinBox>("minutes", 0.0, 1e5, choices.minutes,
-                                       "After so long a job is given up")),
-      reuse_(checkBox("reuse", "Take an answer that the server has already", choices.reuse)) {
+      minutes_(
+          spinBox<QDoubleSpinBox>("minutes", 0.0, 1e5, choices.minutes, "The time limit of a job")),
+      reuse_(checkBox("reuse", "Use a stored result of the server", choices.reuse)) {
     setObjectName("dineuro_server");
     setWindowTitle("DINeuro: server settings");
     setMinimumWidth(480);
@@ -230,9 +229,9 @@ ServerDialog::ServerDialog(const Choices& choices, QWidget* parent)
 }
 
 Choices ServerDialog::choices() const {
-    Choices made = start_;
-    server_->store(made);
-    made.minutes = minutes_->value();
-    made.reuse = reuse_->isChecked();
-    return made;
+    Choices choices = start_;
+    server_->store(choices);
+    choices.minutes = minutes_->value();
+    choices.reuse = reuse_->isChecked();
+    return choices;
 }

@@ -1,4 +1,4 @@
-// What is to be traced, and how.
+// The dialogs of a trace and of the server's settings.
 #pragma once
 
 #include <QDialog>
@@ -12,14 +12,14 @@ class QLineEdit;
 class QSpinBox;
 class ServerBox;
 
-// What the dialog must know of the image.
+// The properties of the image that the dialog needs.
 struct ImageFacts {
     QString name;
     int channels = 1;
     bool hasLandmark = false;
     bool hasCutBox = false;
-    std::vector<double> spacing;  // x, y, z; empty where it is not known
-    QString swcFile;              // suggested
+    std::vector<double> spacing;  // x, y, z; empty if unknown
+    QString swcFile;              // the suggestion
 };
 
 class TraceDialog : public QDialog {
@@ -57,7 +57,7 @@ private:
     QDoubleSpinBox* spacing_[3];
 };
 
-// Address, keys and limits alone.
+// The dialog for address, keys and limits.
 class ServerDialog : public QDialog {
     Q_OBJECT
 
