@@ -26,6 +26,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,16 +274,22 @@ def check_pip(command: str) -> None:
 
 
 def check_compose(command: str) -> None:
-    """Profiles, services and the options of the commands that are used."""
-    services = yaml.safe_load((ROOT / "docker" / "docker-compose.yml").read_text())["services"]
-    profiles = {profile for s in services.values() for profile in s.get("profiles", ())}
+    """Check the files, profiles, services and options that a command names."""
     words = shlex.split(command.split(">")[0], comments=True)[2:]
+    names = ["docker-compose.yml"]
+    while words[0] == "-f":
+        names.append(words[1])
+        words = words[2:]
+    services: dict[str, dict[str, Any]] = {}
+    for name in names:
+        services |= yaml.safe_load((ROOT / "docker" / name).read_text())["services"]
+    profiles = {profile for s in services.values() for profile in s.get("profiles", ())}
     while words[0] == "--profile":
         assert words[1] in profiles, command
         words = words[2:]
     verb, *rest = words
     known: dict[str, set[str]] = {
-        "up": {"-d", "--build", "--scale"}, "run": {"--rm", "--entrypoint"}, "down": set(),
+        "up": {"-d", "--build"}, "run": {"--rm", "--entrypoint"}, "down": set(),
         "ps": set(), "logs": set(), "stop": set(), "start": set(), "restart": set(),
     }  # fmt: skip
     assert {word for word in rest if word.startswith("-")} <= known[verb], command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from functools import reduce
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,51 @@ from dineuro_server.settings import GIB, Settings
 from tests.support.server import ROOT
 
 DOCKER = ROOT / "docker"
-COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "docker-compose.yml").read_text())
+BASE, PLAIN = "docker-compose.yml", "docker-compose.override.yml"
+GPU, TLS = "docker-compose.gpu.yml", "docker-compose.tls.yml"
+FILES = (BASE, PLAIN, GPU, TLS)
+#: The combinations that .env.example offers; the first is what `docker compose up` reads.
+STACKS = ((BASE, PLAIN), (BASE, TLS), (BASE, PLAIN, GPU), (BASE, TLS, GPU))
 
 
-def test_the_compose_file_is_one_by_the_specification() -> None:
+def merge(base: Any, other: Any) -> Any:
+    """Merge two parts of compose files as Compose does: mappings by key, lists by appending."""
+    if isinstance(base, dict) and isinstance(other, dict):
+        return {
+            key: merge(base[key], other[key]) if key in base and key in other
+            else base.get(key, other.get(key))
+            for key in [*base, *(key for key in other if key not in base)]
+        }  # fmt: skip
+    if isinstance(base, list) and isinstance(other, list):
+        return [*base, *other]
+    return other
+
+
+def read(name: str) -> dict[str, Any]:
+    """One compose file."""
+    content: dict[str, Any] = yaml.safe_load((DOCKER / name).read_text())
+    return content
+
+
+def services(*names: str) -> dict[str, dict[str, Any]]:
+    """The services of a stack, after all its files are merged."""
+    stack: dict[str, dict[str, Any]] = reduce(merge, map(read, names))["services"]
+    return stack
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_compose_files_follow_the_specification(name: str) -> None:
     schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     checker = jsonschema_rs.validator_for(json.loads(schema.read_text()))
-    assert [str(error) for error in checker.iter_errors(COMPOSE)] == []
-    broken = json.loads(json.dumps(COMPOSE))
+    assert [str(error) for error in checker.iter_errors(read(name))] == []
+    broken = json.loads(json.dumps(read(name)))
     broken["services"]["server"]["restrat"] = "no"
     assert not checker.is_valid(broken)
 
 
-def test_every_service_is_bounded_and_hardened() -> None:
-    for name, service in COMPOSE["services"].items():
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_service_is_bounded_and_hardened(stack: tuple[str, ...]) -> None:
+    for name, service in services(*stack).items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         if name == "keys":  # runs for a moment, without a network
@@ -47,29 +79,73 @@ def test_every_service_is_bounded_and_hardened() -> None:
             assert port.startswith(("127.0.0.1:", "${DINEURO_PUBLISH:-127.0.0.1}:")), port
 
 
-def test_every_setting_of_the_compose_file_is_the_server_s() -> None:
-    known = {f"DINEURO_{name.upper()}" for name in Settings.model_fields}
-    for name in ("server", "server-gpu"):
-        assert set(COMPOSE["services"][name]["environment"]) <= known
-    text = (DOCKER / "docker-compose.yml").read_text()
-    example = set(re.findall(r"^#(\w+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
-    assert example == set(re.findall(r"\$\{(\w+)", text)) | {"COMPOSE_PROFILES"}
+@pytest.mark.parametrize("stack", STACKS)
+def test_one_server_alone_uses_the_state(stack: tuple[str, ...]) -> None:
+    users = [
+        name
+        for name, service in services(*stack).items()
+        if any(volume.startswith("state:") for volume in service.get("volumes", ()))
+    ]
+    assert users == ["server"]
+    assert "replicas" not in services(*stack)["server"]["deploy"]
+
+
+def test_plain_http_is_published_only_without_tls() -> None:
+    for stack in STACKS:
+        ports = services(*stack)["server"]["ports"]
+        assert any(port.endswith(":5599") for port in ports)
+        assert any(port.endswith(":8000") for port in ports) == (TLS not in stack)
+        assert ("caddy" in services(*stack)) == (TLS in stack)
+    assert "ports" not in services(BASE)["server"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_keys_are_made_by_the_image_of_the_server(stack: tuple[str, ...]) -> None:
+    server, keys = (services(*stack)[name] for name in ("server", "keys"))
+    assert keys["image"] == server["image"]
+    assert keys["build"] == server["build"]
+    device = "cuda" if GPU in stack else "cpu"
+    assert server["build"]["args"]["DEVICE"] == device
+    assert server["image"].endswith(f"-{device}")
+    assert (DOCKER / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+
+
+def test_images_of_others_have_a_version_and_may_have_a_digest() -> None:
+    for name, service in services(*FILES).items():
+        if "build" not in service:
+            image = re.fullmatch(r"\$\{DINEURO_\w+_IMAGE:-([\w/.-]+):([\w.-]+)\}", service["image"])
+            assert image, name
+            assert re.search(r"\d", image[2]), name
+    assert (
+        services(BASE)["server"]["build"]["args"]["BASE"] == "${DINEURO_BASE_IMAGE:-debian:12-slim}"
+    )
+
+
+def test_every_setting_of_the_compose_files_is_the_server_s() -> None:
+    settings = {f"DINEURO_{name.upper()}" for name in Settings.model_fields}
+    assert set(services(*FILES)["server"]["environment"]) <= settings
+    text = "".join((DOCKER / name).read_text() for name in FILES)
+    example = (DOCKER / ".env.example").read_text()
+    names = set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
+    assert names == set(re.findall(r"\$\{(\w+)", text)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
+    stacks = re.findall(r"^#COMPOSE_FILE=(.*)", example, re.MULTILINE)
+    assert {frozenset(stack.split(":")) for stack in stacks} == set(map(frozenset, STACKS[1:]))
 
 
 def test_what_is_left_out_does_not_undo_what_the_image_says() -> None:
     """An empty variable would put the server's own default, loopback, in the image's place."""
     image = set(re.findall(r"(DINEURO_\w+)=", (DOCKER / "Dockerfile").read_text()))
-    for name in ("server", "server-gpu"):
-        environment = COMPOSE["services"][name]["environment"]
-        for variable in image & set(environment):
-            assert not environment[variable].endswith(":-}"), variable
+    environment = services(*FILES)["server"]["environment"]
+    for variable in image & set(environment):
+        assert not environment[variable].endswith(":-}"), variable
 
 
 def test_files_that_are_mounted_are_there() -> None:
-    for service in COMPOSE["services"].values():
+    volumes = reduce(merge, map(read, FILES))["volumes"]
+    for service in services(*FILES).values():
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
-            assert source in COMPOSE["volumes"] or (DOCKER / source).exists(), source
+            assert source in volumes or (DOCKER / source).exists(), source
 
 
 def test_the_image_is_built_from_every_package() -> None:
