@@ -1,15 +1,16 @@
-"""The self-check's coefficients, and how far its confidences can be believed.
+"""The model of the segments' confidence, and how far the confidences can be believed.
 
     python -m benchmarks.confidence ../shared/data
 
-Every lifted stack, as it is and with noise added (see `benchmarks.masks`), and every rendered one
-(see `benchmarks.rendered`), is traced with the enhancers `auto` and `classical`; nothing is taken
-off. The model is fitted to the share of each segment that lies within 3 voxels of the reference
-tree, on the tuning stacks, every stack with the same weight and in it every segment with the root
-of its length; the held-out stacks, and the real ones, only say how well it does. In the tables a
-segment is right where that share is a half or more. AUC is the chance that of a right
-and a wrong segment the right one has the higher confidence. In the table of reliability the share
-of right ones should be what the confidences say.
+Every lifted stack, with and without added noise (`benchmarks.masks`), and every rendered one
+(`benchmarks.rendered`) is traced with the enhancers `auto` and `classical`. Nothing is pruned. The
+target of the fit is the share of each segment that lies within 3 voxels of the reference tree. Only
+the tuning stacks are fitted. Every stack has the same weight, and in it every segment has the root
+of its length. The held-out stacks and the real ones only show how good the model is.
+
+In the tables a segment is right if that share is a half or more. AUC is the probability that a
+right segment has a higher confidence than a wrong one. In the table of reliability the share of
+right segments should equal the confidence.
 """
 
 from __future__ import annotations
@@ -82,25 +83,23 @@ class Examples:
 
 def examples(data: Path, part: str) -> Examples:
     """All segments of a part's stacks."""
-    found = list(_examples(data, part))
+    parts = list(_examples(data, part))
     names = [part.name for part in fields(Examples)]
-    return Examples(*(np.concatenate([getattr(e, name) for e in found]) for name in names))
+    return Examples(*(np.concatenate([getattr(e, name) for e in parts]) for name in names))
 
 
 def _examples(data: Path, part: str) -> Iterator[Examples]:
     model = cached_model(None)
     for stack in stacks(data, part):
         for enhancer in ENHANCERS:
-            made = enhanced(
+            probability = enhanced(
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 scale=stack.scale, threshold=128, progress=silent,
-            )  # fmt: skip
-            traced = trace(made.probability, TraceOptions(), scale=stack.scale)
+            ).probability  # fmt: skip
+            traced = trace(probability, TraceOptions(), scale=stack.scale)
             if len(traced.tree) < 2:
                 continue
-            segments = assess(
-                traced.tree, traced.joined, made.probability, stack.intensity, stack.scale
-            )
+            segments = assess(traced.tree, traced.joined, probability, stack.intensity, stack.scale)
             samples = sample_links(traced.tree)
             near = distances(samples.places, stack.gold) <= _NEAR
             of_sample = segments.of_node[samples.node]
@@ -136,48 +135,48 @@ def stacks(data: Path, part: str) -> Iterator[Stack]:
         if case.group.startswith("lifted"):
             yield Stack(case.name, f"{case.group}, noisy", noisy(intensity), gold, scale)
     for scene in scenes(part):
-        made = scene.made
-        yield Stack(f"{scene.seed}", f"rendered, {scene.look}", made.voxels, made.tree)
+        voxels, gold = scene.made.voxels, scene.made.tree
+        yield Stack(f"{scene.seed}", f"rendered, {scene.look}", voxels, gold)
 
 
-def fit(seen: Examples) -> LogisticModel:
+def fit(rows: Examples) -> LogisticModel:
     """The model of the examples."""
     return fit_logistic(
         CONFIDENCE_MODEL.names,
-        seen.features,
-        seen.share,
-        seen.weight / seen.weight.sum(),
+        rows.features,
+        rows.share,
+        rows.weight / rows.weight.sum(),
         penalty=_PENALTY,
         standardised=False,
     )
 
 
-def reliability(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
+def reliability(score: NDArray[np.float64], rows: Examples) -> list[dict[str, str]]:
     """By confidence: how many segments, what was said of them, how many are right."""
     lines = []
     for low, high in pairwise(_BINS):
         inside = (score >= low) & ((score < high) | (high == _BINS[-1]))
         if inside.any():
-            by_length = seen.length[inside & seen.right].sum() / seen.length[inside].sum()
+            by_length = rows.length[inside & rows.right].sum() / rows.length[inside].sum()
             lines.append(
                 {
                     "confidence": f"{low:.2f} to {high:.2f}",
                     "segments": str(inside.sum()),
                     "mean confidence": f"{score[inside].mean():.2f}",
-                    "right": f"{seen.right[inside].mean():.2f}",
-                    "of the length": f"{seen.length[inside].sum() / seen.length.sum():.1%}",
+                    "right": f"{rows.right[inside].mean():.2f}",
+                    "of the length": f"{rows.length[inside].sum() / rows.length.sum():.1%}",
                     "right of it": f"{by_length:.2f}",
                 }
             )
     return lines
 
 
-def by_kind(score: NDArray[np.float64], seen: Examples) -> list[dict[str, str]]:
+def by_kind(score: NDArray[np.float64], rows: Examples) -> list[dict[str, str]]:
     """For every kind of stack: AUC, and what the certain segments are worth."""
     lines = []
-    for kind in dict.fromkeys(seen.kind.tolist()):
-        mine = seen.kind == kind
-        length, right, sure = seen.length[mine], seen.right[mine], score[mine] >= CERTAIN
+    for kind in dict.fromkeys(rows.kind.tolist()):
+        mine = rows.kind == kind
+        length, right, sure = rows.length[mine], rows.right[mine], score[mine] >= CERTAIN
         lines.append(
             {
                 "stacks; enhancer": kind,
@@ -198,13 +197,16 @@ def main() -> None:
     words = parser.parse_args()
     tune = examples(words.data, "tune")
     print(f"fitted:\n{as_source(fit(tune))}\nin use:\n{as_source(CONFIDENCE_MODEL)}")
-    for part, seen in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
-        score = CONFIDENCE_MODEL.probability(seen.features)
+    for part, rows in (("tune", tune), ("held-out", examples(words.data, "held-out"))):
+        score = CONFIDENCE_MODEL.probability(rows.features)
         # The real stacks' references are automatic or partial: what they lack is not wrong.
-        known = seen.of(~np.char.startswith(seen.kind.astype(str), "real"))
-        of_known = CONFIDENCE_MODEL.probability(known.features)
-        print(f"\n{part}, lifted and rendered: AUC {area_under_curve(of_known, known.right):.3f}\n")
-        print(as_table(reliability(of_known, known)), as_table(by_kind(score, seen)), sep="\n\n")
+        complete = rows.of(~np.char.startswith(rows.kind.astype(str), "real"))
+        confidence = CONFIDENCE_MODEL.probability(complete.features)
+        area = area_under_curve(confidence, complete.right)
+        print(f"\n{part}, lifted and rendered: AUC {area:.3f}\n")
+        print(
+            as_table(reliability(confidence, complete)), as_table(by_kind(score, rows)), sep="\n\n"
+        )
 
 
 if __name__ == "__main__":

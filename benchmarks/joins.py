@@ -6,8 +6,8 @@ Every stack of the tuning part, lifted or rendered, is traced up to the pieces w
 "auto" and "classical". The reference judges every candidate for a join. A join is right if both of
 its ends lie on the reference tree, and wrong if only one does. It does not count if none does. A
 logistic model is fitted with a small penalty. The weight of a candidate is the root of the shorter
-piece's length. The output is the model for `dineuro_tracing/links.py`, and how well models fitted
-on four fifths of the stacks tell right from wrong on the last fifth.
+piece's length. The output is the model for `dineuro_tracing/links.py`. A table shows how well
+models fitted on four fifths of the stacks tell right from wrong on the last fifth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tracer's check of itself: its segments' grades, and where a person should look."""
+"""The confidence of segments, and the doubts that a person should examine."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_lengths_windings_and_levels_are_measured() -> None:
     assert segments.contrast == pytest.approx(0.5)
 
 
-def test_a_winding_segment_is_known_by_its_length_over_the_distance_of_its_ends() -> None:
+def test_tortuosity_is_the_length_over_the_distance_of_the_ends() -> None:
     around = np.array([[0, 0, 0], [0, 4, 0], [4, 4, 0], [4, 0, 0]], dtype=float)
     tree = Tree(around, np.ones(4), np.arange(4) - 1, np.full(4, 3))
     assert judged(tree, np.zeros((8, 8, 8), dtype=np.uint8)).tortuosity.tolist() == [3]
 
 
-def test_gaps_are_counted_in_their_segment_and_known_to_what_hangs_beyond() -> None:
+def test_a_gap_counts_in_its_segment_and_marks_the_segments_beyond() -> None:
     joined = np.zeros(8, dtype=np.bool_)
     joined[2] = True
     segments = judged(FORKED, np.zeros((8, 8, 24), dtype=np.uint8), joined=joined)
@@ -92,7 +92,7 @@ def test_a_bright_line_on_a_dark_ground_has_contrast_and_one_in_noise_has_none()
     assert judged(tree, clean, noise).contrast[0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_what_the_image_shows_is_certain_and_what_noise_shows_is_not() -> None:
+def test_a_line_in_the_image_is_certain_and_a_line_in_noise_is_not() -> None:
     path = line((8, 30, 20), (92, 30, 20))
     clean = paint([path], SHAPE)
     tree = trace(clean).tree
@@ -123,7 +123,7 @@ def test_a_join_is_doubted_by_what_hangs_beyond_it() -> None:
     assert join.across == pytest.approx(8, abs=3)
 
 
-def test_an_end_that_may_go_on_is_told_with_the_piece_that_was_left_out() -> None:
+def test_an_end_before_an_open_gap_is_a_doubt_of_the_length_left_out() -> None:
     # A short piece far aside: somewhat less likely than not.
     parts = [line((10, 30, 20), (50, 30, 20)), line((66, 48, 20), (62, 56, 20))]
     volume = paint(parts, SHAPE, radius=1.5)
@@ -156,7 +156,7 @@ def test_segments_below_certain_are_doubts_in_their_middle() -> None:
     assert (doubt.kind, doubt.place, doubt.chance, doubt.length) == ("segment", (4, 6, 0), 0.3, 6)
 
 
-def test_the_dearest_come_first_twenty_at_most_and_trifles_not_at_all() -> None:
+def test_the_costliest_doubts_come_first_twenty_at_most_without_trifles() -> None:
     many = [Doubt("segment", (float(i), 0, 0), 0.5, 4.0 + i) for i in range(30)]
     trifle = Doubt("segment", (0, 0, 0), 0.99, 10.0)
     listed = worst([trifle, *many])

@@ -1,4 +1,4 @@
-"""The voxels that are traced, against the same said with scipy's volumes."""
+"""The foreground as a list of voxels, against the same computed on whole volumes with scipy."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def dense(
     labels, _ = ndimage.label(open_air)
     strong |= (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1] & ~strong
     near = ndimage.distance_transform_edt(~strong, sampling=scale) <= min(gap / 2, 10)
-    wanted = strong | ((probability >= max(1, threshold // 4)) & near)
-    labels, n = ndimage.label(wanted, np.ones((3, 3, 3)))
+    foreground = strong | ((probability >= max(1, threshold // 4)) & near)
+    labels, n = ndimage.label(foreground, np.ones((3, 3, 3)))
     counts = np.bincount(labels[strong], minlength=n + 1)
-    wanted &= (counts >= least)[labels]
+    foreground &= (counts >= least)[labels]
     # The border is no end: far beyond it all is still strong.
     wide = np.pad(strong, 40, mode="edge")
     depth = ndimage.distance_transform_edt(wide, sampling=scale)[40:-40, 40:-40, 40:-40]
-    return strong & wanted, wanted, depth
+    return strong & foreground, foreground, depth
 
 
 @st.composite
@@ -58,34 +58,34 @@ def _volumes(draw: st.DrawFn) -> NDArray[np.uint8]:
     st.sampled_from([1, 3, 9]),
     st.sampled_from([(1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (1.0, 1.5, 2.0)]),
 )
-def test_the_list_of_voxels_is_what_whole_volumes_say(
+def test_the_list_of_voxels_agrees_with_whole_volumes(
     volume: NDArray[np.uint8], gap: float, least: int, scale: Scale
 ) -> None:
-    strong, wanted, depth = dense(volume, 128, gap, least, scale)
-    found = find_foreground(
+    strong, foreground, depth = dense(volume, 128, gap, least, scale)
+    result = find_foreground(
         volume, threshold=128, gap=gap, min_voxels=least, scale=VoxelScale(scale)
     )
-    places = found.coords + found.origin
-    assert np.array_equal(places, np.argwhere(wanted))
+    places = result.coords + result.origin
+    assert np.array_equal(places, np.argwhere(foreground))
     at = tuple(places.T)
-    assert np.array_equal(found.strong, strong[at])
-    assert (found.probability[found.strong] >= 128).all()
-    assert np.array_equal(found.index[tuple(found.coords.T)], np.arange(len(found)))
-    assert (found.index >= 0).sum() == len(found)
-    across = max(n * s for n, s in zip(found.index.shape, scale, strict=True))
+    assert np.array_equal(result.strong, strong[at])
+    assert (result.probability[result.strong] >= 128).all()
+    assert np.array_equal(result.index[tuple(result.coords.T)], np.arange(len(result)))
+    assert (result.index >= 0).sum() == len(result)
+    across = max(n * s for n, s in zip(result.index.shape, scale, strict=True))
     expected = np.where(strong, np.minimum(depth, across), 0)[at]
     # Depths that reach beyond the box are those to its border at most.
     inner = expected < 30
-    assert found.depth[inner] == pytest.approx(expected[inner], rel=1e-5)
-    labels, n = ndimage.label(wanted, np.ones((3, 3, 3)))
-    assert found.n_components == n
-    assert len(set(zip(labels[at].tolist(), found.component.tolist(), strict=True))) == n
+    assert result.depth[inner] == pytest.approx(expected[inner], rel=1e-5)
+    labels, n = ndimage.label(foreground, np.ones((3, 3, 3)))
+    assert result.n_components == n
+    assert len(set(zip(labels[at].tolist(), result.component.tolist(), strict=True))) == n
 
 
 def test_haze_far_from_all_that_is_strong_is_left_out_and_haze_near_is_not() -> None:
     volume = np.full((64, 64, 64), 100, dtype=np.uint8)
     volume[32, 32, 20:44] = 255
-    found = find_foreground(volume, threshold=128, gap=40, min_voxels=3)
+    result = find_foreground(volume, threshold=128, gap=40, min_voxels=3)
     near = ndimage.distance_transform_edt(volume < 128) <= 10
-    assert len(found) == near.sum()
-    assert found.index.size < 0.3 * volume.size
+    assert len(result) == near.sum()
+    assert result.index.size < 0.3 * volume.size

@@ -69,11 +69,11 @@ def test_one_tree_is_that_of_the_root_and_not_of_the_neuron_that_it_touches() ->
     assert largest.tree.xyz[0] == pytest.approx(LEFT[0], abs=1.5)
     assert recall(RIGHT[1][1:], RIGHT[0], largest.tree) < 0.1
     assert largest.left_out == pytest.approx(100, abs=25)
-    asked = trace(volume, TraceOptions(root=RIGHT[0]))
-    assert asked.tree.n_trees == 1
-    assert asked.tree.xyz[0] == pytest.approx(RIGHT[0], abs=1.5)
-    assert recall(LEFT[1][1:], LEFT[0], asked.tree) < 0.1
-    assert recall(RIGHT[1], RIGHT[0], asked.tree) > 0.93
+    marked = trace(volume, TraceOptions(root=RIGHT[0]))
+    assert marked.tree.n_trees == 1
+    assert marked.tree.xyz[0] == pytest.approx(RIGHT[0], abs=1.5)
+    assert recall(LEFT[1][1:], LEFT[0], marked.tree) < 0.1
+    assert recall(RIGHT[1], RIGHT[0], marked.tree) > 0.93
 
 
 def test_neurons_that_only_a_join_connects_are_parted_at_the_join() -> None:

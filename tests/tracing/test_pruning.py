@@ -1,4 +1,4 @@
-"""Branches that are more likely wrong than right are taken off, and told."""
+"""Branches that are more likely wrong than right are removed, and reported as doubts."""
 
 from __future__ import annotations
 
@@ -130,20 +130,20 @@ def test_an_empty_tree_stays_empty() -> None:
     assert (len(left.tree), len(segments)) == (0, 0)
 
 
-def test_the_least_confidence_asked_for_is_the_one_that_decides(
+def test_the_option_min_confidence_decides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[float] = []
+    least: list[float] = []
 
-    def seen(*args: object, min_confidence: float, **rest: object) -> tuple[Trace, Segments]:
-        asked.append(min_confidence)
+    def record(*args: object, min_confidence: float, **rest: object) -> tuple[Trace, Segments]:
+        least.append(min_confidence)
         return prune(*args, min_confidence=min_confidence, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "prune", seen)
+    monkeypatch.setattr(pipeline, "prune", record)
     options = TraceOptions(enhancer="none", min_confidence=0.25)
     stack = Volume(paint([line((8, 30, 20), (92, 30, 20))], (40, 60, 100))[None])
     pipeline.reconstruct(stack, options)
-    assert asked == [0.25]
+    assert least == [0.25]
     with pytest.raises(BadParameter, match="min_confidence"):
         TraceOptions(min_confidence=1.5)
     with pytest.raises(BadParameter, match="min_confidence nan"):

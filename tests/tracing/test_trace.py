@@ -1,4 +1,4 @@
-"""The tracer on shapes whose tree is known, and what always holds."""
+"""The tracer on shapes with a fixed tree, and the properties of every trace."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, Cancelled
 from dineuro_bridge.options import TraceOptions
-from dineuro_bridge.progress import Progress, silent
+from dineuro_bridge.progress import Progress
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.trees.tree import Tree
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import neurite_mask
-from dineuro_tracing.foreground import find_foreground
-from dineuro_tracing.gaps import join_gaps
-from dineuro_tracing.links import candidate_links
-from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import resample
 from dineuro_tracing.scores import score_trees
 from dineuro_tracing.skeleton import Skeleton
@@ -162,93 +158,6 @@ def test_a_marker_far_from_everything_is_refused_with_the_distance() -> None:
         trace(paint([line((60, 10, 20), (92, 10, 20))], SHAPE), TraceOptions(root=(5, 55, 0)))
 
 
-@pytest.mark.parametrize("hole", [3, 8])
-def test_a_gap_is_joined_and_known_as_joined(hole: int) -> None:
-    pieces = [line((8, 30, 20), (46, 30, 20)), line((50 + hole, 30, 20), (92, 30, 20))]
-    result = trace(paint(pieces, SHAPE))
-    assert result.tree.n_trees == 1
-    assert result.tree.length > 78
-    crossing = result.tree.xyz[result.joined, 0]
-    assert result.joined.any()
-    assert ((crossing > 44) & (crossing < 56 + hole)).all()
-
-
-def test_a_gap_wider_than_allowed_stays_open() -> None:
-    pieces = [line((8, 30, 20), (40, 30, 20)), line((75, 30, 20), (92, 30, 20))]
-    one = trace(paint(pieces, SHAPE))
-    assert one.tree.n_trees == 1
-    assert not one.joined.any()
-    assert one.tree.xyz[:, 0].max() < 44  # the longer piece alone
-    both = trace(paint(pieces, SHAPE), TraceOptions(trees="all"))
-    assert both.tree.n_trees == 2
-
-
-def test_a_long_piece_straight_ahead_is_joined_over_a_wide_gap() -> None:
-    """The pieces lie 14 voxels apart, which `gap` may forbid; where it does, both are there."""
-    shape = (40, 60, 140)
-    pieces = [line((6, 30, 20), (58, 30, 20)), line((75, 30, 20), (125, 30, 20))]
-    result = trace(paint(pieces, shape))
-    assert result.tree.xyz[:, 0].max() > 110
-    assert result.joined.any()
-    for gap in (0, 10):
-        assert trace(paint(pieces, shape), TraceOptions(gap=gap)).tree.xyz[:, 0].max() < 64
-        apart = trace(paint(pieces, shape), TraceOptions(gap=gap, trees="all"))
-        assert apart.tree.n_trees == 2
-
-
-@pytest.mark.parametrize(
-    ("end", "gap", "joined"), [(170, 60, True), (126, 60, False), (170, 40, False)]
-)
-def test_only_a_large_piece_is_joined_over_a_very_wide_gap(
-    end: int, gap: float, joined: bool
-) -> None:
-    """What lies between is dim, 45 voxels long and not in the mask."""
-    shape = (40, 60, 190)
-    pieces = paint([line((6, 30, 20), (60, 30, 20)), line((110, 30, 20), (end, 30, 20))], shape)
-    dim = paint([line((60, 30, 20), (110, 30, 20))], shape)
-    stack = np.maximum(pieces, np.where(dim >= 128, 110, 0)).astype(np.uint8)
-    skeleton = find_paths(
-        find_foreground(pieces, threshold=128, gap=0, min_voxels=3),
-        None,
-        min_length=3,
-        progress=silent,
-    ).skeleton
-    assert len(skeleton.tree_lengths(CUBES)) == 2
-    together, joins = join_gaps(skeleton, stack, gap=gap, scale=CUBES)
-    assert len(together.tree_lengths(CUBES)) == 2 - joined
-    assert joins.in_skeleton.sum() == joined
-    assert (joins.probability[joins.in_skeleton] > 0.5).all()
-
-
-def test_what_lies_behind_a_tip_is_not_joined_to_it() -> None:
-    """Two neurites that lie side by side and end side by side point to nothing of each other."""
-    beside = [line((8, 20, 20), (60, 20, 20)), line((8, 28, 20), (60, 28, 20))]
-    result = trace(paint(beside, SHAPE, 1.5), TraceOptions(trees="all"))
-    assert result.tree.n_trees == 2
-
-
-def test_the_likelier_of_two_joins_is_made() -> None:
-    """A tip has a piece straight ahead, and as near another that it would have to turn to."""
-    shape = (40, 80, 140)
-    main, ahead = line((6, 40, 20), (58, 40, 20)), line((72, 40, 20), (100, 40, 20))
-    aside = line((68, 52, 20), (68, 76, 20))
-    skeleton = find_paths(
-        find_foreground(
-            paint([main, ahead, aside], shape, 1.5), threshold=128, gap=0, min_voxels=3
-        ),
-        None,
-        min_length=3,
-        progress=silent,
-    ).skeleton
-    links = candidate_links(skeleton, paint([main, ahead, aside], shape, 1.5), 40.0, CUBES)
-    tips = skeleton.points[links.tip]
-    from_main = (np.abs(tips[:, 2] - 58) < 4) & (np.abs(tips[:, 1] - 40) < 3)
-    chance = links.probability()
-    to_ahead = from_main & (np.abs(skeleton.points[links.point][:, 1] - 40) < 3)
-    assert to_ahead.sum() == 1
-    assert chance[to_ahead].max() > chance[from_main & ~to_ahead].max(initial=0)
-
-
 def test_a_short_bump_is_no_branch_and_a_long_one_is() -> None:
     trunk = line((8, 30, 20), (92, 30, 20))
     bump, branch = line((50, 30, 20), (50, 33, 20)), line((50, 30, 20), (50, 52, 20))
@@ -329,7 +238,7 @@ def test_cancel_comes_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("options", "message"),
     [
         ({"threshold": 0}, "threshold 0"),
         ({"threshold": 256}, "threshold 256"),
@@ -338,9 +247,9 @@ def test_cancel_comes_through() -> None:
         ({"trees": "two"}, "trees 'two'"),
     ],
 )
-def test_parameters_out_of_range_are_named(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(BadParameter, match=said):
-        TraceOptions(**wrong)  # type: ignore[arg-type]
+def test_parameters_out_of_range_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(BadParameter, match=message):
+        TraceOptions(**options)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -395,18 +304,6 @@ def test_a_loop_with_two_tails_is_opened_once_and_covered() -> None:
 
 def test_an_empty_tree_is_a_tree() -> None:
     assert isinstance(trace(np.zeros((3, 3, 3), dtype=np.uint8)).tree, Tree)
-
-
-def test_a_neurite_that_stops_short_of_a_large_soma_is_joined_to_it() -> None:
-    """Its tip is near the soma's surface, and far from the point in the middle of it."""
-    center = np.array([30.0, 30.0, 20.0])
-    arm = line((55, 30, 20), (95, 30, 20))
-    volume = np.maximum(paint([center[None]], SHAPE, 15.0), paint([arm], SHAPE, 1.5))
-    result = trace(volume)
-    assert result.root_kind == "soma"
-    assert result.tree.n_trees == 1
-    assert result.tree.length == pytest.approx(65, abs=3)
-    assert result.joined.sum() == 1
 
 
 def test_a_root_in_the_soma_is_the_soma() -> None:

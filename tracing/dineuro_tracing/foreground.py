@@ -115,7 +115,8 @@ def find_foreground(
         probability: (Z, Y, X) uint8.
         threshold: least probability of a strong voxel.
         gap: widest gap to cross (finest voxels). A weak voxel lies within half of it of a strong
-            one, because a point of such a gap is that near to one end, and within `_WEAK_REACH`.
+            one, because every point of such a gap is that near to one end. The distance is also
+            at most `_WEAK_REACH`.
         min_voxels: a component with fewer strong voxels is noise and is left out.
         scale: the voxel's edges.
 

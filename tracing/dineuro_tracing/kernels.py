@@ -250,24 +250,20 @@ def grow_paths(
 ) -> int:
     """Walk from the furthest unexplained targets back to the tree, until `n_paths` have joined it.
 
-    A path that `rules` accept joins the tree (`in_tree`, in place) and explains the voxels around
-    it (`state`, in place). The voxels of any other path are no targets any more, but they explain
-    nothing. A speck therefore draws no path through the haze to itself.
+    A path that joins the tree explains the voxels around it. The voxels of any other path are no
+    targets any more, but they explain nothing. Returns the next position in `targets`.
 
     Args:
         grid: the foreground's voxels.
-        routes: the cheapest paths to all voxels.
-        depth: (N,) float32, in finest voxels.
-        strong: (N,) bool.
-        targets: (M,) int32, voxels, furthest first.
-        first: the position in `targets` to start at.
-        n_paths: the number of paths to accept before the function returns.
+        routes: the cheapest paths to them.
+        depth: (N,) in finest voxels.
+        strong: (N,) the voxel is strong.
+        targets: (M,) voxels, furthest first.
+        first: position in `targets` to start at.
+        n_paths: number of accepted paths after which the function returns.
         rules: which paths join the tree.
-        state: (N,) uint8, `OPEN`, `EXPLAINED` or `REJECTED`.
-        in_tree: (N,) bool, the voxel lies on a path of the tree.
-
-    Returns:
-        The position in `targets` to go on from, len(targets) at the end.
+        state: (N,) `OPEN`, `EXPLAINED` or `REJECTED`, changed in place.
+        in_tree: (N,) the voxel lies on a path of the tree, changed in place.
     """
     accepted = 0
     position = first
