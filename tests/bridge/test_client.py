@@ -434,7 +434,7 @@ def test_a_curve_key_made_by_the_command_lets_in_and_a_missing_one_does_not(
         assert "give both" in half.stderr
         wrong = shell(*words, "--key", secret, "--server-key", stack)
         assert wrong.returncode == 6
-        assert "holds no" in wrong.stderr
+        assert "contains no" in wrong.stderr
         without = shell(*words)
         assert without.returncode == 8
         assert "does not answer" in without.stderr

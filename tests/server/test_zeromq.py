@@ -682,9 +682,9 @@ def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) 
     with pytest.raises(FileAccess, match=r"gone\.key: no such file"):
         CurveKeys(secret, tmp_path / "gone.key").load()
     (tmp_path / "note.key").write_text("nothing")
-    with pytest.raises(FileAccess, match=r"note\.key: holds no CURVE key"):
+    with pytest.raises(FileAccess, match=r"note\.key: contains no CURVE key"):
         CurveKeys(secret, tmp_path / "note.key").load()
-    with pytest.raises(FileAccess, match="holds no secret key"):
+    with pytest.raises(FileAccess, match="contains no secret key"):
         CurveKeys(server, server).load()
 
 

@@ -1,8 +1,8 @@
 """DNP1, the protocol between a client such as Vaa3D and the lab's server: messages as frames.
 
-A message is `[b"DNP1", TYPE, HEADER]` or `[b"DNP1", TYPE, HEADER, PAYLOAD]`: TYPE in capital
-letters, HEADER a JSON object in UTF-8, PAYLOAD raw bytes and only in a CHUNK. This module knows
-bytes and no sockets; `docs/protocol.md` is the authority on what follows what.
+A message is `[b"DNP1", TYPE, HEADER]` or `[b"DNP1", TYPE, HEADER, PAYLOAD]`. TYPE is in capital
+letters, and HEADER is a JSON object in UTF-8. PAYLOAD is raw bytes, and only a CHUNK has one. This
+module has no sockets. `docs/protocol.md` is the authority on the sequence of messages.
 
     client    HELLO SUBMIT CHUNK FETCH ATTACH CANCEL PING
     server    WELCOME ACCEPT CREDIT REJECT QUEUED PROGRESS RESULT CHUNK CANCELLED ERROR PONG
@@ -19,21 +19,21 @@ from dineuro_bridge.errors import BadRequest
 
 VERSION = 1
 MAGIC = b"DNP1"
-#: Bytes of a payload at most, unless the server announces fewer.
+#: The most bytes of a payload, unless the server announces fewer.
 CHUNK_BYTES = 2**21
-#: Chunks, or fetches, that may be under way at a time.
+#: The most chunks or fetches under way at a time.
 CREDIT = 8
-#: Bytes of a header at most.
+#: The most bytes of a header.
 HEADER_BYTES = 2**16
-#: Who has nothing else to say sends a PING so often (seconds).
+#: The interval between PINGs of a client without other messages (seconds).
 HEARTBEAT_S = 5.0
-#: Who has been silent for so many heartbeats is gone.
+#: A peer that is silent for this number of heartbeats counts as disconnected.
 LOST_AFTER = 4
-#: An upload without a sign of its client is kept so long for an ATTACH (seconds).
+#: The time for which an upload without a sign of its client is kept for ATTACH (seconds).
 IDLE_S = 60.0
 
 _WHOLE, _TEXT, _NUMBER, _FLAG, _OBJECT, _LIST = int, str, float, bool, dict, list
-#: Of each type: what its header must have, and what it may have. More is passed over.
+#: The required and the optional fields of each type. Unknown fields are ignored.
 _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
     "HELLO": ({"protocol": _WHOLE}, {"client": _TEXT}),
     "WELCOME": (
@@ -78,7 +78,7 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
     "PONG": ({}, {}),
 }  # fmt: skip
 TYPES = tuple(_FIELDS)
-#: Types that name exactly one of these two.
+#: The types whose header names either a transfer or a job.
 _ONE_OF = {"ATTACH", "CANCEL", "CANCELLED"}
 
 
@@ -89,7 +89,7 @@ class Message:
     Attributes:
         type: one of `TYPES`.
         header: JSON values.
-        payload: of a CHUNK; empty for all others.
+        payload: the bytes of a CHUNK; empty for all other types.
     """
 
     type: str
@@ -98,10 +98,10 @@ class Message:
 
 
 def encode(message: Message) -> list[bytes | memoryview]:
-    """The frames of a message; the payload is not copied.
+    """Return the frames of a message. The payload is not copied.
 
     Raises:
-        BadRequest: a header that its type does not allow, or that is too long.
+        BadRequest: the type does not allow the header, or the header is too long.
     """
     header = json.dumps(dict(message.header), separators=(",", ":"), sort_keys=True).encode()
     frames: list[bytes | memoryview] = [MAGIC, message.type.encode(), header]
@@ -112,10 +112,10 @@ def encode(message: Message) -> list[bytes | memoryview]:
 
 
 def decode(frames: Sequence[bytes | memoryview]) -> Message:
-    """The message that frames stand for.
+    """Return the message of frames.
 
     Raises:
-        BadRequest: they stand for none; the words say why.
+        BadRequest: the frames are not a message. The text states the reason.
     """
     if len(frames) < 3 or bytes(frames[0][:4]) != MAGIC or len(frames[0]) != len(MAGIC):
         raise BadRequest(
@@ -134,7 +134,11 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
 
 
 def _checked(kind: str, raw: bytes) -> dict[str, Any]:
-    """The header, if it is one of that type."""
+    """Return the header of a type.
+
+    Raises:
+        BadRequest: the type does not allow the header.
+    """
     if len(raw) > HEADER_BYTES:
         raise BadRequest(f"{kind}: the header has more than {HEADER_BYTES} bytes")
     try:
@@ -164,7 +168,7 @@ def _no_number(word: str) -> float:
 
 
 def _is(value: Any, type_: type) -> bool:
-    """Whether a JSON value is of a type; whole numbers are 0 or more but for a priority's."""
+    """Whether a JSON value is of a type. Whole numbers may be negative, for priorities."""
     if type_ is _WHOLE:
         return isinstance(value, int) and not isinstance(value, bool) and -(2**62) < value < 2**62
     if type_ is _NUMBER:
@@ -179,10 +183,10 @@ def _words(type_: type) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawVolume:
-    """What a SUBMIT says of a volume that comes as plain memory.
+    """The description of a volume that is sent as plain memory.
 
     Attributes:
-        shape: (C, Z, Y, X), planar: x runs fastest, channels slowest; rows as Vaa3D shows them.
+        shape: (C, Z, Y, X), planar: x varies fastest, channels slowest; rows as Vaa3D shows them.
         dtype: "uint8", "uint16" or "float32", little-endian.
     """
 
@@ -191,30 +195,30 @@ class RawVolume:
 
     @property
     def nbytes(self) -> int:
-        """Of all samples."""
+        """The number of bytes of all samples."""
         c, z, y, x = self.shape
         return c * z * y * x * _DTYPES[self.dtype]
 
     def as_dict(self) -> dict[str, Any]:
-        """For a SUBMIT's `volume`."""
+        """Return the JSON value of the field `volume` of a SUBMIT."""
         return {"format": "raw", "shape": list(self.shape), "dtype": self.dtype}
 
 
 _DTYPES = {"uint8": 1, "uint16": 2, "float32": 4}
 
 
-def raw_volume(described: Mapping[str, Any]) -> RawVolume | None:
-    """What a SUBMIT's `volume` says; None for a file as it is.
+def raw_volume(description: Mapping[str, Any]) -> RawVolume | None:
+    """Return the volume that a SUBMIT's field `volume` describes; None for a file.
 
     Raises:
-        BadRequest: it says neither, or a size that cannot be.
+        BadRequest: the format is neither, or the size is invalid.
     """
-    form = described.get("format")
+    form = description.get("format")
     if form == "file":
         return None
     if form != "raw":
         raise BadRequest("SUBMIT: the volume's format is 'raw' or 'file'")
-    shape, dtype = described.get("shape"), described.get("dtype")
+    shape, dtype = description.get("shape"), description.get("dtype")
     if dtype not in _DTYPES:
         raise BadRequest(f"SUBMIT: the volume's dtype is one of {', '.join(_DTYPES)}")
     sizes = shape if isinstance(shape, list) else []

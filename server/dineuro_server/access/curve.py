@@ -85,7 +85,7 @@ def server_keys(folder: Path) -> tuple[bytes, bytes]:
     """
     public, secret = _load(folder / f"{_SERVER}.key_secret")
     if secret is None:
-        raise FileAccess(f"{folder}: server.key_secret holds no secret key: dineuro keys curve")
+        raise FileAccess(f"{folder}: server.key_secret contains no secret key: dineuro keys curve")
     return public, secret
 
 

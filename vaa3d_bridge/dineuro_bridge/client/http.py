@@ -1,7 +1,7 @@
-"""The HTTP door from outside, by the standard library alone: the thin client stays thin.
+"""The client of the HTTP door. It uses the standard library alone, to keep the install thin.
 
-A job is sent with an idempotency key and followed by its events, so that a lost connection costs a
-repetition and never a second job.
+The client sends a job with an idempotency key and follows its events. After a lost connection it
+repeats the request, and the server never starts a second job.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
 
-#: Without a byte for so long a connection is taken for lost (seconds); the server sends a sign of
-#: life on a stream of events every 15.
+#: After this time without a byte a connection counts as lost (seconds). The server sends a sign of
+#: life on a stream of events every 15 seconds.
 _SILENT_S = 60.0
-#: After a lost connection it is tried so often again, each time after twice as long.
+#: The attempts after a lost connection, and the first pause (seconds), which doubles each time.
 _TRIES, _FIRST_PAUSE_S = 6, 0.25
 
 
@@ -37,10 +37,9 @@ class HttpTransport:
     """Jobs over HTTP.
 
     Args:
-        url: http://HOST:PORT or https://HOST[:PORT], with a path where the server stands behind
-            a proxy.
-        token: for a server that asks for one.
-        patience_s: how long a full server is asked again.
+        url: http://HOST:PORT or https://HOST[:PORT], with a path if a proxy is before the server.
+        token: the bearer token, for a server that requires one.
+        patience_s: the time for which the client repeats a request to a full server.
     """
 
     def __init__(self, url: str, token: str | None, patience_s: float) -> None:
@@ -71,8 +70,8 @@ class HttpTransport:
 
     def models(self) -> list[str]:
         """See `Transport`."""
-        found = self._json("GET", "/v1/models", Deadline(_SILENT_S))
-        models = found["models"] if isinstance(found, dict) else found
+        answer = self._json("GET", "/v1/models", Deadline(_SILENT_S))
+        models = answer["models"] if isinstance(answer, dict) else answer
         return [model["name"] for model in models]
 
     def cancel(self, job: str) -> None:
@@ -82,17 +81,19 @@ class HttpTransport:
             self._ask("DELETE", f"/v1/jobs/{job}", Deadline(_SILENT_S))
 
     def close(self) -> None:
-        """Every request has a connection of its own: nothing is left."""
+        """Do nothing: every request closes its own connection."""
 
     def _submit(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> str:
-        """The job's id on the server."""
-        words = {name: _word(value) for name, value in job.params.items() if value is not None}
-        words["reuse"] = _word(job.reuse)
+        """Send the job, and return its id on the server."""
+        query = {
+            name: _query_value(value) for name, value in job.params.items() if value is not None
+        }
+        query["reuse"] = _query_value(job.reuse)
         if job.source is not None:
-            words["job"] = job.source
+            query["job"] = job.source
         headers = {"Prefer": "respond-async", "Idempotency-Key": job.request}
         headers["Content-Type"] = "application/octet-stream"
-        path = f"/v1/{job.kind}?{urlencode(words, quote_via=quote)}"
+        path = f"/v1/{job.kind}?{urlencode(query, quote_via=quote)}"
         until = time.monotonic() + self._patience_s
         while True:
             try:
@@ -105,23 +106,23 @@ class HttpTransport:
                 time.sleep(deadline.left(error.retry_after))
 
     def _follow(self, job: str, progress: ProgressCallback, deadline: Deadline) -> None:
-        """Until the job is done; tells its progress.
+        """Report the progress of a job until it is done.
 
         Raises:
-            DineuroError: the job's own.
+            DineuroError: the job failed or was cancelled.
         """
         after, attempts = "0", _attempts()
         while True:
             attempt = next(attempts)
             try:
                 for event, data, number in self._events(job, after, deadline):
-                    # What was heard of proves that the server is there.
-                    after, told, attempts = number, json.loads(data), _attempts()
+                    # An event proves that the server is reachable, so the attempts start again.
+                    after, record, attempts = number, json.loads(data), _attempts()
                     if event == "progress":
-                        progress(Progress(told["stage"], told["done"], told["total"]))
-                    elif told.get("code") is not None:
-                        raise error_for(told["code"], told.get("detail", ""))
-                    elif told["state"] == "done":
+                        progress(Progress(record["stage"], record["done"], record["total"]))
+                    elif record.get("code") is not None:
+                        raise error_for(record["code"], record.get("detail", ""))
+                    elif record["state"] == "done":
                         return
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, DineuroError):
@@ -129,7 +130,7 @@ class HttpTransport:
                 attempt(error, deadline, self._url)
 
     def _events(self, job: str, after: str, deadline: Deadline) -> Iterator[tuple[str, str, str]]:
-        """Kind, data and number of each server-sent event after one."""
+        """Yield the kind, data and number of each server-sent event after event `after`."""
         connection = self._connection(deadline)
         try:
             headers = self._headers({"Last-Event-ID": after})
@@ -152,7 +153,7 @@ class HttpTransport:
             connection.close()
 
     def _part(self, job: str, name: str, deadline: Deadline) -> bytes:
-        """A part of a result, as the server stores it."""
+        """Fetch a part of a result, as the server stores it."""
         return self._ask("GET", f"/v1/jobs/{job}/{PARTS[name].segment}", deadline)[2]
 
     def _json(self, method: str, path: str, deadline: Deadline) -> Any:
@@ -167,11 +168,14 @@ class HttpTransport:
         job: Job | None = None,
         progress: ProgressCallback | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body; again after a lost connection, for all that is asked bears it.
+        """Send a request and return the status, headers and body of the answer.
+
+        A request is repeated after a lost connection, because every request of this class may be
+        repeated.
 
         Raises:
-            DineuroError: what the server said.
-            ServerGone: it does not answer.
+            DineuroError: the error that the server reported.
+            ServerGone: the server does not answer.
         """
         for attempt in _attempts():
             connection = self._connection(deadline)
@@ -211,7 +215,8 @@ class HttpTransport:
         start, sent = upload.v3draw_start(), 0
         connection.putheader("Content-Length", str(len(start) + upload.nbytes))
         connection.endheaders()
-        # A server that refuses answers before all has come, and may close then: it is heard.
+        # A server that refuses the upload answers early and may close the connection. The answer
+        # is still read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send(start)
             for piece in upload.pieces():
@@ -232,7 +237,7 @@ class HttpTransport:
 
 
 def _attempts() -> Iterator[Any]:
-    """Once, and again after losses: each gives a call that waits, or raises after the last."""
+    """Yield one function per attempt; it waits for the next attempt, or raises after the last."""
     for number in range(_TRIES):
 
         def wait(error: Exception, deadline: Deadline, url: str, number: int = number) -> None:
@@ -244,18 +249,18 @@ def _attempts() -> Iterator[Any]:
 
 
 def _problem(status: int, body: bytes) -> DineuroError:
-    """The error that a problem+json stands for."""
+    """Return the error of a problem+json document."""
     try:
-        told = json.loads(body)
-        code, detail, identity = told["code"], told["detail"], told.get("id")
+        problem = json.loads(body)
+        code, detail, identity = problem["code"], problem["detail"], problem.get("id")
     except (ValueError, KeyError, TypeError):
-        return ServiceError(f"the server answered with status {status} and no word of why")
+        return ServiceError(f"the server answered with status {status} and without a reason")
     own = status >= 500 and code in ("internal", "file_access")
-    return error_for(code, f"{detail} [{identity}]" if own else detail, told.get("retry_after"))
+    return error_for(code, f"{detail} [{identity}]" if own else detail, problem.get("retry_after"))
 
 
-def _word(value: Any) -> str:
-    """A parameter as a word of the query."""
+def _query_value(value: Any) -> str:
+    """Return a parameter as a value of the query."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What both doors of a server have in common: what is sent, and what comes back."""
+"""The parts that the clients of both doors share: uploads, jobs and results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes import v3draw
 from dineuro_bridge.volumes.volume import Volume
 
-#: Bytes that are read from a file at a time.
+#: The number of bytes of one read from a file.
 PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Upload:
-    """A volume to be sent: a file as it is, or voxels (C, Z, Y, X) from memory."""
+    """A volume for a server: an unchanged file, or voxels (C, Z, Y, X) in memory."""
 
     name: str
     path: Path | None = None
@@ -36,20 +36,20 @@ class Upload:
 
     @property
     def nbytes(self) -> int:
-        """Of the file, or of the samples."""
+        """The size of the file, or of the samples."""
         if self.path is not None:
             return size_of_file(self.path)
         assert self.voxels is not None  # noqa: S101 - one of both, see `upload_of`
         return int(self.voxels.nbytes)
 
     def v3draw_start(self) -> bytes:
-        """What makes a .v3draw file of the samples, before them; nothing before a file."""
+        """The .v3draw header that precedes the samples; empty for a file."""
         if self.voxels is None:
             return b""
         return v3draw.start_of(v3draw.MAGIC, self.voxels.shape, self.voxels.dtype, self.name)
 
     def pieces(self, size: int = PIECE, start: int = 0) -> Iterator[memoryview | bytes]:
-        """The bytes from the one at `start` on; memory is not copied."""
+        """Yield the bytes from position `start` on, without copying memory."""
         if self.voxels is not None:
             view = self.voxels.data.cast("B")
             for at in range(start, len(view), size):
@@ -63,15 +63,15 @@ class Upload:
 
 
 def upload_of(volume: Volume | np.ndarray[Any, Any] | Path | str, name: str | None) -> Upload:
-    """What is to be sent.
+    """Return the upload of a volume.
 
     Args:
         volume: a path, a `Volume`, or an array (Z, Y, X) or (C, Z, Y, X).
-        name: what the server calls it; a path's own name if None.
+        name: the name of the volume on the server; if None, the name of the file.
 
     Raises:
-        FileAccess: the file is not there.
-        UnsupportedFormat: samples that are not uint8, uint16 or float32.
+        FileAccess: the file does not exist.
+        UnsupportedFormat: the samples are not uint8, uint16 or float32.
     """
     if isinstance(volume, str | Path):
         path = Path(volume)
@@ -81,22 +81,22 @@ def upload_of(volume: Volume | np.ndarray[Any, Any] | Path | str, name: str | No
     source = Path(volume.source).name if isinstance(volume, Volume) else ""
     voxels = voxels if voxels.ndim == 4 else voxels[None]
     little = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
-    made = Upload(name or source or "volume", voxels=little)
-    made.v3draw_start()  # a sample type that cannot be sent is refused before anything is sent
-    return made
+    upload = Upload(name or source or "volume", voxels=little)
+    upload.v3draw_start()  # refuses an unsupported sample type before the upload starts
+    return upload
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What is asked of a server.
+    """A request to a server.
 
     Attributes:
         kind: "trace", "enhance" or "retrace".
-        params: the server's parameters; `name` among them.
+        params: the parameters, with `name`.
         upload: the volume; None for a retrace of `source`.
-        source: id of the job to be traced again.
-        reuse: whether the store may answer.
-        request: unguessable; the same once more means the same job.
+        source: the id of the job that a retrace traces again.
+        reuse: whether a stored result may be the answer.
+        request: a random text that identifies the job when the request is repeated.
     """
 
     kind: str
@@ -152,51 +152,51 @@ class TraceResult:
 
 
 class Deadline:
-    """How long all may take.
+    """The time limit of a whole job.
 
     Args:
-        seconds: None is for ever.
+        seconds: None is no limit.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def left(self, most: float) -> float:
-        """Seconds to wait, at most so many.
+        """Return the seconds that are left, at most `most`.
 
         Raises:
-            TimeLimit: none are left.
+            TimeLimit: no time is left.
         """
         if self._until is None:
             return most
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TimeLimit("the server did not finish within the time allowed")
+            raise TimeLimit("the server did not finish within the time limit")
         return min(left, most)
 
 
 class Transport(Protocol):
-    """One door."""
+    """The client of one door."""
 
     def run(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> TraceResult:
-        """Do a job; `progress` may raise, which cancels it on the server too.
+        """Run a job. An exception of `progress` also cancels the job on the server.
 
         Raises:
-            DineuroError: what the server said of it.
-            ServerGone: it does not answer.
+            DineuroError: the error that the server reported.
+            ServerGone: the server does not answer.
         """
         ...
 
     def models(self) -> list[str]:
-        """The server's networks, the default one first."""
+        """Return the names of the server's networks, the default first."""
         ...
 
     def cancel(self, job: str) -> None:
-        """Ask a job to end."""
+        """Cancel a job."""
         ...
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         ...
 
 
@@ -207,18 +207,18 @@ def result_of(
     shapes: Mapping[str, tuple[int, ...]],
     reused: bool,
 ) -> TraceResult:
-    """A result from its parts.
+    """Make a result from its parts.
 
     Args:
         job: the job's id.
         names: the parts that the server has.
-        fetch: brings the bytes of a part.
-        shapes: the shape (C, Z, Y, X) of each volume part that comes as its samples alone; the
-            others come as .v3draw files.
+        fetch: returns the bytes of a part.
+        shapes: the shape (C, Z, Y, X) of each volume part that consists of samples alone. The
+            other volume parts are .v3draw files.
         reused: whether the server had the result already.
 
     Raises:
-        ServiceError: a part that every result has is missing.
+        ServiceError: a required part is missing.
     """
     names = set(names)
     missing = [name for name in ("report", "mask", "preview") if name not in names]
@@ -239,7 +239,7 @@ def result_of(
 
 
 def _volume(data: bytes, shape: tuple[int, ...] | None, report: Mapping[str, Any]) -> Volume:
-    """A volume part (C, Z, Y, X) uint8 with the voxel size and the source of the report."""
+    """Return a volume part (C, Z, Y, X) uint8 with the report's voxel size and source."""
     if shape is None:
         shape = tuple(np.frombuffer(data, "<i4", 4, v3draw.HEADER_BYTES - 16)[::-1].tolist())
         data = data[v3draw.HEADER_BYTES :]

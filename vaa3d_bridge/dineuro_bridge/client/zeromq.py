@@ -1,4 +1,4 @@
-"""The ZeroMQ door from outside: DNP1 as `docs/protocol.md` has it."""
+"""The client of the ZeroMQ door, by DNP1 (`docs/protocol.md`)."""
 
 from __future__ import annotations
 
@@ -29,60 +29,60 @@ from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.protocol import LOST_AFTER, VERSION, Message, decode, encode
 
-#: How long the first answer may take (seconds).
+#: The longest wait for the first answer (seconds).
 _WELCOME_S = 10.0
-#: Connections that are made anew before the server is given up.
+#: The number of attempts to connect before the client gives up.
 _TRIES = 5
-#: How often a waiting client looks whether the server has shut the door (seconds).
+#: The time between two checks of a waiting client for a refused handshake (seconds).
 _LOOK_S = 0.5
 
 
 class _Lost(Exception):
-    """Nothing has been heard for too long, or the server knows this connection no more."""
+    """The server was silent for too long, or no longer knows this connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurveKeys:
-    """What a client needs to come in from elsewhere.
+    """The key files of a client.
 
     Attributes:
-        secret: file of its own pair (NAME.key_secret).
-        server: file of the server's public key.
+        secret: the file of the client's pair of keys (NAME.key_secret).
+        server: the file of the server's public key.
     """
 
     secret: Path
     server: Path
 
     def load(self) -> tuple[bytes, bytes, bytes]:
-        """The server's public key, one's own public and secret key.
+        """Return the server's public key, and the client's public and secret keys.
 
         Raises:
-            FileAccess: a file that is missing or holds no key.
+            FileAccess: a file is missing or contains no key.
         """
         server, _ = _pair_of(self.server)
         public, secret = _pair_of(self.secret)
         if secret is None:
-            raise FileAccess(f"{self.secret}: holds no secret key")
+            raise FileAccess(f"{self.secret}: contains no secret key")
         return server, public, secret
 
 
 def _pair_of(path: Path) -> tuple[bytes, bytes | None]:
-    """A key file's public and, where it has one, secret key."""
+    """Return the public key of a file, and its secret key if it has one."""
     if not path.is_file():
         raise FileAccess(f"{path}: no such file")
     try:
         return zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
-        raise FileAccess(f"{path}: holds no CURVE key") from error
+        raise FileAccess(f"{path}: contains no CURVE key") from error
 
 
 class ZmqTransport:
-    """Jobs over ZeroMQ; one at a time, the others wait for their turn.
+    """Jobs over ZeroMQ. A transport runs one job at a time, and further calls wait.
 
     Args:
         address: tcp://HOST:PORT.
-        keys: for a server that asks for them.
-        patience_s: how long a full server is asked again.
+        keys: the key files, for a server that requires them.
+        patience_s: the time for which the client repeats a request to a full server.
     """
 
     def __init__(self, address: str, keys: CurveKeys | None, patience_s: float) -> None:
@@ -121,18 +121,22 @@ class ZmqTransport:
             self._socket.close(0)
             self._socket = None
 
-    # For a run
+    # Methods for `_Run`
 
     @property
     def limits(self) -> Mapping[str, Any]:
-        """What the server announced."""
+        """The limits that the server announced."""
         return self._limits
 
     def connect(self, deadline: Deadline, *, anew: bool = False) -> None:
-        """Be known to the server.
+        """Connect to the server and exchange HELLO and WELCOME.
+
+        Args:
+            deadline: the time limit of the whole job.
+            anew: whether to close the present connection first.
 
         Raises:
-            ServerGone: it does not answer.
+            ServerGone: the server does not answer.
         """
         if anew:
             self.close()
@@ -145,7 +149,7 @@ class ZmqTransport:
                 door.connect(self._address)
             except zmq.ZMQError as error:
                 door.close(0)
-                raise ServerGone(f"{self._address}: is no address: {error}") from error
+                raise ServerGone(f"{self._address}: is not an address: {error}") from error
             self._socket = door
         self.say(Message("HELLO", {"protocol": VERSION, "client": "dineuro-python"}))
         wait = Deadline(deadline.left(_WELCOME_S))
@@ -155,7 +159,7 @@ class ZmqTransport:
                 message = self.hear(wait)
             except (_Lost, TimeLimit) as error:
                 self.close()
-                why = "asks for a key" if self._keys is None else "does not know the key"
+                why = "requires a key" if self._keys is None else "does not know the key"
                 raise ServerGone(f"{self._address}: does not answer, or {why}") from error
             if message.type == "WELCOME":
                 self._limits = message.header
@@ -164,10 +168,10 @@ class ZmqTransport:
                 raise _error(message)
 
     def say(self, message: Message) -> None:
-        """Send; memory of a payload must stay as it is until the answer.
+        """Send a message. The memory of its payload must not change until the answer arrives.
 
         Raises:
-            _Lost: the server has shut the door: a blocking send would then wait for ever.
+            _Lost: the server refused the handshake. A blocking send would never return then.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
         self._said = time.monotonic()
@@ -178,11 +182,11 @@ class ZmqTransport:
             raise _Lost from error
 
     def hear(self, deadline: Deadline) -> Message:
-        """The next message but for PONG; says PING while it waits.
+        """Receive the next message other than PONG, and send PING during the wait.
 
         Raises:
-            _Lost: nothing came for as long as makes a server gone.
-            TimeLimit: the time allowed is over.
+            _Lost: the server was silent for too long.
+            TimeLimit: no time is left.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
         beat = float(self._limits["heartbeat_s"])
@@ -194,16 +198,16 @@ class ZmqTransport:
                 if message.type != "PONG":
                     return message
                 since = time.monotonic()
-            # A handshake that was refused leaves the socket without a way out.
-            shut = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT
-            if shut or time.monotonic() - since > LOST_AFTER * beat:
+            # A refused handshake leaves the socket without an outgoing pipe.
+            is_refused = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT
+            if is_refused or time.monotonic() - since > LOST_AFTER * beat:
                 raise _Lost
             if time.monotonic() - self._said > beat:
                 self.say(Message("PING"))
 
 
 class _Run:
-    """One job from its SUBMIT to its last piece, over as many connections as it takes."""
+    """One job, from SUBMIT to the last chunk of its result, over several connections."""
 
     def __init__(
         self, door: ZmqTransport, job: Job, progress: ProgressCallback, deadline: Deadline
@@ -216,10 +220,10 @@ class _Run:
         self._parts: dict[str, bytearray] = {}
 
     def result(self) -> TraceResult:
-        """The result.
+        """Run the job and return its result.
 
         Raises:
-            DineuroError: what the server said.
+            DineuroError: the error that the server reported.
         """
         until = time.monotonic() + self._door._patience_s
         tries, anew = _TRIES, False
@@ -230,7 +234,7 @@ class _Run:
             except _Lost as error:
                 tries, anew = tries - 1, True
                 if not tries:
-                    raise ServerGone("the server does not answer any more") from error
+                    raise ServerGone("the server no longer answers") from error
             except TryLater as error:
                 if time.monotonic() + error.retry_after > until:
                     raise
@@ -244,7 +248,7 @@ class _Run:
                 raise
 
     def _once(self) -> TraceResult:
-        """As far as this connection goes."""
+        """Continue the job on the present connection, and return its result."""
         if self._id is None:
             self._send_all()
         if self._done is None:
@@ -260,7 +264,7 @@ class _Run:
         )
 
     def _send_all(self) -> None:
-        """SUBMIT, or go on with it, and the chunks, until the job has its id."""
+        """Send or resume the upload, until the job has its id."""
         upload = self._job.upload
         if self._transfer is not None:
             self._door.say(Message("ATTACH", {"transfer": self._transfer}))
@@ -310,27 +314,27 @@ class _Run:
             self._progress(Progress("upload", sent, upload.nbytes))
 
     def _fetch(self, part: str, nbytes: int) -> bytes:
-        """A part, a few pieces under way at a time; what an earlier connection brought is kept."""
-        got = self._parts.setdefault(part, bytearray())
+        """Fetch a part with several chunks under way. Bytes of an earlier connection are kept."""
+        data = self._parts.setdefault(part, bytearray())
         size, credit = int(self._door.limits["chunk_bytes"]), int(self._door.limits["credit"])
-        asked = len(got)
-        while len(got) < nbytes:
-            while asked < nbytes and asked - len(got) < credit * size:
-                header = {"job": self._id, "part": part, "offset": asked, "nbytes": size}
+        offset = len(data)
+        while len(data) < nbytes:
+            while offset < nbytes and offset - len(data) < credit * size:
+                header = {"job": self._id, "part": part, "offset": offset, "nbytes": size}
                 self._door.say(Message("FETCH", header))
-                asked += size
+                offset += size
             chunk = self._wait("CHUNK")
-            if chunk.header.get("part") == part and chunk.header["offset"] == len(got):
-                got += chunk.payload
+            if chunk.header.get("part") == part and chunk.header["offset"] == len(data):
+                data += chunk.payload
                 if PARTS[part].content == "volume":
-                    self._progress(Progress("download", len(got), nbytes))
-        return bytes(got)
+                    self._progress(Progress("download", len(data), nbytes))
+        return bytes(data)
 
     def _wait(self, *kinds: str) -> Message:
-        """The next message of one of these kinds; progress is told on the way.
+        """Wait for a message of one of these kinds, and report progress meanwhile.
 
         Raises:
-            DineuroError: an ERROR, a REJECT or a CANCELLED that is ours.
+            DineuroError: the server sent ERROR, REJECT or CANCELLED for this job.
         """
         while True:
             message = self._door.hear(self._deadline)
@@ -358,12 +362,12 @@ class _Run:
         )
 
     def _stop(self) -> None:
-        """The server is told that nobody waits any more."""
+        """Cancel the job on the server."""
         about = {"job": self._id} if self._id is not None else {"transfer": self._transfer}
         if None not in about.values() and self._done is None:
             with contextlib.suppress(Exception):
                 self._door.say(Message("CANCEL", about))
-                # What has been said must leave before the socket is closed.
+                # The message must be sent before the socket is closed.
                 self._door.hear(Deadline(1.0))
 
 

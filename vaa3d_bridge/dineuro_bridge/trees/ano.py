@@ -14,7 +14,7 @@ KEYS = ("GRAYIMG", "MASKIMG", "SWCFILE", "MARKERFILE")
 
 
 def write_ano(path: Path, linked: Mapping[str, Path]) -> None:
-    """Write a linker file; its paths are relative to its own folder, so that all may be moved.
+    """Write a linker file. Its paths are relative to its folder, so the folder can be moved.
 
     Args:
         path: the linker file.
@@ -22,7 +22,7 @@ def write_ano(path: Path, linked: Mapping[str, Path]) -> None:
 
     Raises:
         BadParameter: a file name with a line break, which the format cannot hold.
-        FileAccess: the place cannot be written to.
+        FileAccess: the path cannot be written.
     """
     lines = []
     for key in sorted(linked, key=KEYS.index):
