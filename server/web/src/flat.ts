@@ -1,7 +1,7 @@
-// Three projections with the tree over them, on a plain canvas: also where there is no WebGL.
+// Three projections with the tree over them, on a canvas that needs no WebGL.
 import { type Colouring, colourOf, type Tree, type View } from "./model";
 
-// Of each: the axis looked along, those of its columns and rows (0 is z, 1 y, 2 x).
+// For each projection: its axis, and the axes of its columns and rows (0 is z, 1 y, 2 x).
 const VIEWS = [
   { along: 0, columns: 2, rows: 1 },
   { along: 2, columns: 0, rows: 1 },
@@ -55,13 +55,13 @@ export class Flat {
     this.draw();
   }
 
-  /** Rings around a place, x, y, z in voxels. */
+  /** Draws rings around a place, x, y, z in voxels. */
   point(place: [number, number, number] | null): void {
     this.mark = place;
     this.draw();
   }
 
-  /** The voxel under a place of the canvas; what the view cannot tell is the brightest along it. */
+  /** The voxel at a place of the canvas: the brightest one along the axis of the projection. */
   voxelAt(left: number, top: number): [number, number, number] | null {
     const ratio = this.canvas.width / this.canvas.clientWidth;
     const panel = this.panels.find(
@@ -100,7 +100,7 @@ export class Flat {
   private draw(): void {
     const { clientWidth, clientHeight } = this.canvas;
     if (!this.view || !clientWidth) return;
-    // Only once somebody looks: it takes as long as all the rest.
+    // Computed when the projections are first shown, because it takes as long as everything else.
     const { view } = this;
     this.planes ??= VIEWS.map((of) => ({
       image: highest(view, view.image, of),

@@ -1,7 +1,7 @@
-// What is shown: the small volume, and the tree.
+// The data of the views: the reduced volume and the tree.
 import type { Segment } from "./api";
 
-/** Brightness and mask of a region; voxel i stands for `step` voxels from `origin + i * step` on. */
+/** Brightness and mask of a region. Voxel i stands for the `step` voxels at `origin + i * step`. */
 export interface View {
   shape: [number, number, number]; // z, y, x
   step: [number, number, number];
@@ -29,14 +29,14 @@ export function parseView(buffer: ArrayBuffer): View {
   return { shape: triple(4), step: triple(16), origin: triple(28), image, mask };
 }
 
-/** Nodes in the file's order; parent is an index, -1 at a root. */
+/** Nodes in the order of the file. `parent` is an index, or -1 for a root. */
 export interface Tree {
   count: number;
-  xyz: Float32Array; // voxels of the whole volume
+  xyz: Float32Array; // in voxels of the whole volume
   radius: Float32Array;
   type: Uint8Array;
   parent: Int32Array;
-  order: Int32Array; // forks between the node and its root
+  order: Int32Array; // the number of forks between the node and its root
   confidence: Float32Array;
 }
 
@@ -67,7 +67,7 @@ export function parseTree(text: string, segments: Segment[]): Tree {
   return tree;
 }
 
-// Parents come before their children in the server's files.
+// The server's files have parents before their children.
 function countForks(tree: Tree): void {
   const children = new Int32Array(tree.count);
   for (const parent of tree.parent) if (parent >= 0) children[parent]!++;
@@ -103,7 +103,7 @@ const TYPES: Record<number, readonly [number, number, number]> = {
   4: [1, 0.5, 0.9],
 };
 
-/** Red, green and blue of a node, 0 to 1. */
+/** The red, green and blue of a node, 0 to 1. */
 export function colourOf(
   tree: Tree,
   node: number,
@@ -111,7 +111,7 @@ export function colourOf(
 ): readonly [number, number, number] {
   if (by === "order") return ORDERS[tree.order[node]! % ORDERS.length]!;
   if (by === "type") return TYPES[tree.type[node]!] ?? [0.8, 0.8, 0.8];
-  // Grey-green where it is certain, over yellow to red where it is likely wrong.
+  // From grey-green for a certain node, over yellow, to red for a node that is likely wrong.
   const doubt = Math.min(1, Math.max(0, (1 - tree.confidence[node]!) * 2));
   return [
     0.3 + 0.7 * Math.min(1, 2 * doubt),

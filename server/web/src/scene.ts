@@ -1,4 +1,4 @@
-// The volume as a maximum-intensity view with the tree over it; WebGL2 by three.js.
+// A maximum-intensity view of the volume with the tree over it, with WebGL2 through three.js.
 import {
   AmbientLight,
   BackSide,
@@ -27,7 +27,7 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { type Colouring, colourOf, type Tree, type View } from "./model";
 
 const SIDES = 6;
-// While something moves a coarse picture is drawn, and a fine one once it rests (milliseconds).
+// During a movement the picture is coarse. It is fine after this rest (milliseconds).
 const REST = 150;
 const COARSE = 0.4;
 
@@ -38,7 +38,7 @@ const VERTEX = /* glsl */ `
     gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0);
   }`;
 
-// From the eye through the box, the brightest sample of each ray.
+// Each ray runs from the eye through the box, and shows its brightest sample.
 const FRAGMENT = /* glsl */ `
   precision highp float;
   precision highp sampler3D;
@@ -74,7 +74,7 @@ export class Stage {
   private asked = false;
   private resting = 0;
 
-  /** Throws where there is no WebGL2. */
+  /** Throws if the browser has no WebGL2. */
   constructor(private readonly canvas: HTMLCanvasElement) {
     this.renderer = new WebGLRenderer({ canvas, antialias: true, preserveDrawingBuffer: true });
     this.renderer.setClearColor(0x000000);
@@ -88,7 +88,7 @@ export class Stage {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** spacing: of a voxel, z, y, x. */
+  /** spacing: the size of a voxel, z, y, x. */
   show(view: View, tree: Tree, spacing: [number, number, number]): void {
     this.clear();
     const size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!);
@@ -127,12 +127,12 @@ export class Stage {
       this.tubeGeometry(),
       new MeshLambertMaterial({ vertexColors: true, side: DoubleSide, transparent: true }),
     );
-    this.tubes.renderOrder = 2; // over the volume, in which nothing is before or behind
+    this.tubes.renderOrder = 2; // draws the tree over the volume, which has no depth
     this.scene.add(this.tubes);
     this.home();
   }
 
-  /** 0 to 1 each; the tree is there or not. */
+  /** Opacities from 0 to 1; the tree is visible or hidden. */
   look(image: number, mask: number, tree: boolean): void {
     if (!this.volume || !this.tubes) return;
     this.volume.material.uniforms.image!.value = image;
@@ -158,7 +158,7 @@ export class Stage {
     this.draw();
   }
 
-  /** To a place of the volume, x, y, z in voxels. */
+  /** Moves the camera to a place of the volume, x, y, z in voxels. */
   fly(place: [number, number, number]): void {
     if (!this.shown) return;
     const goal = this.world(...place);
@@ -185,11 +185,11 @@ export class Stage {
     const at = (value: number, axis: number): number =>
       (value + 0.5 - view.origin[axis]! - (view.shape[axis]! * view.step[axis]!) / 2) *
       scale[axis]!;
-    // Rows run down, slices away from who looks.
+    // Rows run downwards, and slices run away from the camera.
     return new Vector3(at(x, 2), -at(y, 1), -at(z, 0));
   }
 
-  // A tapered tube for every link.
+  // One tapered tube per link.
   private tubeGeometry(): BufferGeometry {
     const { tree, view, scale } = this.shown!;
     const links = [...Array(tree.count).keys()].filter((i) => tree.parent[i]! >= 0);
@@ -250,7 +250,7 @@ export class Stage {
     }
   }
 
-  // At most once a frame.
+  // Draws at most once per frame.
   private draw(): void {
     if (this.asked) return;
     this.asked = true;
@@ -274,7 +274,7 @@ export class Stage {
   }
 }
 
-// The box's y and z run against rows and slices: both are turned round here, once.
+// The box's y and z run against rows and slices, so both are reversed here, once.
 function texture(view: View): Data3DTexture {
   const [depth, height, width] = view.shape;
   const both = new Uint8Array(2 * view.image.length);
