@@ -31,7 +31,7 @@ from benchmarks.fitting import area_under_curve, as_source, fit_logistic
 from benchmarks.masks import noisy
 from benchmarks.rendered import scenes
 from dineuro.evaluation import as_table
-from dineuro.pipeline.enhancement import enhanced
+from dineuro.pipeline.enhancement import run_enhancer
 from dineuro_bridge.options import Enhancer, TraceOptions
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES, VoxelScale
@@ -92,7 +92,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
     model = cached_model(None)
     for stack in stacks(data, part):
         for enhancer in ENHANCERS:
-            probability = enhanced(
+            probability = run_enhancer(
                 stack.intensity, enhancer, model if enhancer == "auto" else None,
                 scale=stack.scale, threshold=128, progress=silent,
             ).probability  # fmt: skip

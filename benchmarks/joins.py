@@ -26,7 +26,7 @@ from benchmarks.accuracy import find_cases
 from benchmarks.fitting import area_under_curve, as_source, fit_logistic
 from benchmarks.rendered import write_cases
 from dineuro.evaluation import Case
-from dineuro.pipeline.enhancement import enhanced
+from dineuro.pipeline.enhancement import run_enhancer
 from dineuro_bridge.options import Enhancer, TraceOptions
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES
@@ -77,7 +77,7 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
     volume = read_volume(case.volume).channel(1)
     threshold = TraceOptions().threshold
     model = cached_model() if enhancer == "auto" else None
-    probability = enhanced(
+    probability = run_enhancer(
         volume, enhancer, model, scale=CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)

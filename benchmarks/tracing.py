@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import find_cases
 from benchmarks.peers import THRESHOLD, TRACERS, Command, Run, has_kimimaro, run_command, run_tracer
 from dineuro.evaluation import Case, as_table
-from dineuro.pipeline.enhancement import enhanced
+from dineuro.pipeline.enhancement import run_enhancer
 from dineuro_bridge.errors import FileAccess, MissingDependency
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.options import Enhancer
@@ -113,7 +113,7 @@ def run_case(
         saved, mask = folder / "probability.npy", folder / "mask.tif"
         for enhancer in enhancers:
             uses = model if enhancer in ("auto", "dineuro") else None
-            probability = enhanced(
+            probability = run_enhancer(
                 intensity, enhancer, uses, scale=scale,
                 threshold=THRESHOLD, progress=silent,
             ).probability  # fmt: skip

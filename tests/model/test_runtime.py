@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dineuro.pipeline.enhancement import enhanced
+from dineuro.pipeline.enhancement import run_enhancer
 from dineuro_bridge.errors import BadParameter, MissingDependency
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES
@@ -38,7 +38,7 @@ def test_a_runtime_is_added_by_its_module_and_one_line_of_the_registry(
     weights.write_bytes(b"weights of another library")
     model = load_model(str(weights), RuntimeOptions("cpu"))
     assert model.runtime.info == RuntimeInfo("bright", "cpu", "float32")
-    result = enhanced(volume(), "dineuro", model, scale=CUBES, threshold=128, progress=silent)
+    result = run_enhancer(volume(), "dineuro", model, scale=CUBES, threshold=128, progress=silent)
     assert np.array_equal(result.probability >= 128, volume() > 0)
     assert result.model is model
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dineuro.pipeline.agreement import agreement
-from dineuro.pipeline.enhancement import Given, _together
+from dineuro.pipeline.enhancement import ProbabilityMap, _combine
 from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.errors import BadParameter, BadVolume, Cancelled
 from dineuro_bridge.options import TraceOptions
@@ -311,11 +311,13 @@ def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_
 def test_a_network_that_is_unsure_of_all_that_it_sees_is_told() -> None:
     for seen, is_unsure in ((140, True), (230, False)):
         probability = np.where(VOXELS > 0, np.uint8(seen), np.uint8(20))
-        told = reconstruct(volume(), TraceOptions(), given=Given(probability, "dineuro")).report
+        told = reconstruct(
+            volume(), TraceOptions(), probability=ProbabilityMap(probability, "dineuro")
+        ).report
         assert told.sureness == pytest.approx(seen / 255, abs=1e-4)
         assert any("the network is unsure" in text for text in told.warnings) == is_unsure
-    by_another = Given(np.where(VOXELS > 0, np.uint8(140), np.uint8(20)), "classical")
-    told = reconstruct(volume(), TraceOptions(), given=by_another).report
+    by_another = ProbabilityMap(np.where(VOXELS > 0, np.uint8(140), np.uint8(20)), "classical")
+    told = reconstruct(volume(), TraceOptions(), probability=by_another).report
     assert told.sureness is None
     assert not any("unsure" in text for text in told.warnings)
 
@@ -326,12 +328,12 @@ def test_a_soma_that_only_the_classical_enhancer_sees_is_taken_over_and_no_neuri
     by_network = np.where(ball, 0, VOXELS).astype(np.uint8)  # the network leaves the soma out
     only_classical = paint([line((20, 8, 15), (70, 8, 15))], SHAPE)
     besides = np.maximum(np.where(ball, 200, VOXELS), only_classical).astype(np.uint8)
-    together = _together(by_network, besides.copy(), 128, CUBES)
+    together = _combine(by_network, besides.copy(), 128, CUBES)
     differs = (together >= 128) != ((by_network >= 128) | ball)
     assert differs.sum() < 0.05 * ball.sum()  # the ball's rim of single voxels
     assert together[only_classical > 0].max() == 127
     # Where the network shows a soma, the classical enhancer's makes no difference.
     own = np.where(ball, 255, by_network).astype(np.uint8)
     wider = np.where((z - 15) ** 2 + (y - 25) ** 2 + (x - 45) ** 2 <= 10**2, 200, besides)
-    kept = _together(own, wider.astype(np.uint8), 128, CUBES)
+    kept = _combine(own, wider.astype(np.uint8), 128, CUBES)
     assert ((kept >= 128) == (own >= 128)).all()

@@ -11,8 +11,9 @@ from benchmarks.rendered import LOOKS, SHAPE, passing
 from numpy.typing import NDArray
 
 from dineuro.pipeline import second_pass
-from dineuro.pipeline.enhancement import Given
-from dineuro.pipeline.reconstruct import Result, reconstruct
+from dineuro.pipeline.enhancement import ProbabilityMap
+from dineuro.pipeline.reconstruct import reconstruct
+from dineuro.pipeline.result import Result
 from dineuro_bridge.errors import BadParameter, Cancelled
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
@@ -154,8 +155,11 @@ def test_it_is_left_out_where_it_is_of_no_use(
 
     # Neither where a probability is given, nor in a clear image, nor where the first is sure.
     monkeypatch.setattr(second_pass, "probability_again", lambda *_: pytest.fail("asked"))
-    given = Given(once.probability, "classical")
-    assert reconstruct(volume, TraceOptions(enhancer="classical"), given=given).report.passes == 1
+    earlier = ProbabilityMap(once.probability, "classical")
+    assert (
+        reconstruct(volume, TraceOptions(enhancer="classical"), probability=earlier).report.passes
+        == 1
+    )
     assert reconstruct(Volume(VOXELS[None]), TraceOptions(enhancer="none")).report.passes == 1
     for limits in (replace(noise, clear=0.0), replace(noise, unsure=0.0)):
         monkeypatch.setitem(second_pass._NOISE, "classical", limits)

@@ -14,7 +14,7 @@ from dineuro.files.outputs import Outputs, link_results
 from dineuro.files.preview import write_preview
 from dineuro.files.proofreading import as_markers, graded, segment_records
 from dineuro.files.view import write_view
-from dineuro.pipeline.reconstruct import EnhancedVolume, Result
+from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.files import write_record
 from dineuro_bridge.trees.marker import write_markers

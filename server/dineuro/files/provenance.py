@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dineuro.pipeline.reconstruct import EnhancedVolume, Result, spacing_of
+from dineuro.pipeline.region import spacing_of
+from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.files import reason
 from dineuro_bridge.options import TraceOptions, table_of

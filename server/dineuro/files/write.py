@@ -10,7 +10,8 @@ from dineuro.files.outputs import Done, Outputs, make_folders
 from dineuro.files.parts import Outcome, check_names, write_parts
 from dineuro.files.proofreading import doubt_records
 from dineuro.files.provenance import comments, input_record, sha256_of
-from dineuro.pipeline.reconstruct import EnhancedVolume, Result, reconstruct
+from dineuro.pipeline.reconstruct import reconstruct
+from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback, silent

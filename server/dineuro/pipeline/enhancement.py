@@ -1,11 +1,13 @@
-"""Intensity -> probability by the enhancer asked for; "auto" takes what the image bears out.
+"""Intensity -> probability by one of the enhancers, or by the better one of two ("auto").
 
-The network is best on what it was trained for. On another kind of image it may leave out most of
-what stands out, or dream; the classical enhancer has no such habits. "auto" takes the network,
-looks whether mask and image agree, and takes the classical enhancer where it agrees clearly better.
-Where it takes the network, what the classical enhancer sees besides stays below the threshold: it
-is in no mask, but a path may run through it from one piece to the next. A soma alone is taken into
-the mask where only the classical enhancer shows it: the tree starts there.
+The network is best on the kinds of image that it was trained on. On other kinds it may miss most
+neurites, or mark places without any; the classical enhancer does neither. "auto" runs the network
+and measures how its mask agrees with the image. Where the mask of the classical enhancer agrees
+clearly better, "auto" takes the classical enhancer.
+
+Otherwise "auto" takes the network, and adds the probability of the classical enhancer below the
+threshold. Voxels below the threshold are in no mask, but a path may run through them from one piece
+to the next. Only a soma that the network misses becomes part of the mask: the tree starts there.
 """
 
 from __future__ import annotations
@@ -25,30 +27,31 @@ from dineuro_model.inference.registry import Model
 from dineuro_model.inference.segment import SegmentOptions, segment
 from dineuro_tracing.soma import shows_soma, soma_cores
 
-#: A voxel whose length is so many times its width is halved for the network, and so on.
+#: Slices are interpolated for the network where a voxel is longer than about this many widths.
 _LONGEST_VOXEL = 2.0
-#: Where the network has less of what stands out than this, the classical enhancer is tried, and
-#: taken where it has so much more. Set with FlyCircuit's confocal stacks in view, which the network
-#: does not know; nothing but these and the lifted stacks stood behind it.
+#: The classical enhancer is tried where the network's mask has less than the first share of the
+#: bright places. It is taken where its own share is larger by the second number. Both were set on
+#: FlyCircuit's confocal stacks, which the network does not know, and on the lifted stacks alone.
 _DOUBTFUL, _BETTER = 0.8, 0.14
-#: Of a larger volume (voxels) the classical enhancer sees nothing: it holds 20 bytes a voxel.
+#: "auto" does without the classical enhancer, which needs 20 bytes a voxel, in larger volumes.
 _LARGEST = 250_000_000
-#: A mask of which less than this is brighter than its surroundings has been dreamt.
+#: A mask has no relation to the image where less than this share of it is brighter than its
+#: surroundings.
 LEAST_BRIGHTER = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Enhanced:
-    """What came of it.
+class Enhancement:
+    """A probability, and how its mask agrees with the image.
 
     Attributes:
         probability: (Z, Y, X) uint8.
-        enhancer: which was used: "dineuro", "classical" or "none".
-        model: the network that was used, if any.
-        agreement: of the mask, at the threshold, with the image.
-        sureness: mean probability, 0 to 1, of the voxels that the network calls neurite rather
-            than not; None where it calls none so, or it was not the network.
-        warning: a sentence if another enhancer than the network was taken by "auto".
+        enhancer: the enhancer of the probability: "dineuro", "classical", "none" or "mask".
+        model: the network; None without a network.
+        agreement: how the mask at the threshold agrees with the image.
+        sureness: mean probability, 0 to 1, of the voxels with a probability of 0.5 or more; None
+            where no voxel has it, or without a network.
+        warning: a sentence where "auto" took the classical enhancer.
     """
 
     probability: NDArray[np.uint8]
@@ -60,21 +63,21 @@ class Enhanced:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
-    """A probability that was made before.
+class ProbabilityMap:
+    """A probability from an earlier run or from the user.
 
     Attributes:
-        probability: (Z, Y, X) uint8 of the region.
-        enhancer: which made it: "dineuro", "classical" or "none"; "mask" for one that came so.
-        model: name and SHA-256 of the network, if one made it.
+        voxels: (Z, Y, X) uint8, the probability of the region.
+        enhancer: its enhancer: "dineuro", "classical" or "none"; "mask" for a mask of the user.
+        model: name and SHA-256 of the network; None without a network.
     """
 
-    probability: NDArray[np.uint8]
+    voxels: NDArray[np.uint8]
     enhancer: str
     model: tuple[str, str] | None = None
 
 
-def enhanced(
+def run_enhancer(
     intensity: NDArray[Any],
     enhancer: Enhancer,
     model: Model | None,
@@ -82,102 +85,116 @@ def enhanced(
     scale: VoxelScale,
     threshold: int,
     progress: ProgressCallback,
-) -> Enhanced:
+) -> Enhancement:
     """The probability of every voxel.
 
     Args:
         intensity: (Z, Y, X), finite.
         enhancer: "auto" and "dineuro" need the model.
         model: the network, ready on its device.
-        scale: of the voxels.
-        threshold: from which probability on a voxel is in the mask.
+        scale: the voxel size.
+        threshold: the least probability of a voxel in the mask.
         progress: called between tiles; it may raise `Cancelled`.
     """
     if model is None:
         progress(Progress("enhance", 0, 1))
-        make = (
+        probability = (
             enhance(intensity, scale.edges)
             if enhancer == "classical"
             else as_probability(intensity)
         )
         progress(Progress("enhance", 1, 1))
-        return judged(intensity, make, threshold, enhancer)
-    probability = _segmented(intensity, model, scale, progress)
-    by_network = judged(intensity, probability, threshold, "dineuro", model)
+        return with_agreement(intensity, probability, threshold, enhancer)
+    probability = _segment(intensity, model, scale, progress)
+    by_network = with_agreement(intensity, probability, threshold, "dineuro", model)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return by_network
-    besides = enhance(intensity, scale.edges)
+    classical = enhance(intensity, scale.edges)
     if _is_doubtful(by_network.agreement):
-        other = judged(intensity, besides, threshold, "classical")
-        if _found(other) >= _found(by_network) + _BETTER:
-            return replace(other, warning=_instead(by_network, other))
-    return replace(by_network, probability=_together(probability, besides, threshold, scale))
+        other = with_agreement(intensity, classical, threshold, "classical")
+        if _score(other) >= _score(by_network) + _BETTER:
+            return replace(other, warning=_replacement_warning(by_network, other))
+    return replace(by_network, probability=_combine(probability, classical, threshold, scale))
 
 
-def _together(
-    by_network: NDArray[np.uint8], besides: NDArray[np.uint8], threshold: int, scale: VoxelScale
-) -> NDArray[np.uint8]:
-    """The network's probability, and below the threshold what the classical enhancer sees besides.
-
-    Where the network shows no soma and the classical enhancer does, that soma is taken over whole.
-    The second array is used up.
-    """
-    cores = soma_cores(besides, threshold, scale)
-    of_cores = besides[cores]
-    np.minimum(besides, threshold - 1, out=besides)
-    together = np.maximum(by_network, besides, out=besides)
-    if len(of_cores) and not shows_soma(together, threshold, scale):
-        without = together[cores]
-        together[cores] = np.maximum(without, of_cores)
-        if not shows_soma(together, threshold, scale):
-            together[cores] = without
-    return together
-
-
-def _instead(by_network: Enhanced, other: Enhanced) -> str:
-    return (
-        f"the network's mask has {_found(by_network):.0%} of what stands out in the image, "
-        f"the classical enhancer's {_found(other):.0%}: the classical one was used (--enhancer "
-        "dineuro insists on the network)"
-    )
-
-
-def judged(
+def with_agreement(
     intensity: NDArray[Any],
     probability: NDArray[np.uint8],
     threshold: int,
     enhancer: str,
     model: Model | None = None,
-) -> Enhanced:
-    """A probability (Z, Y, X) with how its mask agrees with the image; `model` made it, if any."""
-    agreed = agreement(intensity, probability >= threshold)
-    sure = _sureness(probability) if enhancer == "dineuro" else None
-    return Enhanced(probability, enhancer, model, agreed, sure)
+) -> Enhancement:
+    """Measure how a probability agrees with the image.
+
+    Args:
+        intensity: (Z, Y, X), the image.
+        probability: (Z, Y, X).
+        threshold: the least probability of a voxel in the mask.
+        enhancer: the enhancer of the probability.
+        model: the network of the probability.
+    """
+    sureness = _sureness(probability) if enhancer == "dineuro" else None
+    measure = agreement(intensity, probability >= threshold)
+    return Enhancement(probability, enhancer, model, measure, sureness)
+
+
+def _combine(
+    by_network: NDArray[np.uint8], classical: NDArray[np.uint8], threshold: int, scale: VoxelScale
+) -> NDArray[np.uint8]:
+    """The network's probability, raised below the threshold to that of the classical enhancer.
+
+    Where the network misses the soma and the classical enhancer shows one, that soma is added
+    whole. The array `classical` is overwritten.
+    """
+    cores = soma_cores(classical, threshold, scale)
+    of_cores = classical[cores]
+    np.minimum(classical, threshold - 1, out=classical)
+    combination = np.maximum(by_network, classical, out=classical)
+    if len(of_cores) and not shows_soma(combination, threshold, scale):
+        without = combination[cores]
+        combination[cores] = np.maximum(without, of_cores)
+        if not shows_soma(combination, threshold, scale):
+            combination[cores] = without
+    return combination
+
+
+def _replacement_warning(by_network: Enhancement, other: Enhancement) -> str:
+    """The warning where "auto" took the classical enhancer."""
+    return (
+        f"the network's mask has {_score(by_network):.0%} of what stands out in the image, "
+        f"the classical enhancer's {_score(other):.0%}: the classical one was used (--enhancer "
+        "dineuro insists on the network)"
+    )
 
 
 def _sureness(probability: NDArray[np.uint8]) -> float | None:
+    """The mean probability of the voxels with 128 or more, from 0 to 1; None without any."""
     counts = sum((np.bincount(s.ravel(), minlength=256) for s in probability), np.zeros(256))
     counts[:128] = 0
     return float(counts @ np.arange(256) / counts.sum() / 255) if counts.any() else None
 
 
-def _segmented(
+def _segment(
     intensity: NDArray[Any], model: Model, scale: VoxelScale, progress: ProgressCallback
 ) -> NDArray[np.uint8]:
-    # The network knows voxels that are about cubes; up to twice as long is near enough.
+    """The network's probability, with interpolated slices where the voxels are long."""
+    # The network was trained on voxels that are about cubes; twice that length has little effect.
     between = max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1)
     return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
 
 
-def _is_doubtful(agreed: Agreement) -> bool:
-    missed = agreed.found is not None and agreed.found < _DOUBTFUL
-    return missed or _is_dreamt(agreed)
+def _is_doubtful(measure: Agreement) -> bool:
+    """Whether the mask misses too many bright places, or has no relation to the image."""
+    misses = measure.found is not None and measure.found < _DOUBTFUL
+    return misses or _is_unrelated(measure)
 
 
-def _is_dreamt(agreed: Agreement) -> bool:
-    return agreed.brighter is not None and agreed.brighter < LEAST_BRIGHTER
+def _is_unrelated(measure: Agreement) -> bool:
+    """Whether too little of the mask is brighter than its surroundings."""
+    return measure.brighter is not None and measure.brighter < LEAST_BRIGHTER
 
 
-def _found(made: Enhanced) -> float:
-    """How much of what stands out a mask has; nothing counts of one that was dreamt."""
-    return 0.0 if _is_dreamt(made.agreement) else made.agreement.found or 0.0
+def _score(enhancement: Enhancement) -> float:
+    """The share of the bright places in the mask; 0 for a mask without relation to the image."""
+    measure = enhancement.agreement
+    return 0.0 if _is_unrelated(measure) else measure.found or 0.0

@@ -1,88 +1,30 @@
-"""The whole way of one volume: choose the channel, enhance, trace, report. No files, no web."""
+"""The pipeline of one volume: select the region, enhance, trace, report. It knows no files."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro.pipeline.enhancement import Enhanced, Given, enhanced, judged
-from dineuro.pipeline.report import Report, disagreement, make_report
+from dineuro.pipeline.enhancement import Enhancement, ProbabilityMap, run_enhancer, with_agreement
+from dineuro.pipeline.region import Region, input_warnings, select_region, spacing_of
+from dineuro.pipeline.report import disagreement, make_report
+from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro.pipeline.second_pass import Pass, with_second_pass
-from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro.pipeline.stages import StageTimer
+from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
-from dineuro_bridge.scale import Spacing, VoxelScale
+from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_model.inference.registry import Model, cached_model
+from dineuro_model.inference.registry import cached_model
 from dineuro_model.inference.runtime import RuntimeOptions
-from dineuro_tracing.confidence import Segments
-from dineuro_tracing.doubts import Doubt, doubts_of_segments, worst
+from dineuro_tracing.doubts import doubts_of_segments, worst
 from dineuro_tracing.pruning import prune
 from dineuro_tracing.trace import trace
-
-#: In an inverted image dark things stand out of the usual intensity so much more than bright ones.
-_INVERTED = 2.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What came out.
-
-    Attributes:
-        tree: in the units asked for, coordinates of the full volume.
-        mask: (1, Z, Y, X) uint8, 255 where the probability reaches the threshold; of the full
-            volume's size, 0 outside the region.
-        probability: (Z, Y, X) uint8 of the region, what the tree was traced in.
-        overlay: the tree in voxels of the region, for a picture of it.
-        intensity: (Z, Y, X) of the region, as it was read.
-        report: figures and warnings.
-        segments: how far each is to be trusted; its nodes are the tree's.
-        doubts: the places to look at first, in voxels of the full volume.
-        enhancer: which was used: "dineuro", "classical" or "none".
-        model: name and SHA-256 of the network, if one was used.
-        options: what was requested.
-        device: where the network was requested to run.
-        seconds: by stage.
-    """
-
-    tree: Tree
-    mask: Volume
-    probability: NDArray[np.uint8]
-    overlay: Tree
-    intensity: NDArray[Any]
-    report: Report
-    segments: Segments
-    doubts: tuple[Doubt, ...]
-    enhancer: str
-    model: tuple[str, str] | None
-    options: TraceOptions
-    device: str
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EnhancedVolume:
-    """The enhanced volume without a tree.
-
-    Attributes:
-        mask, probability, intensity, enhancer, model, options, device, seconds: as of a `Result`.
-        figures: the mask's part of a report, by the same names.
-    """
-
-    mask: Volume
-    probability: NDArray[np.uint8]
-    intensity: NDArray[Any]
-    figures: dict[str, Any]
-    enhancer: str
-    model: tuple[str, str] | None
-    options: TraceOptions
-    device: str
-    seconds: dict[str, float]
 
 
 def reconstruct(
@@ -91,91 +33,49 @@ def reconstruct(
     progress: ProgressCallback = silent,
     *,
     device: str = "auto",
-    given: Given | None = None,
+    probability: ProbabilityMap | None = None,
 ) -> Result:
     """Enhance and trace one volume.
 
     Args:
-        volume: what the microscope saw.
+        volume: the image.
         options: the user's choices.
         progress: called between units of work; it may raise `Cancelled`.
-        device: where the network runs: "auto", "cpu" or "cuda".
-        given: the region's probability as it was made before: nothing is enhanced again.
+        device: where the network is evaluated: "auto", "cpu" or "cuda".
+        probability: the probability of the region; None computes it. It excludes a second pass.
 
     Raises:
         BadVolume: a 2D image, NaN or infinite voxels.
-        BadParameter: a channel, region or root that the volume has not.
-        LimitExceeded: memory ran out.
-        Cancelled: whatever `progress` raises passes through.
+        BadParameter: a channel, region or root that the volume does not have.
+        LimitExceeded: the memory is too small.
+        Cancelled: an exception of `progress` passes through.
     """
     if spacing_of(volume, options) is None and options.units == "um":
         raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
-    clock = time.perf_counter
-    region, intensity = _chosen(volume, options)
-    spacing = spacing_of(volume, options)
-    scale = VoxelScale(spacing)
-    seconds: dict[str, float] = {}
-    made = _enhanced(intensity, options, device, scale, progress, given, seconds)
-    start = clock()
-    in_region = options
-    if options.root is not None:
-        in_region = replace(options, root=_in_region(options.root, region, volume.source))
-
-    def trace_in(made: Enhanced) -> Pass:
-        return _traced(made, in_region, intensity, scale, progress)
-
-    try:
-        found = trace_in(made)
-        seconds["trace"] = clock() - start
-        start = clock()
-        if options.passes > 1 and given is None:
-            found = with_second_pass(
-                found, intensity, trace_in,
-                threshold=options.threshold, scale=scale, progress=progress,
-            )  # fmt: skip
-            seconds["second_pass"] = clock() - start
-    except BadParameter as error:
-        raise BadParameter(f"{volume.source}: {error}") from error
-    start = clock()
-    mask = found.made.probability >= options.threshold
-    report = make_report(found, mask, scale, _input_warnings(volume, options, intensity))
-    doubts = worst((*found.trace.doubts, *doubts_of_segments(found.trace.tree, found.segments)))
-    seconds["report"] = clock() - start
-    origin = np.array(region.origin[::-1])
-    tree = found.trace.tree.moved(origin)
-    if options.units == "um":
-        tree = _in_micrometres(tree, scale)
+    stages = StageTimer()
+    region = select_region(volume, options)
+    enhancement = _enhance(region, options, device, progress, probability, stages)
+    passes = options.passes if probability is None else 1
+    best = _trace_passes(enhancement, region, replace(options, passes=passes), progress, stages)
+    tree, mask = best.trace.tree, best.enhancement.probability >= options.threshold
+    with stages("report"):
+        report = make_report(best, mask, region.scale, input_warnings(region, options))
+        doubts = worst((*best.trace.doubts, *doubts_of_segments(tree, best.segments)))
     return Result(
-        tree=tree,
-        mask=_full_mask(mask, region, volume, spacing),
-        probability=found.made.probability,
-        overlay=found.trace.tree,
-        intensity=intensity,
+        tree=_output_tree(tree, region, options),
+        mask=region.full_mask(mask),
+        probability=best.enhancement.probability,
+        overlay=tree,
+        intensity=region.intensity,
         report=report,
-        segments=found.segments,
-        doubts=tuple(doubt.moved(origin) for doubt in doubts),
-        enhancer=found.made.enhancer,
-        model=_model_of(found.made, given),
+        segments=best.segments,
+        doubts=tuple(doubt.moved(region.origin) for doubt in doubts),
+        enhancer=best.enhancement.enhancer,
+        model=_model_of(best.enhancement, probability),
         options=options,
         device=device,
-        seconds=seconds,
+        seconds=stages.seconds,
     )
-
-
-def _traced(
-    made: Enhanced,
-    options: TraceOptions,
-    intensity: NDArray[Any],
-    scale: VoxelScale,
-    progress: ProgressCallback,
-) -> Pass:
-    """The tree of a probability without its unlikely branches; the root is in voxels of it."""
-    traced = trace(made.probability, options, scale=scale, progress=progress)
-    traced, segments = prune(
-        traced, made.probability, intensity,
-        min_confidence=options.min_confidence, scale=scale,
-    )  # fmt: skip
-    return Pass(made, traced, segments)
 
 
 def enhance_only(
@@ -185,157 +85,135 @@ def enhance_only(
     *,
     device: str = "auto",
 ) -> EnhancedVolume:
-    """The first half of `reconstruct`: the mask without a tree; errors as there."""
-    region, intensity = _chosen(volume, options)
-    spacing = spacing_of(volume, options)
-    seconds: dict[str, float] = {}
-    made = _enhanced(intensity, options, device, VoxelScale(spacing), progress, None, seconds)
-    mask = made.probability >= options.threshold
-    told = (*_input_warnings(volume, options, intensity), made.warning, disagreement(made))
+    """The first half of `reconstruct`: the mask without a tree.
+
+    Arguments and errors are those of `reconstruct`.
+    """
+    stages = StageTimer()
+    region = select_region(volume, options)
+    enhancement = _enhance(region, options, device, progress, None, stages)
+    mask = enhancement.probability >= options.threshold
+    warnings = (*input_warnings(region, options), enhancement.warning, disagreement(enhancement))
     return EnhancedVolume(
-        mask=_full_mask(mask, region, volume, spacing),
-        probability=made.probability,
-        intensity=intensity,
+        mask=region.full_mask(mask),
+        probability=enhancement.probability,
+        intensity=region.intensity,
         figures={
-            "mask_voxels": int(np.count_nonzero(mask)),
-            "mask_share": round(float(mask.mean()), 4),
-            "brighter": _rounded(made.agreement.brighter),
-            "found": _rounded(made.agreement.found),
-            "sureness": _rounded(made.sureness),
-            "warnings": tuple(text for text in told if text is not None),
+            **_mask_figures(enhancement, mask),
+            "warnings": tuple(text for text in warnings if text is not None),
         },
-        enhancer=made.enhancer,
-        model=_model_of(made, None),
+        enhancer=enhancement.enhancer,
+        model=_model_of(enhancement, None),
         options=options,
         device=device,
-        seconds=seconds,
+        seconds=stages.seconds,
     )
 
 
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 4)
-
-
-def _model_of(made: Enhanced, given: Given | None) -> tuple[str, str] | None:
-    """Name and SHA-256 of the network behind a probability."""
-    if given is not None:
-        return given.model
-    return None if made.model is None else (made.model.name, made.model.sha256)
-
-
-def _chosen(volume: Volume, options: TraceOptions) -> tuple[Volume, NDArray[Any]]:
-    """The region, and its intensity (Z, Y, X), if they can be traced."""
-    if volume.shape[0] == 1:
-        raise BadVolume(
-            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
-            "two slices or more is needed"
-        )
-    region = volume if options.roi is None else volume.cropped(options.roi)
-    if region.shape[0] == 1:
-        raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
-    intensity = region.channel(1 if options.channel is None else options.channel)
-    _check_finite(volume.source, intensity)
-    return region, intensity
-
-
-def _enhanced(
-    intensity: NDArray[Any],
+def _enhance(
+    region: Region,
     options: TraceOptions,
     device: str,
+    progress: ProgressCallback,
+    probability: ProbabilityMap | None,
+    stages: StageTimer,
+) -> Enhancement:
+    """The probability of the region, computed unless the caller has it."""
+    if probability is not None:
+        return with_agreement(
+            region.intensity, probability.voxels, options.threshold, probability.enhancer
+        )
+    with stages("load"):
+        # torch is imported here at the earliest. The network stays in memory for the next volume.
+        model = None
+        if options.uses_network:
+            model = cached_model(options.model, RuntimeOptions(device))
+    with stages("enhance"):
+        return run_enhancer(
+            region.intensity, options.enhancer, model, scale=region.scale,
+            threshold=options.threshold, progress=progress,
+        )  # fmt: skip
+
+
+def _trace_passes(
+    enhancement: Enhancement,
+    region: Region,
+    options: TraceOptions,
+    progress: ProgressCallback,
+    stages: StageTimer,
+) -> Pass:
+    """The first pass, or the second where the options allow it and it is better."""
+    source, intensity, scale = region.full.source, region.intensity, region.scale
+    local = options
+    if options.root is not None:
+        local = replace(options, root=region.local_root(options.root))
+
+    def trace_in(enhancement: Enhancement) -> Pass:
+        return _trace_once(enhancement, intensity, local, scale, progress)
+
+    try:
+        with stages("trace"):
+            first = trace_in(enhancement)
+        if options.passes == 1:
+            return first
+        with stages("second_pass"):
+            return with_second_pass(
+                first, intensity, trace_in,
+                threshold=options.threshold, scale=scale, progress=progress,
+            )  # fmt: skip
+    except BadParameter as error:
+        raise BadParameter(f"{source}: {error}") from error
+
+
+def _trace_once(
+    enhancement: Enhancement,
+    intensity: NDArray[Any],
+    options: TraceOptions,
     scale: VoxelScale,
     progress: ProgressCallback,
-    given: Given | None,
-    seconds: dict[str, float],
-) -> Enhanced:
-    """The probability, made or given; how long it took is put into `seconds`."""
-    if given is not None:
-        return judged(intensity, given.probability, options.threshold, given.enhancer)
-    clock = time.perf_counter
-    start = clock()
-    model = _load(options, device)
-    seconds["load"] = clock() - start
-    start = clock()
-    made = enhanced(
-        intensity, options.enhancer, model, scale=scale,
-        threshold=options.threshold, progress=progress,
+) -> Pass:
+    """Trace a probability and prune unlikely branches; the options' root is in its voxels."""
+    result = trace(enhancement.probability, options, scale=scale, progress=progress)
+    result, segments = prune(
+        result, enhancement.probability, intensity,
+        min_confidence=options.min_confidence, scale=scale,
     )  # fmt: skip
-    seconds["enhance"] = clock() - start
-    return made
+    return Pass(enhancement, result, segments)
 
 
-def _load(options: TraceOptions, device: str) -> Model | None:
-    """The network of a request; it stays in memory for the next volume."""
-    if not options.uses_network:
-        return None
-    return cached_model(options.model, RuntimeOptions(device))
+def _output_tree(tree: Tree, region: Region, options: TraceOptions) -> Tree:
+    """A tree in voxels of the region -> the unit of the options, in the full volume.
 
-
-def _check_finite(source: str, intensity: NDArray[Any]) -> None:
-    """Refuse NaN and infinity, which no threshold can order; slice by slice, without a copy."""
-    if intensity.dtype.kind != "f":
-        return
-    for z, plane in enumerate(intensity):
-        bad = np.count_nonzero(~np.isfinite(plane))
-        if bad:
-            raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
-
-
-def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
-    """(z, y, x) in µm: the user's, else the file's; None where neither says it."""
-    return volume.spacing if options.spacing is None else options.spacing[::-1]
-
-
-def _in_region(
-    root: tuple[float, float, float], region: Volume, source: str
-) -> tuple[float, float, float]:
-    """The root in voxels of the region."""
-    x, y, z = (a - b for a, b in zip(root, region.origin[::-1], strict=True))
-    depth, height, width = region.shape
-    if not (-0.5 <= x < width and -0.5 <= y < height and -0.5 <= z < depth):
-        said = ", ".join(f"{value:g}" for value in root)
-        raise BadParameter(f"{source}: root ({said}) lies outside the volume or region")
-    return x, y, z
-
-
-def _in_micrometres(tree: Tree, scale: VoxelScale) -> Tree:
-    """A tree in voxels, its radii in finest voxels -> the same tree in µm."""
+    Radii are in finest voxels, or in µm.
+    """
+    tree, scale = tree.moved(region.origin), region.scale
+    if options.units == "voxel":
+        return tree
     return Tree(
         scale.micrometres_xyz(tree.xyz), scale.micrometres(tree.radii), tree.parents, tree.types
     )
 
 
-def _full_mask(
-    mask: NDArray[np.bool_], region: Volume, volume: Volume, spacing: Spacing | None
-) -> Volume:
-    """The mask in the full volume, as uint8 0 and 255."""
-    full = np.zeros(volume.shape, dtype=np.uint8)
-    low = np.subtract(region.origin, volume.origin).tolist()
-    full[tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))][mask] = 255
-    return Volume(full[None], spacing, volume.origin, volume.row_order, volume.source)
+def _mask_figures(enhancement: Enhancement, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The figures of the mask under the names of `Report`, rounded."""
+    agreement = enhancement.agreement
+    shares = {
+        "brighter": agreement.brighter,
+        "found": agreement.found,
+        "sureness": enhancement.sureness,
+    }
+    return {
+        "mask_voxels": int(np.count_nonzero(mask)),
+        "mask_share": round(float(mask.mean()), 4),
+        **{name: None if share is None else round(share, 4) for name, share in shares.items()},
+    }
 
 
-def _input_warnings(
-    volume: Volume, options: TraceOptions, intensity: NDArray[Any]
-) -> tuple[str, ...]:
-    """What is odd about the input itself."""
-    found = []
-    if volume.n_channels > 1 and options.channel is None:
-        found.append(f"the volume has {volume.n_channels} channels: the first was traced")
-    low, high = intensity.min(), intensity.max()
-    if low == high:
-        found.append(f"every voxel is {low:g}: there is nothing to trace, the tree is empty")
-    elif _looks_inverted(intensity):
-        found.append(
-            "most of the image is bright and what stands out is dark: is it inverted? Bright "
-            "neurites on a dark ground are expected"
-        )
-    return tuple(found)
-
-
-def _looks_inverted(intensity: NDArray[Any]) -> bool:
-    """Whether what stands out of the usual intensity is darker and not brighter than it."""
-    flat = intensity.reshape(-1)
-    # A step that divides no axis, so that the samples do not stand in columns.
-    sample = flat[:: (flat.size // 1_000_000) | 1].astype(np.float64)
-    dark, usual, bright = np.percentile(sample, [0.02, 50, 99.98])
-    return bool(usual - dark > _INVERTED * (bright - usual))
+def _model_of(
+    enhancement: Enhancement, probability: ProbabilityMap | None
+) -> tuple[str, str] | None:
+    """Name and SHA-256 of the network of a probability."""
+    if probability is not None:
+        return probability.model
+    model = enhancement.model
+    return None if model is None else (model.name, model.sha256)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dineuro.pipeline.enhancement import LEAST_BRIGHTER, Enhanced
+from dineuro.pipeline.enhancement import LEAST_BRIGHTER, Enhancement
 from dineuro.pipeline.second_pass import Pass
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
@@ -96,7 +96,7 @@ def make_report(
         scale: of the voxels.
         warnings: what is known already; these come first.
     """
-    made, trace = found.made, found.trace
+    enhancement, trace = found.enhancement, found.trace
     tree = replace(trace.tree, xyz=scale.finest_xyz(trace.tree.xyz))
     voxels = int(np.count_nonzero(mask))
     lengths = tree.link_lengths
@@ -121,14 +121,14 @@ def make_report(
         passes=found.number,
         left_out=trace.left_out,
         root_moved=trace.root_moved,
-        brighter=made.agreement.brighter,
-        found=made.agreement.found,
-        sureness=made.sureness,
+        brighter=enhancement.agreement.brighter,
+        found=enhancement.agreement.found,
+        sureness=enhancement.sureness,
         warnings=(),
     )
-    if made.warning is not None:
-        warnings = (*warnings, made.warning)
-    return _with_warnings(report, warnings, disagreement(made))
+    if enhancement.warning is not None:
+        warnings = (*warnings, enhancement.warning)
+    return _with_warnings(report, warnings, disagreement(enhancement))
 
 
 def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -> Report:
@@ -168,11 +168,15 @@ def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -
     return Report(**{**asdict(report), "warnings": tuple(found)})
 
 
-def disagreement(made: Enhanced) -> str | None:
+def disagreement(enhancement: Enhancement) -> str | None:
     """What to say where the mask is not what the image shows, or the network does not know it."""
-    brighter, found, sure = made.agreement.brighter, made.agreement.found, made.sureness
+    brighter, found, sure = (
+        enhancement.agreement.brighter,
+        enhancement.agreement.found,
+        enhancement.sureness,
+    )
     remedy = "look at the mask"
-    if made.enhancer == "dineuro":
+    if enhancement.enhancer == "dineuro":
         remedy += ", for the network may not know this kind of image, and try --enhancer classical"
     if brighter is not None and brighter < LEAST_BRIGHTER:
         how = f"only {brighter:.0%} of the mask is brighter than its surroundings"

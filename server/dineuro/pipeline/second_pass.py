@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dineuro.pipeline.enhancement import Enhanced, judged
+from dineuro.pipeline.enhancement import Enhancement, with_agreement
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.scale import CUBES, VoxelScale
@@ -73,13 +73,13 @@ class Pass:
     """An enhanced stack and what was traced in it.
 
     Attributes:
-        made: the probability and by what it was made.
+        enhancement: the probability and its enhancer.
         trace: after branches were taken off.
         segments: of the trace's tree.
         number: 1, or 2 where the probability is that of a second look.
     """
 
-    made: Enhanced
+    enhancement: Enhancement
     trace: Trace
     segments: Segments
     number: int = 1
@@ -99,7 +99,7 @@ class Pass:
 def with_second_pass(
     first: Pass,
     intensity: NDArray[Any],
-    trace_in: Callable[[Enhanced], Pass],
+    trace_in: Callable[[Enhancement], Pass],
     *,
     threshold: int,
     scale: VoxelScale = CUBES,
@@ -115,18 +115,21 @@ def with_second_pass(
         scale: of the voxels.
         progress: may raise `Cancelled`.
     """
-    made, noise = first.made, _NOISE.get(first.made.enhancer)
+    enhancement = first.enhancement
+    noise = _NOISE.get(enhancement.enhancer)
     if noise is None or first.segments.certain_share() >= noise.unsure:
         return first
     known = examples(
-        intensity, made.probability, first.trace.tree, first.segments, threshold, scale
+        intensity, enhancement.probability, first.trace.tree, first.segments, threshold, scale
     )
     if known is None or known.clearness(intensity) >= noise.clear:
         return first
     progress(Progress("enhance", 0, 1))
-    probability = probability_again(intensity, made.probability, known, scale, progress)
-    again = judged(intensity, probability, threshold, made.enhancer, made.model)
-    again = replace(again, sureness=made.sureness, warning=made.warning)
+    probability = probability_again(intensity, enhancement.probability, known, scale, progress)
+    again = with_agreement(
+        intensity, probability, threshold, enhancement.enhancer, enhancement.model
+    )
+    again = replace(again, sureness=enhancement.sureness, warning=enhancement.warning)
     try:
         second = replace(trace_in(again), number=2)
     except BadParameter:  # the root that was given lies far from all that is left

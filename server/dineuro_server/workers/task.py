@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from dineuro.files.parts import write_parts
 from dineuro.files.write import outcome_of
-from dineuro.pipeline.enhancement import Given
-from dineuro.pipeline.reconstruct import EnhancedVolume, Result, enhance_only, reconstruct
+from dineuro.pipeline.enhancement import ProbabilityMap
+from dineuro.pipeline.reconstruct import enhance_only, reconstruct
+from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import BadVolume, DineuroError
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback
@@ -72,8 +73,8 @@ def _result(
     """What the pipeline makes of the volume, by the kind of the job."""
     if not KINDS[task.kind].has_tree:
         return enhance_only(volume, options, progress, device=device)
-    given = _given(task, volume, options)
-    return reconstruct(volume, options, progress, device=device, given=given)
+    probability = _probability(task, volume, options)
+    return reconstruct(volume, options, progress, device=device, probability=probability)
 
 
 def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
@@ -99,16 +100,16 @@ def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:
     return replace(volume, source=options.name)
 
 
-def _given(task: Task, volume: Volume, options: TraceOptions) -> Given | None:
+def _probability(task: Task, volume: Volume, options: TraceOptions) -> ProbabilityMap | None:
     """The probability that a retrace begins with; None for the other kinds."""
     if not KINDS[task.kind].retraces:
         return None
     if task.probability is None or task.report is None:
         region = volume if options.roi is None else volume.cropped(options.roi)
-        return Given(_as_mask(region.channel(options.channel or 1), volume.source), "mask")
+        return ProbabilityMap(_as_mask(region.channel(options.channel or 1), volume.source), "mask")
     report = json.loads(Path(task.report).read_bytes())
     model = report["model"]
-    return Given(
+    return ProbabilityMap(
         read_volume(task.probability, max_bytes=task.max_bytes).channel(1),
         report["enhancer"],
         None if model is None else (model["name"], model["sha256"]),

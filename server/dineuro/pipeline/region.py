@@ -1,0 +1,123 @@
+"""The part of a volume that is traced, and what places in it mean in the full volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.scale import Spacing, VoxelScale
+from dineuro_bridge.volumes.volume import Volume
+
+#: In an inverted image dark voxels differ from the usual intensity this much more than bright ones.
+_INVERTED = 2.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One channel of a volume, or of a box in it.
+
+    Attributes:
+        full: the volume.
+        part: the box, or the volume itself.
+        intensity: (Z, Y, X), the channel in the box; finite.
+        scale: the voxel size.
+    """
+
+    full: Volume
+    part: Volume
+    intensity: NDArray[Any]
+    scale: VoxelScale
+
+    @property
+    def origin(self) -> NDArray[np.int64]:
+        """(3,) x, y, z of the box's first voxel in the full volume."""
+        return np.array(self.part.origin[::-1])
+
+    def local_root(self, root: tuple[float, float, float]) -> tuple[float, float, float]:
+        """A root x, y, z in voxels of the full volume -> voxels of the region.
+
+        Raises:
+            BadParameter: the root lies outside the region.
+        """
+        x, y, z = (a - b for a, b in zip(root, self.part.origin[::-1], strict=True))
+        depth, height, width = self.part.shape
+        if not (-0.5 <= x < width and -0.5 <= y < height and -0.5 <= z < depth):
+            place = ", ".join(f"{value:g}" for value in root)
+            raise BadParameter(
+                f"{self.full.source}: root ({place}) lies outside the volume or region"
+            )
+        return x, y, z
+
+    def full_mask(self, mask: NDArray[np.bool_]) -> Volume:
+        """A mask (Z, Y, X) of the region as a volume of the full size, uint8 0 and 255."""
+        full = np.zeros(self.full.shape, dtype=np.uint8)
+        low = np.subtract(self.part.origin, self.full.origin).tolist()
+        full[tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))][mask] = 255
+        return Volume(
+            full[None], self.scale.spacing, self.full.origin, self.full.row_order, self.full.source
+        )
+
+
+def select_region(volume: Volume, options: TraceOptions) -> Region:
+    """The channel and the box of the options.
+
+    Raises:
+        BadVolume: a 2D image, a region of one slice, NaN or infinite voxels.
+        BadParameter: a channel or a box that the volume does not have.
+    """
+    if volume.shape[0] == 1:
+        raise BadVolume(
+            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
+            "two slices or more is needed"
+        )
+    part = volume if options.roi is None else volume.cropped(options.roi)
+    if part.shape[0] == 1:
+        raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
+    intensity = part.channel(1 if options.channel is None else options.channel)
+    _check_finite(volume.source, intensity)
+    return Region(volume, part, intensity, VoxelScale(spacing_of(volume, options)))
+
+
+def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
+    """The voxel size (z, y, x) in µm of the options or else of the file; None without either."""
+    return volume.spacing if options.spacing is None else options.spacing[::-1]
+
+
+def input_warnings(region: Region, options: TraceOptions) -> tuple[str, ...]:
+    """Sentences about peculiarities of the input."""
+    warnings = []
+    if region.full.n_channels > 1 and options.channel is None:
+        warnings.append(f"the volume has {region.full.n_channels} channels: the first was traced")
+    low, high = region.intensity.min(), region.intensity.max()
+    if low == high:
+        warnings.append(f"every voxel is {low:g}: there is nothing to trace, the tree is empty")
+    elif _looks_inverted(region.intensity):
+        warnings.append(
+            "most of the image is bright and what stands out is dark: is it inverted? Bright "
+            "neurites on a dark ground are expected"
+        )
+    return tuple(warnings)
+
+
+def _check_finite(source: str, intensity: NDArray[Any]) -> None:
+    """Refuse NaN and infinity, which no threshold can order; slice by slice, without a copy."""
+    if intensity.dtype.kind != "f":
+        return
+    for z, plane in enumerate(intensity):
+        bad = np.count_nonzero(~np.isfinite(plane))
+        if bad:
+            raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
+
+
+def _looks_inverted(intensity: NDArray[Any]) -> bool:
+    """Whether extreme voxels are darker, and not brighter, than the usual intensity."""
+    flat = intensity.reshape(-1)
+    # An odd step seldom divides the length of an axis, so that the samples form no columns.
+    sample = flat[:: (flat.size // 1_000_000) | 1].astype(np.float64)
+    dark, usual, bright = np.percentile(sample, [0.02, 50, 99.98])
+    return bool(usual - dark > _INVERTED * (bright - usual))
