@@ -1,17 +1,18 @@
-"""What each part of the method brings: the same short training for every variant of the network.
+"""The effect of each part of the method: the same short training for every variant of the network.
 
     python -m benchmarks.ablation RECIPE.toml --steps 150 --seeds 1 2 --out runs/ablation
     python -m benchmarks.ablation RECIPE.toml --slices --out runs/slices
 
-Every variant is trained with the recipe's data, loss and rates for the same number of steps with
-the same windows in the same order, and judged on the recipe's validation volumes, never trained on:
-windows with a neurite in them, as they are and with noise added. A variant that is done is not done
-again; an interrupted one goes on. The table has the mean over the seeds and, behind ±, half of the
-distance between the best and the worst seed.
+Every variant is trained with the recipe's data, loss and rates. All variants see the same windows
+in the same order, for the same number of steps. They are scored on the validation volumes of the
+recipe, in windows with a neurite, without and with added noise. A finished variant is not
+repeated, and an interrupted one continues. The table has the mean over the seeds. The number after
+± is half of the distance between the best and the worst seed.
 
-`--slices` compares networks that predict all but the outermost slices of a window with those that
-predict two in its middle (the paper: one). Windows would show them different slices, so both
-segment the same piece of every validation volume, with their own number of windows.
+`--slices` compares two kinds of networks. One predicts all but the outermost slices of a window,
+and the other predicts the two slices in its middle (the paper: one). Windows would show them
+different slices. Both therefore segment the same piece of every validation volume, with their own
+number of windows.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ from dineuro_model.training.sampling import NEURITE, UNKNOWN, read_case
 from dineuro_model.training.train import CHECKPOINT, train
 from dineuro_model.training.validation import ValidationScores, validate, validation_windows
 
-#: Windows of each validation volume.
+#: The number of windows per validation volume.
 _WINDOWS = 4
-#: The piece of each validation volume that is segmented for `--slices`, and the noise added to it.
+#: The piece of each validation volume for `--slices`, and the noise that is added to it.
 _PIECE, _NOISE = (32, 160, 160), 0.1
 _FIGURES = ("dice", "cldice", "hd95", "noisy_dice", "noisy_cldice", "noisy_hd95")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to make the network: what differs from the recipe's, and whether it has the prior."""
+    """A variant of the network: its differences from the recipe, and whether it has the prior."""
 
     name: str
     changes: dict[str, Any]
@@ -73,7 +74,7 @@ SLICES = (
 def run(
     variant: Variant, recipe: Recipe, seed: int, steps: int, folder: Path, *, slices: bool
 ) -> dict[str, float]:
-    """Train and judge one variant with one seed; what is done already is read."""
+    """Train and score one variant with one seed, or read its stored scores."""
     result = folder / "result.json"
     if result.exists():
         figures: dict[str, float] = json.loads(result.read_text())
@@ -111,7 +112,7 @@ def run(
 
 
 def score_pieces(network: Network, recipe: Recipe) -> ValidationScores:
-    """The network on the middle of every validation volume, as it is and with noise."""
+    """Score the network on the middle of every validation volume, without and with noise."""
     runtime = TorchRuntime(network)
     rows = []
     for number, case in enumerate(recipe.validation):
@@ -132,7 +133,7 @@ def score_pieces(network: Network, recipe: Recipe) -> ValidationScores:
 
 
 def main() -> None:
-    """Run all, print the table."""
+    """Run all variants and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--steps", type=int, default=150)

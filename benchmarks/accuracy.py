@@ -1,12 +1,12 @@
-"""How near masks and trees come to the references: a row a volume, means and worst cases by group.
+"""Masks and trees against references: one row per volume, then means and worst cases by group.
 
     python -m benchmarks.accuracy ../shared/data            # the held-out stacks, and the real ones
     python -m benchmarks.accuracy ../shared/data --part tune
 
 The folder needs the development data's `manifest.csv`, which names volumes, references and kinds.
-Lifted stacks are split by neuron: in the order of their names every fourth is held out and was not
-looked at while parameters were chosen; `--part tune` runs the others. A volume that fails counts as
-0 for Dice, clDice and F1 and stands in the column of failures.
+Lifted stacks are split by neuron: in the order of their names, every fourth is held out. No
+parameter was chosen on held-out stacks. `--part tune` runs the others. A volume that fails counts
+as 0 for Dice, clDice and F1, and the table has a column of failures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EVERY = 4
 
 
 def find_cases(data: Path, part: str) -> list[Case]:
-    """The cases of the manifest that have a reference: a part of the lifted ones, all real ones."""
+    """Return the cases with a reference: one part of the lifted stacks, and all real stacks."""
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["volume"] and row["gold"]]
     lifted = sorted((r for r in rows if r["kind"] == "lifted"), key=lambda r: r["name"])
@@ -50,7 +50,7 @@ def _group(row: dict[str, str]) -> str:
 
 
 def as_line(row: Row) -> dict[str, str]:
-    """A row of the table of volumes."""
+    """Return a row of the table of volumes."""
     values = {title: getattr(row, score) for score, title in SCORES.items()}
     shown = {title: "-" if value is None else f"{value:.3f}" for title, value in values.items()}
     return {"volume": row.name, **shown, "seconds": f"{row.seconds:.1f}"}
@@ -66,7 +66,7 @@ def main() -> None:
     words = parser.parse_args()
     request = TraceOptions(enhancer=words.enhancer)
     cases = find_cases(words.data, words.part)
-    evaluate(cases[:1], request)  # compiled loops are loaded, or made, before the clock counts
+    evaluate(cases[:1], request)  # loads or compiles the compiled loops before the measurement
     rows = evaluate(cases, request)
     print(as_table([as_line(row) for row in rows]), as_table(summary(rows)), sep="\n\n")
 

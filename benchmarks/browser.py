@@ -1,9 +1,9 @@
-"""How soon a volume is seen in a browser: from the click on a job to the picture of 256^3 voxels.
+"""The time from the click on a job to the picture of 256^3 voxels in a browser.
 
     python -m benchmarks.browser
 
-Headless Chromium before the real server, on one machine, drawn by the processor. Needs npm's
-packages (`make web`) and chromium.
+Headless Chromium and the real server run on one machine, and the processor draws the picture. The
+benchmark needs npm's packages (`make web`) and chromium.
 """
 
 from __future__ import annotations

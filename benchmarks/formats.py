@@ -1,10 +1,10 @@
-"""How fast volumes are packed, unpacked, written and read, beside a plain copy in memory.
+"""The speed of packing, unpacking, writing and reading volumes, beside a copy in memory.
 
     python -m benchmarks.formats [--mib 64] [--rounds 5] [STACK ...]
 
-Each round runs every step once, side by side, so that a slow moment of the machine meets all of
-them; printed are the medians in MB/s of voxels with the least and the most, and the ratio to the
-copy of the same round.
+Each round runs every step once, so that a slow moment of the machine affects all of them. The table
+has the medians in MB/s of voxels, the least and the most, and the ratio to the copy of the same
+round.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dineuro_bridge.volumes.volume import Volume
 
 
 def stacks(mib: int) -> dict[str, NDArray[Any]]:
-    """Volumes that are easy and hard to pack: noise cannot be packed, empty space can."""
+    """Return volumes that are easy and hard to pack. Empty space packs well, and noise does not."""
     rng = np.random.default_rng(0)
     shape = (mib, 1024, 1024)
     dim = rng.poisson(3, shape).astype(np.uint8)
@@ -39,7 +39,7 @@ def stacks(mib: int) -> dict[str, NDArray[Any]]:
 
 
 def measure(voxels: NDArray[Any], folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each step in each round."""
+    """Return the seconds of each step in each round."""
     volume = Volume(voxels[None])
     packed, raw = folder / "a.v3dpbd", folder / "a.v3draw"
     steps: dict[str, Callable[[], object]] = {
@@ -54,7 +54,7 @@ def measure(voxels: NDArray[Any], folder: Path, rounds: int) -> dict[str, list[f
         for name, step in steps.items():
             start = time.perf_counter()
             step()
-            if one:  # the first round compiles, or loads what was compiled
+            if one:  # the first round compiles, or loads compiled code
                 seconds[name].append(time.perf_counter() - start)
     if not np.array_equal(read_volume(packed).voxels[0], voxels):
         raise SystemExit("what was read is not what was written")
@@ -62,7 +62,7 @@ def measure(voxels: NDArray[Any], folder: Path, rounds: int) -> dict[str, list[f
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("stacks", nargs="*", type=Path, help="volumes to measure with as well")
     parser.add_argument("--mib", type=int, default=64, help="voxels of the made stacks, in 2^20")

@@ -1,14 +1,15 @@
-"""The network's masks against what one would use without it, on volumes that it never saw.
+"""The network's masks beside those of other methods, on volumes that were not in training.
 
     python -m benchmarks.masks ../shared/data
     python -m benchmarks.masks ../shared/data --model my.safetensors --model other.safetensors
 
-Groups: the held-out lifted stacks, by laboratory, as they are and with Poisson and Gaussian noise
-added; the real volumes with labels; neurons grown and rendered for this, clean, medium and hard.
-Methods: Otsu's threshold; the best threshold, chosen with the reference in hand; Sato's ridge
-filter with Otsu's threshold; DINeuro's classical enhancer; the networks. The figures are means.
-Beside clDice stand its halves, the shares of the mask's centre lines that lie in the reference and
-of the reference's that lie in the mask: where labels leave out neurites, only the second says much.
+The groups are the held-out lifted stacks by laboratory, without and with Poisson and Gaussian
+noise; the real volumes with labels; and rendered neurons, clean, medium and hard. The methods are
+Otsu's threshold; the best threshold, chosen with the reference; Sato's ridge filter with Otsu's
+threshold; DINeuro's classical enhancer; and the networks. The figures are means. The table also
+has the two halves of clDice: the share of the mask's centre lines that lie in the reference, and
+the share of the reference's centre lines that lie in the mask. If the labels omit neurites, the
+first half says little.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 
 _RENDERED = (96, 192, 192)
-#: Seeds far from those of a training run's volumes.
+#: Seeds that no training run uses.
 _SEEDS = (9001, 9002, 9003)
-#: Real volumes with labels: which are neurite, which say nothing.
+#: Real volumes with labels: the labels of neurites, and those without information.
 _REAL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "trailmap_train": ((2,), (0, 4)),
     "dlmbmap_1000": ((), ()),
@@ -50,7 +51,7 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """A volume, its truth, and which voxels count."""
+    """A volume, its reference mask, and the voxels that count."""
 
     name: str
     group: str
@@ -60,7 +61,7 @@ class Labelled:
 
 
 def volumes(data: Path) -> Iterator[Labelled]:
-    """All that is judged."""
+    """Yield all stacks."""
     for case in find_cases(data, "held-out"):
         if case.mask is None:
             continue
@@ -84,7 +85,7 @@ def volumes(data: Path) -> Iterator[Labelled]:
 
 
 def noisy(voxels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Few photons and a noisy camera: where the brightest 0.1 % shine there are 40 photons."""
+    """Add the noise of few photons and of a camera: the brightest 0.1 % have 40 photons."""
     rng = np.random.default_rng(1)
     photons = voxels.astype(np.float64) * (
         40 / max(float(np.percentile(voxels[voxels > 0], 99.9)), 1)
@@ -94,15 +95,15 @@ def noisy(voxels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def otsu(case: Labelled) -> NDArray[np.bool_]:
-    """Otsu's threshold."""
+    """Return the mask of Otsu's threshold."""
     return np.asarray(case.voxels > threshold_otsu(case.voxels))
 
 
 def best_threshold(case: Labelled) -> NDArray[np.bool_]:
-    """The threshold with the best Dice, found with the reference in hand."""
+    """Return the mask of the threshold with the best Dice, which needs the reference."""
     known = np.ones(case.truth.shape, bool) if case.known is None else case.known
     size = int(case.voxels.max()) + 1
-    # Of all thresholds at once: how many voxels are above each, and how many of them are right.
+    # For all thresholds at once: the count of voxels above each, and of the right ones among them.
     above, right = (
         np.cumsum(np.bincount(case.voxels[some], minlength=size)[::-1])[::-1]
         for some in (known, known & case.truth)
@@ -111,24 +112,24 @@ def best_threshold(case: Labelled) -> NDArray[np.bool_]:
 
 
 def sato_ridges(case: Labelled) -> NDArray[np.bool_]:
-    """Sato's ridge filter at neurites' widths, with Otsu's threshold."""
+    """Return the mask of Sato's ridge filter at the widths of neurites, with Otsu's threshold."""
     ridges = sato(case.voxels.astype(np.float32), sigmas=(1, 1.5, 2.5), black_ridges=False)
     return np.asarray(ridges > threshold_otsu(ridges))
 
 
 def classical(case: Labelled) -> NDArray[np.bool_]:
-    """DINeuro's classical enhancer."""
+    """Return the mask of DINeuro's classical enhancer."""
     return enhance(case.voxels) >= 128
 
 
 def by_network(name: str | None) -> Callable[[Labelled], NDArray[np.bool_]]:
-    """The network of this name or path."""
+    """Return the method of the network with this name or path."""
     runtime = load_model(name).runtime
     return lambda case: segment(case.voxels, runtime) >= 128
 
 
 def main() -> None:
-    """Judge all, print the table."""
+    """Score all stacks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
     parser.add_argument("--model", action="append", default=[], help="further networks, by path")

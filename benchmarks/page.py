@@ -1,11 +1,12 @@
-"""Every benchmark of the project in one run, and one page of what came out: `make benchmark`.
+"""All benchmarks of the project in one run, and one page with their results: `make benchmark`.
 
     python -m benchmarks.page --data ../shared/data --out build/benchmark
     python -m benchmarks.page --only service formats
 
-Each benchmark runs in a process of its own, one after the other; what it prints is kept beside the
-page, so that a run of the same commit that was interrupted goes on (`--again` begins anew). What
-cannot run here (no data, no plugin built, no peer installed) stands on the page with its reason.
+The benchmarks run one after the other, each in a process of its own. Their outputs are stored
+beside the page, so that an interrupted run of the same commit continues (`--again` repeats
+everything). A benchmark that cannot run (no data, no plugin, no peer) is on the page with the
+reason.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ class Benchmark:
     """One command of `python -m benchmarks.NAME`.
 
     Attributes:
-        name: of the module, and of its section.
-        title: what the section is called.
-        arguments: "DATA" stands for the development data's folder, "PLOT" for a picture to write.
-        bars: headings of columns that are drawn, where the module draws nothing itself.
+        name: the name of the module.
+        title: the heading of its section.
+        arguments: "DATA" stands for the folder of the development data, "PLOT" for a picture.
+        bars: the headings of the columns to draw, if the module draws nothing itself.
     """
 
     name: str
@@ -61,7 +62,7 @@ BENCHMARKS = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a benchmark printed, how long it took (s), and why it did not end well."""
+    """The output of a benchmark, its time (s), and the reason of a failure."""
 
     text: str
     seconds: float
@@ -69,7 +70,7 @@ class Outcome:
 
 
 def run(benchmark: Benchmark, data: Path | None, out: Path) -> Outcome:
-    """Run one benchmark, its output also to the terminal."""
+    """Run one benchmark, and print its output on the terminal too."""
     if "DATA" in benchmark.arguments and data is None:
         return Outcome("", 0, "needs the development data (--data)")
     names = {"DATA": str(data), "PLOT": str(out / f"{benchmark.name}.png")}
@@ -94,7 +95,7 @@ def run(benchmark: Benchmark, data: Path | None, out: Path) -> Outcome:
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
-    """The Markdown tables of a text: rows of cells, the heading first."""
+    """Return the Markdown tables of a text as rows of cells, the heading first."""
     tables: list[list[list[str]]] = []
     inside = False
     for line in text.splitlines():
@@ -111,7 +112,7 @@ def tables_of(text: str) -> list[list[list[str]]]:
 
 
 def draw(benchmark: Benchmark, text: str, path: Path) -> bool:
-    """Bars of the table of groups; whether there was such a table."""
+    """Draw bars for the table of groups. Return whether the text has such a table."""
     from matplotlib.figure import Figure
 
     for heading, *rows in tables_of(text):
@@ -136,7 +137,7 @@ def draw(benchmark: Benchmark, text: str, path: Path) -> bool:
 
 
 def commit() -> str:
-    """What is measured; a checkout that was changed is said to be dirty."""
+    """Return the commit, with the ending `-dirty` for a changed checkout."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
     )
@@ -144,7 +145,7 @@ def commit() -> str:
 
 
 def machine() -> Iterable[str]:
-    """What the figures were measured on, a line each."""
+    """Yield the lines that describe the machine and the versions."""
     processor = platform.processor() or platform.machine()
     try:
         told = Path("/proc/cpuinfo").read_text().split("model name")[1]
@@ -163,7 +164,7 @@ def machine() -> Iterable[str]:
 
 
 def page(outcomes: Sequence[tuple[Benchmark, Outcome]], out: Path) -> str:
-    """The page, in Markdown."""
+    """Return the page in Markdown."""
     parts = [f"# Benchmarks of {time.strftime('%Y-%m-%d')}\n"]
     parts += [f"- {line}" for line in machine()]
     for benchmark, outcome in outcomes:
@@ -183,7 +184,7 @@ def page(outcomes: Sequence[tuple[Benchmark, Outcome]], out: Path) -> str:
 def gather(
     wanted: Sequence[Benchmark], out: Path, measure: Callable[[Benchmark], Outcome]
 ) -> list[tuple[Benchmark, Outcome]]:
-    """What this commit was measured by before, and the rest now; the page is written after each."""
+    """Return stored and new outcomes of this commit, and write the page after each of them."""
     now = commit()
     outcomes: list[tuple[Benchmark, Outcome]] = []
     for benchmark in wanted:
@@ -203,12 +204,12 @@ def gather(
 
 
 def main() -> None:
-    """Run what is asked for; the exit code is 1 where something did not end well."""
+    """Run the benchmarks. The exit code is 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="the development data's folder")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark")
     parser.add_argument("--only", nargs="+", choices=[one.name for one in BENCHMARKS])
-    parser.add_argument("--again", action="store_true", help="measure anew what is there already")
+    parser.add_argument("--again", action="store_true", help="repeat stored measurements")
     options = parser.parse_args()
     out: Path = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""What a second pass brings: trees after one pass and after at most two.
+"""The effect of the second pass: trees after one pass and after at most two.
 
     python -m benchmarks.passes ../shared/data            # the held-out stacks, and the real ones
     python -m benchmarks.passes ../shared/data --part tune
 
-Every lifted stack, as it is and with noise added, every rendered and every real one is traced with
-the enhancers `auto` and `classical`. The table tells how many stacks a second pass was kept for,
-and the mean scores of all with one pass and with at most two. A tree without a node has no
+The benchmark traces every lifted stack, without and with added noise, and every rendered and real
+stack. It uses the enhancers `auto` and `classical`. The table has the number of stacks whose second
+pass was kept, and the mean scores with one pass and with at most two. A tree without a node has no
 distances, and counts for F1 alone.
 """
 
@@ -38,7 +38,7 @@ def measured(tree: Tree, gold: Tree) -> Scores:
 
 
 def as_line(kind: str, rows: list[Row]) -> dict[str, str]:
-    """A line of the table: `rows` say of each stack how many passes it had, and both scores."""
+    """Return a line of the table. `rows` has the number of passes and both scores of each stack."""
     line = {"stacks; enhancer": kind, "stacks": str(len(rows))}
     line["second pass kept"] = str(sum(passes == 2 for passes, _ in rows))
     once, twice = np.nanmean([scores for _, scores in rows], axis=0)
@@ -48,7 +48,7 @@ def as_line(kind: str, rows: list[Row]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Trace all twice, print Markdown."""
+    """Trace all stacks twice and print Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with the development data's manifest.csv")
     parser.add_argument("--part", choices=["held-out", "tune"], default="held-out")

@@ -1,17 +1,17 @@
-"""Tracers side by side, each run in a process of its own so that its time and memory are its own.
+"""Tracers for comparison. Each runs in a process of its own, to separate its time and memory.
 
-    DINeuro    our tracer, on the probability: the root's tree, as by default, and all its pieces
-    kimimaro   TEASAR (Sato et al. 2000) on the mask, if the package is installed; it is no part of
-               DINeuro and is imported here alone
-    others     any program, as a command line with places to fill in
+    DINeuro    the project's tracer, on the probability: the tree of the root, and all pieces
+    kimimaro   TEASAR (Sato et al. 2000) on the mask, if the package is installed; it is not a part
+               of DINeuro, and only this module imports it
+    others     any program, as a template of a command line
 
-kimimaro's lengths are nanometres, its example is electron microscopy at 16 nm a voxel; here they
-are finest voxels, as ours are. `scale` 1.5, `pdrf_scale`, `pdrf_exponent`, the soma's factor
-and its thresholds (750 and 3500 nm are 47 and 219 voxels) are the defaults of its README. Two were
-chosen for its sake, since its defaults give less here: of a `const` of 1.5 to 19 and a dust of 10
-to 1000 voxels those with which its trees of classical masks of tuning stacks are best.
-It makes a skeleton of every piece and joins none; all its pieces are judged, which brings it recall
-where a neuron is broken and costs it precision where there is clutter.
+kimimaro's lengths are nanometres, and its example is electron microscopy with 16 nm per voxel.
+Here its lengths are finest voxels, like DINeuro's. `scale` 1.5, `pdrf_scale`, `pdrf_exponent`, the
+factor of the soma and its thresholds (750 and 3500 nm are 47 and 219 voxels) are the defaults of
+its README. Two parameters were chosen in its favour, because its defaults give worse trees here.
+They are the best of a `const` of 1.5 to 19 and a dust of 10 to 1000 voxels, on classical masks of
+tuning stacks. kimimaro makes a skeleton of every piece and joins none. All its pieces are scored,
+which improves its recall on broken neurons and reduces its precision in clutter.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from dineuro_tracing.trace import trace
 Scale = tuple[float, float, float]
 Tracer = Callable[[NDArray[np.uint8], Scale], Tree]
 
-#: A voxel from this probability on is in the mask that peers get; our tracer's default too.
+#: The least probability of a voxel in the peers' mask; it is also the default of DINeuro.
 THRESHOLD = 128
 _KIMIMARO: dict[str, Any] = {
     "scale": 1.5,
@@ -57,8 +57,8 @@ _KIMIMARO: dict[str, Any] = {
     "soma_invalidation_scale": 2,
 }
 _DUST = 10
-#: Starts another program from a process that holds next to nothing: what a program holds at most is
-#: counted from before it takes its starter's place.
+#: Starts another program from a small process. The peak memory of a program includes that of the
+#: process which starts it.
 _LAUNCH = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -73,13 +73,13 @@ _HOUSE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What a tracer made of a volume.
+    """The result of a tracer on a volume.
 
     Attributes:
         tree: empty if it failed.
-        seconds: of the tracing alone, or of the whole program where it is another's.
-        peak: bytes that tracing needed besides its input, or all that the other program held.
-        error: why it failed; empty if it did not.
+        seconds: the time of the tracing alone, or of the whole other program.
+        peak: the bytes of the tracing beside its input, or all bytes of the other program.
+        error: the reason of a failure; empty after a success.
     """
 
     tree: Tree
@@ -93,9 +93,9 @@ class Command:
     """Another program: a name, and its command line.
 
     Attributes:
-        name: as tables show it.
-        line: {volume} stands for the stack, {mask} for an 8-bit TIFF of the mask (0 and 255),
-            {swc} for the tree that it has to write.
+        name: the name in the tables.
+        line: the command line. {volume} stands for the stack, {mask} for an 8-bit TIFF of the mask
+            (0 and 255), {swc} for the tree that the program writes.
     """
 
     name: str
@@ -103,10 +103,10 @@ class Command:
 
     @classmethod
     def parse(cls, text: str) -> Command:
-        """From NAME=COMMAND.
+        """Parse NAME=COMMAND.
 
         Raises:
-            BadParameter: no name, no {swc}, or neither {volume} nor {mask}.
+            BadParameter: the text has no name, no {swc}, or neither {volume} nor {mask}.
         """
         name, _, line = text.partition("=")
         command = cls(name.strip(), line)
@@ -118,7 +118,7 @@ class Command:
 
     @property
     def wants_mask(self) -> bool:
-        """Whether it is to be run once for each enhancer."""
+        """Whether the program runs once per enhancer."""
         return "{mask}" in self.line
 
 
@@ -128,21 +128,21 @@ def has_kimimaro() -> bool:
 
 
 def dineuro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
-    """Our tracer with its defaults."""
+    """Trace with DINeuro's defaults."""
     return trace(probability, TraceOptions(threshold=THRESHOLD), scale=VoxelScale(scale)).tree
 
 
 def dineuro_all(probability: NDArray[np.uint8], scale: Scale) -> Tree:
-    """Our tracer with every piece that is long enough, as kimimaro gives them."""
+    """Trace with DINeuro and keep every piece, as kimimaro does."""
     parameters = TraceOptions(threshold=THRESHOLD, trees="all")
     return trace(probability, parameters, scale=VoxelScale(scale)).tree
 
 
 def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
-    """All skeletons of the mask as a tree, or a forest, in voxels; radii in finest voxels."""
+    """Return all skeletons of the mask as a forest, in voxels; radii are in finest voxels."""
     import kimimaro as library
 
-    # It works in Fortran's order, x first: seen this way nothing has to be copied.
+    # kimimaro uses Fortran's order, x first. The transposed view needs no copy.
     labels = (probability >= THRESHOLD).view(np.uint8).T
     skeletons = library.skeletonize(
         labels,
@@ -159,13 +159,13 @@ def kimimaro(probability: NDArray[np.uint8], scale: Scale) -> Tree:
 
 
 def as_tree(xyz: NDArray[Any], radii: NDArray[Any], edges: NDArray[Any]) -> Tree:
-    """Points and the edges (E, 2) between them as a tree; each piece starts at its first point."""
+    """Return points and edges (E, 2) as a forest. Each piece starts at its first point."""
     n = len(xyz)
     pairs = edges.astype(np.int64)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n + 1, n + 1))
     pieces = connected_components(links.tocsr(), directed=False)[1][:n]
     firsts = np.unique(pieces, return_index=True)[1]
-    # One point more, joined to the first of every piece, is where the search sets out.
+    # The search starts from an extra point, which is linked to the first point of every piece.
     rows = np.concatenate([pairs[:, 0], np.full(len(firsts), n)])
     columns = np.concatenate([pairs[:, 1], firsts])
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(n + 1, n + 1)).tocsr()
@@ -186,11 +186,11 @@ def run_tracer(
     """Run one of `TRACERS` on a saved probability (.npy) in a process of its own.
 
     Args:
-        name: of the tracer.
-        probability: (Z, Y, X) uint8 as numpy saves it.
-        scale: (z, y, x), a voxel's edges in units of the shortest one.
-        folder: for the tree.
-        seconds: after so long it has failed.
+        name: the name of the tracer.
+        probability: (Z, Y, X) uint8 in numpy's format.
+        scale: (z, y, x), the edges of a voxel in units of the shortest one.
+        folder: the folder for the tree.
+        seconds: the time limit.
     """
     out = folder / "tree.swc"
     words = [sys.executable, "-m", "benchmarks.peers", name, str(probability), str(out)]
@@ -200,7 +200,7 @@ def run_tracer(
 def run_command(
     command: Command, volume: Path, mask: Path, folder: Path, seconds: float = 600
 ) -> Run:
-    """Run another program on a stack or a mask; its seconds and memory are those of all of it."""
+    """Run another program on a stack or a mask, and measure its total time and memory."""
     out = folder / "tree.swc"
     places = {"volume": volume.resolve(), "mask": mask.resolve(), "swc": out.resolve()}
     words = [word.format(**places) for word in shlex.split(command.line)]
@@ -208,9 +208,9 @@ def run_command(
 
 
 def _run(words: list[str], out: Path, seconds: float, *, folder: Path | None = None) -> Run:
-    """A process that prints {"seconds", "peak"} and writes a tree; without a tree it has failed."""
+    """Run a process that prints {"seconds", "peak"} and writes a tree. No tree is a failure."""
     out.unlink(missing_ok=True)
-    # In a session of its own it can be ended together with all that it started.
+    # The process has a session of its own, so that all its children can be ended with it.
     child = subprocess.Popen(
         words,
         cwd=folder,
@@ -245,15 +245,15 @@ def _last_line(text: str) -> str:
 
 
 def _measure(name: str, probability: Path, out: Path, scale: Scale) -> dict[str, float]:
-    """Seconds, and the peak of resident memory over what was resident before."""
+    """Return the seconds, and the growth of the peak resident memory."""
     tracer = TRACERS[name]
-    # Compiled loops are loaded, or made, before the clock counts: a hollow body, forks and a gap.
+    # Loads or compiles the compiled loops before the measurement: a hollow body, forks and a gap.
     small = np.zeros((24, 48, 64), dtype=np.uint8)
     small[10:14, 10:14, 4:60] = small[10:14, 4:44, 30:33] = small[6:18, 18:30, 26:38] = 255
     small[11:13, 23:25, 31:33] = small[:, :, 46:50] = 0
     tracer(small, (1.0, 1.0, 1.0))
     volume = np.load(probability)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _resident("VmRSS")
     start = time.perf_counter()
     tree = tracer(volume, scale)
@@ -264,7 +264,7 @@ def _measure(name: str, probability: Path, out: Path, scale: Scale) -> dict[str,
 
 
 def _resident(what: str) -> int:
-    """Bytes of memory that the system says this process has (VmRSS), or had at most (VmHWM)."""
+    """Return the resident memory of this process in bytes (VmRSS), or its peak (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(what + ":"):
             return int(line.split()[1]) * 1024

@@ -1,10 +1,10 @@
-"""How fast the plugin's client sends a volume, and how much memory that takes.
+"""The speed and the memory of the plugin's client when it sends a volume.
 
     make plugin && python -m benchmarks.plugin
 
-512 MiB from the C++ client, beside the same bytes through a plain socket: to a server that throws
-them away, which is the client's own speed, and to the real one, which hashes them and writes them
-to disk. Memory is by how much the sending process's peak rises above the image.
+The C++ client sends 512 MiB, beside the same bytes through a plain socket. A server that discards
+the bytes shows the speed of the client itself. The real server hashes them and writes them to disk.
+The memory is the rise of the sender's peak above the image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIB, ROUNDS = 512, 7
 
 @contextmanager
 def sink(tool: Path) -> Iterator[str]:
-    """A server that throws away what comes; its address."""
+    """Run a server that discards all bytes; yield its address."""
     with subprocess.Popen([tool, "sink"], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:
@@ -36,7 +36,7 @@ def sink(tool: Path) -> Iterator[str]:
 
 
 def numbers(*command: object) -> list[float]:
-    """What the tool prints."""
+    """Return the output of the tool."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -44,7 +44,7 @@ def numbers(*command: object) -> list[float]:
 
 
 def measure(tool: Path, mib: int, rounds: int) -> tuple[dict[str, list[float]], float]:
-    """Seconds of each way by rounds, and the most that the peak rose (MiB)."""
+    """Return the seconds of each way by rounds, and the largest rise of the peak (MiB)."""
     ways = dict[str, list[float]]()
     for way in ("plain socket", "client, to nowhere", "client, real server"):
         ways[way] = []
@@ -60,7 +60,7 @@ def measure(tool: Path, mib: int, rounds: int) -> tuple[dict[str, list[float]], 
 
 
 def table(ways: dict[str, list[float]], mib: int) -> str:
-    """As Markdown."""
+    """Return the table in Markdown."""
     plain = statistics.median(ways["plain socket"])
     rows = []
     for way, times in ways.items():
@@ -77,7 +77,7 @@ def table(ways: dict[str, list[float]], mib: int) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tool", type=Path, default=ROOT / "build/plugin-qt6/tests/throughput")
     parser.add_argument("--mib", type=int, default=MIB)

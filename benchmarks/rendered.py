@@ -1,12 +1,12 @@
-"""Rendered neurons, whose truth is known: how good trees are on them.
+"""Trees of rendered neurons, which have an exact reference.
 
     python -m benchmarks.rendered                          # the held-out seeds
     python -m benchmarks.rendered --part tune --enhancer classical
 
-Looks: clean; medium (four times the noise, no other neurites); near (signal near the noise, gaps of
-2 to 8 voxels); hard (signal about the noise). All but medium have three neurites of 50 to 110
-voxels' length passing through that belong to other neurons (now and then with their soma) and are
-not in the truth.
+The looks are clean; medium (four times the noise, no other neurites); near (signal near the noise,
+gaps of 2 to 8 voxels); and hard (signal about the noise). All but medium have three passing
+neurites of other neurons, 50 to 110 voxels long, some of them with their soma. They are not in the
+reference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dineuro_model.synthesis.rendering import Rendering, RenderSettings, render
 from dineuro_model.synthesis.scenes import select_nodes
 
 SHAPE = (96, 192, 192)
-#: How they look, and how many neurites of others pass through.
+#: The settings of each look, and its number of passing neurites.
 LOOKS = {
     "clean": (RenderSettings.clean(), 3),
     "medium": (RenderSettings.medium(), 0),
@@ -39,13 +39,13 @@ LOOKS = {
 }
 #: Parameters are chosen on the first seeds, and reported on the others.
 SEEDS = {"tune": range(601, 607), "held-out": range(9201, 9207)}
-#: Shortest and longest neurite that passes through (voxels).
+#: The least and the greatest length of a passing neurite (voxels).
 _PASSING = (50, 110)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A rendered neuron, by look and seed."""
+    """Return a rendered neuron by look and seed."""
 
     look: str
     seed: int
@@ -53,7 +53,7 @@ class Scene:
 
 
 def scenes(part: str) -> Iterator[Scene]:
-    """All looks and seeds of a part, "tune" or "held-out"."""
+    """Yield all looks and seeds of a part, "tune" or "held-out"."""
     for look, (settings, count) in LOOKS.items():
         for seed in SEEDS[part]:
             rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def scenes(part: str) -> Iterator[Scene]:
 
 
 def passing(rng: np.random.Generator) -> Tree:
-    """One unbranched neurite out of another neuron's tree: the way from a tip towards its root."""
+    """Return one unbranched neurite of another neuron: the path from a tip towards its root."""
     tree = grow_tree(SHAPE, rng)
     node = int(rng.choice(tree.tips))
     longest, length = rng.uniform(*_PASSING), 0.0
@@ -76,7 +76,7 @@ def passing(rng: np.random.Generator) -> Tree:
 
 
 def write_cases(folder: Path, part: str) -> list[Case]:
-    """The scenes as files in a folder."""
+    """Write the scenes as files in a folder."""
     cases = []
     for scene in scenes(part):
         name = f"{scene.look}_{scene.seed}"
@@ -91,7 +91,7 @@ def write_cases(folder: Path, part: str) -> list[Case]:
 
 
 def main() -> None:
-    """Render, reconstruct, print Markdown."""
+    """Render, reconstruct and print Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--part", choices=list(SEEDS), default="held-out")
     enhancers = ["auto", "dineuro", "classical", "none"]

@@ -1,12 +1,12 @@
-"""How fast the network is, what it holds in memory, and how near the ViT comes to the processor.
+"""The speed and the memory of the network, and the ViT's share of the processor's peak.
 
     python -m benchmarks.segmentation                       # a dense and a sparse rendered stack
     python -m benchmarks.segmentation --stack a.tif --stack b.tif
 
-Each round segments every stack once, beside the classical enhancer; the table has the medians of
-the rounds, least and most, and the ratio of the two side by side. Peak memory is that of a process
-that does nothing else. The share of the peak is that of the matrix products of the ViT's blocks in
-the best rate of a large bfloat16 matrix product, measured in the same minute.
+Each round segments every stack once, with the network and with the classical enhancer. The table
+has the medians of the rounds, least and most, and the ratio of the two. The peak memory is that of
+a process with no other work. The share of the peak compares the matrix products of the ViT's
+blocks with the best rate of a large bfloat16 matrix product, measured in the same minute.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 
 _DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
-#: As `dineuro trace` does it.
+#: The options of `dineuro trace`.
 _READY = """
 import numpy
 from dineuro_model.inference.registry import load_model
@@ -48,20 +48,20 @@ print("answered", flush=True)
 
 
 def rendered(shape: tuple[int, int, int], look: RenderSettings) -> NDArray[Any]:
-    """A neuron that was grown for this."""
+    """Return a grown neuron."""
     rng = np.random.default_rng(7)
     return render(grow_tree(shape, rng), shape, rng, look).voxels
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
-    """How long it takes once."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
-    """Print voxels a second for every stack."""
+    """Print the voxels per second of every stack."""
     print(f"The network runs in {model.runtime.info}.\n")
     print("| stack | voxels | not 0 | network, Mvoxel/s | least to most | classical | ratio |")
     print("|---|---|---|---|---|---|---|")
@@ -86,7 +86,7 @@ def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
 
 
 def ready(rounds: int) -> None:
-    """Print how long a fresh process takes until its first window is through."""
+    """Print the time of a new process until its first window is segmented."""
     times = [_first_answer() for _ in range(rounds)]
     print(
         f"\nA fresh process to the first answer: {statistics.median(times):.1f} s "
@@ -95,7 +95,7 @@ def ready(rounds: int) -> None:
 
 
 def _first_answer() -> float:
-    """Seconds from the start of a process until it has answered; its end is waited for."""
+    """Return the seconds from the start of a process until its answer, and wait for its end."""
     start = time.perf_counter()
     command = [sys.executable, "-c", _READY]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -116,14 +116,14 @@ def memory() -> None:
 
 
 def peak_of(shape: tuple[int, ...]) -> int:
-    """Bytes at most, of a process that segments noise of this shape."""
+    """Return the peak memory in bytes of a process that segments noise of this shape."""
     noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     segment(noise, load_model().runtime)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def vit_share() -> None:
-    """Print how near the ViT's blocks come to the best matrix product."""
+    """Print the rate of the ViT's blocks as a share of the best matrix product."""
     dtype = torch.bfloat16 if has_fast_bf16(torch.device("cpu")) else torch.float32
     weights = find_model()
     network = load_network(weights.path, sha256=weights.sha256).to(dtype).reuse_memory()
@@ -149,7 +149,7 @@ def vit_share() -> None:
 
 
 def main() -> None:
-    """Measure all."""
+    """Run all measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", type=Path, action="append", default=[])
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,13 +1,13 @@
-"""What the lab's server costs beside the work itself: load, overhead, uploads, memory.
+"""The cost of the lab's server beside the work itself: load, overhead, uploads, memory.
 
-    python -m benchmarks.service                 # all of it; some minutes
-    python -m benchmarks.service load overhead   # parts of it
+    python -m benchmarks.service                 # all parts; some minutes
+    python -m benchmarks.service load overhead   # some parts
 
-load      32 clients of 10 small stacks each through both doors at once: every tree is compared with
-          the pipeline's own, and the time with that of the same jobs given to an engine directly.
-overhead  a stack of 64 MiB through a door, beside the pipeline in this process.
-upload    1 GiB through either door, beside a plain socket whose other end counts the bytes.
-memory    2 GiB through either door: by how much the server's memory grows.
+load      32 clients send 10 small stacks each through both doors at once. Every tree is compared
+          with the pipeline's own, and the time with that of the same jobs without doors.
+overhead  A stack of 64 MiB is sent through each door, beside the pipeline in this process.
+upload    1 GiB is sent through each door, beside a plain socket whose other end counts the bytes.
+memory    2 GiB are sent through each door, and the growth of the server's memory is measured.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PIECE = 2**21
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server under way."""
+    """A running server."""
 
     process: psutil.Process
     doors: dict[str, str]
@@ -61,7 +61,7 @@ class Running:
 
 @contextmanager
 def server(**settings: object) -> Iterator[Running]:
-    """`dineuro serve` in a process of its own, warm."""
+    """Run `dineuro serve` in a process of its own; yield it when it is warm."""
     with tempfile.TemporaryDirectory(prefix="dineuro-bench-") as folder:
         given = {"http": "127.0.0.1:0", "zmq": "tcp://127.0.0.1:0", "state": f"{folder}/state",
                  "max_queue": 1000, "owner_jobs": 1000, "min_free_gib": 0, **settings}  # fmt: skip
@@ -84,7 +84,7 @@ def server(**settings: object) -> Iterator[Running]:
 
 
 def small(number: int) -> np.ndarray:
-    """A neurite whose place tells which one it is."""
+    """Return a stack with one neurite, whose place depends on the number."""
     voxels = np.zeros(SHAPE, dtype=np.uint8)
     y, z = 4 + number % 40, 3 + number // 40 % 18
     voxels[z - 1 : z + 2, y - 1 : y + 2, 6 : 40 + number % 20] = 200
@@ -92,7 +92,7 @@ def small(number: int) -> np.ndarray:
 
 
 def load() -> list[dict[str, str]]:
-    """Every client its own trees; and the same work without doors."""
+    """Compare all clients' trees, and measure the same work without doors."""
     expected = {number: nodes_of(small(number)) for number in range(CLIENTS * EACH)}
     with server(devices="cpu") as running:
         doors = list(running.doors.values())
@@ -123,7 +123,7 @@ def load() -> list[dict[str, str]]:
 
 
 def engine_alone() -> float:
-    """Seconds for the same jobs, given to an engine in this process."""
+    """Return the seconds of the same jobs in an engine of this process."""
     with tempfile.TemporaryDirectory(prefix="dineuro-bench-") as folder:
         settings = Settings(
             state=Path(folder), max_queue=1000, owner_jobs=1000, min_free_gib=0, devices="cpu"
@@ -156,7 +156,7 @@ def engine_alone() -> float:
 
 
 def end_of(engine: Engine, job: Job) -> Job:
-    """The job once it has ended; blocks."""
+    """Wait until the job has ended, and return it."""
     changed = threading.Event()
     unsubscribe = engine.subscribe(job.id, changed.set)
     try:
@@ -169,12 +169,12 @@ def end_of(engine: Engine, job: Job) -> Job:
 
 
 def nodes(swc: str) -> list[str]:
-    """The lines of an SWC that are no comments."""
+    """Return the lines of an SWC without its comments."""
     return [line for line in swc.splitlines() if not line.startswith("#")]
 
 
 def nodes_of(voxels: np.ndarray) -> list[str]:
-    """The nodes that the pipeline gives."""
+    """Return the nodes of the pipeline's tree."""
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "a.v3draw", Path(folder) / "a.swc"
         write_volume(path, Volume(voxels[None]))
@@ -183,7 +183,7 @@ def nodes_of(voxels: np.ndarray) -> list[str]:
 
 
 def overhead() -> list[dict[str, str]]:
-    """64 MiB: the pipeline in this process, and each door, one after the other in every round."""
+    """Measure 64 MiB: in every round the pipeline in this process, and then each door."""
     rng = np.random.default_rng(1)
     voxels = np.zeros((256, 512, 512), dtype=np.uint8)
     for n in range(40):
@@ -224,7 +224,7 @@ def overhead() -> list[dict[str, str]]:
 
 
 def upload() -> list[dict[str, str]]:
-    """1 GiB: the time until the last byte was taken."""
+    """Measure 1 GiB: the time until the server has the last byte."""
     voxels = np.zeros((1024, 1024, 1024), dtype=np.uint8)
     rates: dict[str, list[float]] = {}
     with server(devices="cpu", max_gib=3) as running:
@@ -245,7 +245,7 @@ def upload() -> list[dict[str, str]]:
 
 
 def sent(place: str, voxels: np.ndarray) -> float:
-    """Seconds until the whole volume has gone into the server; its job is then cancelled."""
+    """Return the seconds until the server has the whole volume, and cancel its job."""
     begun, last = time.perf_counter(), 0.0
 
     def watch(step: Progress) -> None:
@@ -264,7 +264,7 @@ def sent(place: str, voxels: np.ndarray) -> float:
 
 
 def plain(voxels: np.ndarray) -> float:
-    """Seconds for the same bytes through a socket, until the other end has them all."""
+    """Return the seconds for the same bytes through a socket, until the other end has them."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def take() -> None:
@@ -290,7 +290,7 @@ def plain(voxels: np.ndarray) -> float:
 
 
 def memory() -> list[dict[str, str]]:
-    """The most that the server's own process grew while 2 GiB came in."""
+    """Measure the largest growth of the server's process while it receives 2 GiB."""
     voxels = np.zeros((2048, 1024, 1024), dtype=np.uint8)
     lines = []
     with server(devices="cpu", max_gib=4) as running:

@@ -1,4 +1,4 @@
-"""Our tracer beside its peers, on the same volumes in one run: how near, how fast, how lean.
+"""DINeuro's tracer beside others on the same volumes: scores, time and memory.
 
     python -m benchmarks.tracing ../shared/data --plot tracing.png
     python -m benchmarks.tracing my_stacks/ \
@@ -6,15 +6,15 @@
     python -m benchmarks.tracing --sizes 128 256 512 --shares 0.005 0.05
 
 A folder has the development data's `manifest.csv` (the parts are those of `benchmarks.accuracy`),
-or stacks `X.tif` with reference trees `X.swc` beside them. Tracers that want masks get the mask of
-the very probability that ours gets, once for each enhancer; programs on this machine are named by
-`--peer`. See `benchmarks.peers` for kimimaro's parameters and for what is counted as a tracer's
-seconds and memory. A run that fails, or gives no tree, is never left out: its F1 is 0 and it stands
-in the column of failures; it has no distances, so that ESA, DSA and PDS are means of the others.
+or stacks `X.tif` with reference trees `X.swc` beside them. Tracers of masks get the mask of the
+probability that DINeuro's tracer gets, once per enhancer. `--peer` adds programs of this machine.
+`benchmarks.peers` describes kimimaro's parameters, and the measurement of seconds and memory. A run
+that fails or gives no tree counts: its F1 is 0, and the table has a column of failures. It has no
+distances, so ESA, DSA and PDS are means of the others.
 
-With `--sizes` there are no references: neurons are grown and painted as masks until so much of a
-cube is foreground, and each round runs our tracer and kimimaro one after the other. The table has
-the medians of the rounds, and the medians of their ratios.
+`--sizes` needs no references. Neurons are grown and painted as masks until a share of a cube is
+foreground. Each round runs DINeuro's tracer and then kimimaro. The table has the medians of the
+rounds, and the medians of their ratios.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_tracing.scores import score_trees
 
 _CUBE = (1.0, 1.0, 1.0)
-#: Voxels of a grown neurite across, about.
+#: The approximate width of a grown neurite (voxels).
 _SECTION = 10.0
-#: Voxels of length of a grown stem at least and at most.
+#: The least and the greatest length of a grown stem (voxels).
 _STEM = (30.0, 8000.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A method's result on a case.
+    """The result of a method on a case.
 
     Attributes:
         case, group, method: names.
-        esa, dsa, pds: distances in voxels; None where there is no tree.
-        f1_2, f1_4: F1 within 2 and 4 voxels; 0 where it failed.
+        esa, dsa, pds: distances in voxels; None without a tree.
+        f1_2, f1_4: F1 within 2 and 4 voxels; 0 for a failure.
         seconds, peak: see `benchmarks.peers.Run`.
-        box: voxels of the foreground's bounding box.
-        error: why it failed.
+        box: the number of voxels of the foreground's bounding box.
+        error: the reason of a failure.
     """
 
     case: str
@@ -84,10 +84,10 @@ class Outcome:
 
 
 def cases_in(folder: Path, part: str) -> list[Case]:
-    """The cases of the development data, or the stacks of a folder that have a tree beside them.
+    """Return the cases of the development data, or the stacks of a folder with reference trees.
 
     Raises:
-        FileAccess: there is neither.
+        FileAccess: the folder has neither.
     """
     if (folder / "manifest.csv").is_file():
         return find_cases(folder, part)
@@ -105,7 +105,7 @@ def cases_in(folder: Path, part: str) -> list[Case]:
 def run_case(
     case: Case, enhancers: Sequence[Enhancer], commands: Sequence[Command], model: Model | None
 ) -> Iterator[Outcome]:
-    """Every method on one case."""
+    """Run every method on one case."""
     volume = read_volume(case.volume)
     scale, intensity = VoxelScale(volume.spacing), volume.channel(case.channel or 1)
     with tempfile.TemporaryDirectory() as name:
@@ -132,7 +132,7 @@ def run_case(
 
 
 def box_size(mask: NDArray[np.bool_]) -> int:
-    """Voxels of the true ones' bounding box; 0 where there are none."""
+    """Return the number of voxels of the mask's bounding box; 0 for an empty mask."""
     size = 1
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -141,7 +141,7 @@ def box_size(mask: NDArray[np.bool_]) -> int:
 
 
 def judged(case: Case, method: str, run: Run, box: int) -> Outcome:
-    """A run against the case's reference tree."""
+    """Score a run against the reference tree of its case."""
     gold = Tree.empty() if case.gold is None else read_swc(case.gold)
     scores = score_trees(gold, run.tree)
     return Outcome(
@@ -151,7 +151,7 @@ def judged(case: Case, method: str, run: Run, box: int) -> Outcome:
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """A line a group and method: means; in brackets the worst F1; failures are counted."""
+    """Return one line per group and method: means, the worst F1 in brackets, failures."""
     lines = []
     groups, methods = (dict.fromkeys(getattr(o, w) for o in outcomes) for w in ("group", "method"))
     for group, method in product(groups, methods):
@@ -171,7 +171,7 @@ def summary(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
 
 
 def by_case(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """F1@2 of every method, a line a case."""
+    """Return the F1@2 of every method, one line per case."""
     lines: dict[str, dict[str, str]] = {}
     for o in outcomes:
         line = lines.setdefault(o.case, {"F1@2 of": o.case})
@@ -180,7 +180,7 @@ def by_case(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
 
 
 def write_plot(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Every case as a dot, a column a method: F1@2, ESA and seconds; whole or not at all.
+    """Plot F1@2, ESA and seconds: one dot per case, and one column per method.
 
     Raises:
         MissingDependency: matplotlib is not installed.
@@ -210,7 +210,7 @@ def write_plot(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def grown_mask(side: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """A cube in which neurons are grown, one after the other, until the share is foreground."""
+    """Return a cube with grown neurons, as many as the share of foreground requires."""
     rng, shape = np.random.default_rng(seed), (side, side, side)
     mask = np.zeros(shape, dtype=np.bool_)
     wanted = share * mask.size
@@ -221,7 +221,7 @@ def grown_mask(side: int, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def run_size(side: int, share: float, rounds: int) -> dict[str, str]:
-    """A line of the table of sizes: our tracer and kimimaro on the same grown mask."""
+    """Return a line of the table of sizes: DINeuro and kimimaro on the same grown mask."""
     mask = grown_mask(side, share, seed=side)
     foreground, box = int(np.count_nonzero(mask)), box_size(mask)
     with tempfile.TemporaryDirectory() as name:
@@ -249,13 +249,13 @@ def run_size(side: int, share: float, rounds: int) -> dict[str, str]:
 
 
 def _middle(runs: Sequence[Run]) -> str:
-    """The median of the seconds, or why there is none."""
+    """Return the median of the seconds, or the reason of a failure."""
     errors = [run.error for run in runs if run.error]
     return errors[0] if errors else f"{statistics.median(run.seconds for run in runs):.2f}"
 
 
 def main() -> None:
-    """Run the cases, or the sizes, and print Markdown."""
+    """Run the cases or the sizes, and print Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", help="folder of cases")
     parser.add_argument("--part", choices=["held-out", "tune"], default="held-out")

@@ -1,1 +1,1 @@
-"""What a release is made and checked with; not installed with the packages."""
+"""Tools that make and check a release. They are not installed with the packages."""

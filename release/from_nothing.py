@@ -1,9 +1,9 @@
-"""The commands of docs/from-nothing.md in an empty Debian, and the transcript that the page shows.
+"""Runs the commands of docs/from-nothing.md in an empty Debian, and writes the page's transcript.
 
     sudo .venv/bin/python -m release.from_nothing [--copy FILE ...] [--env NAME=VALUE ...]
 
-needs root and debootstrap. Files to be copied into it, and variables, are for a package mirror's
-certificates and the like. The page is written only when every command succeeded.
+The command needs root and debootstrap. The files and variables are for the certificates of a
+package mirror, for example. The page is written only if every command succeeds.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "from-nothing.md"
-#: Lines of an answer that are shown: the first and the last of them.
+#: The numbers of first and last lines of a long output that the page shows.
 _SHOWN = (4, 10)
 _READY = "until curl -fs http://127.0.0.1:8000/readyz > /dev/null; do sleep 0.1; done"
 _BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 
 
 def commands(page: str) -> list[str]:
-    """The lines of the page's first block of commands."""
+    """Return the lines of the page's first block of commands."""
     block = re.search(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert block, f"{PAGE} has no commands"
     return block.group(1).splitlines()
 
 
 def with_transcript(page: str, transcript: str) -> str:
-    """The page with the transcript in the place of the one that it had."""
+    """Return the page with a new transcript."""
     return re.sub(
         r"^```text\n.*?^```", lambda _: f"```text\n{transcript}```", page, flags=re.M | re.S
     )
 
 
 def shortened(answer: str) -> str:
-    """The beginning and the end of a long answer; nothing of what is written over in place."""
+    """Return the beginning and the end of an output, without lines that were overwritten."""
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in answer.split("\n")]
     if not lines[-1]:
         lines.pop()
@@ -55,7 +55,7 @@ def shortened(answer: str) -> str:
 
 
 class EmptyRoot:
-    """A new Debian, and one shell in it that keeps its folder and environment."""
+    """A new Debian, with one shell that keeps its folder and environment."""
 
     def __init__(self, root: Path, environment: dict[str, str]) -> None:
         variables = [f"{name}={value}" for name, value in (_BARE | environment).items()]
@@ -66,12 +66,12 @@ class EmptyRoot:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._say = io.TextIOWrapper(self._shell.stdin)
-        # What is written over in place stays on its line.
+        # Overwritten text stays on its line.
         self._hear = io.TextIOWrapper(self._shell.stdout, newline="\n")
         self.run("cd /root")
 
     def run(self, command: str) -> tuple[str, float]:
-        """What a command answers, and its seconds. A server is left running.
+        """Return the output of a command and its seconds. A server keeps running.
 
         Raises:
             RuntimeError: the command failed.
@@ -79,7 +79,7 @@ class EmptyRoot:
         if command.startswith("dineuro serve"):
             command += f" > serve.log 2>&1 & {_READY}"
         start, mark = time.monotonic(), "-- the end of it:"
-        # What follows is for the shell, not for the command to read.
+        # The next lines are for the shell, and not for the command's standard input.
         self._say.write(f"{{ {command}\n}} < /dev/null\necho '{mark}' $?\n")
         self._say.flush()
         answer = ""
@@ -93,7 +93,7 @@ class EmptyRoot:
         raise RuntimeError(f"{command}\n{answer}\nthe shell has ended")
 
     def end(self) -> None:
-        """End what runs in it, the server before the shell."""
+        """End all processes, the server before the shell."""
         self.run('[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }')
         self._say.close()
         self._hear.close()
@@ -102,13 +102,12 @@ class EmptyRoot:
 
 @contextmanager
 def empty_root(copied: list[str], environment: dict[str, str]) -> Iterator[EmptyRoot]:
-    """A new Debian with the repository at /srv and copies of some of this machine's files.
+    """Make a Debian with the repository at /srv and copies of some files of this machine.
 
-    Nothing of this machine is mounted there but a /proc of its own, and the root is removed without
-    following mounts.
+    Only a /proc of its own is mounted there. The root is removed without following mounts.
     """
     root = Path(tempfile.mkdtemp(prefix="dineuro-nothing-"))
-    root.chmod(0o755)  # apt fetches as a user of its own
+    root.chmod(0o755)  # apt downloads as another user
     with ExitStack() as stack:
         stack.callback(subprocess.run, ["rm", "-rf", "--one-file-system", str(root)], check=True)
         subprocess.run(
@@ -130,7 +129,7 @@ def empty_root(copied: list[str], environment: dict[str, str]) -> Iterator[Empty
 
 
 def transcript(debian: EmptyRoot, wanted: list[str]) -> str:
-    """Run the commands; what a terminal would have shown, with the seconds of each."""
+    """Run the commands. Return the transcript of a terminal, with the seconds of each command."""
     told = ""
     for command in wanted:
         here = re.sub(r"https://\S+/dineuro\.git", "/srv/dineuro.git", command)
@@ -143,7 +142,7 @@ def transcript(debian: EmptyRoot, wanted: list[str]) -> str:
 
 
 def main() -> None:
-    """Make the root, run, write the page."""
+    """Make the root, run the commands, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--copy", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--env", nargs="+", default=[], metavar="NAME=VALUE")
