@@ -1,4 +1,4 @@
-// What the server is asked, and how it answers. Nothing here knows the page.
+// The requests to the server and their answers, without any part of the page.
 
 export interface Progress {
   stage: string;
@@ -46,7 +46,7 @@ export interface Report {
   [figure: string]: unknown;
 }
 
-/** What went wrong, in the server's words. */
+/** An error, in the server's words. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -116,7 +116,7 @@ export const view = async (id: string): Promise<ArrayBuffer> =>
 export const file = async (id: string, name: string): Promise<Blob> =>
   (await ask(`/v1/jobs/${id}/${name}`)).blob();
 
-/** A volume on its way; resolves with the job's id once the server has all of it. */
+/** Sends a volume. Resolves with the job's id when the server has the whole volume. */
 export function upload(
   file: File,
   params: URLSearchParams,
@@ -136,7 +136,7 @@ export function upload(
   });
 }
 
-// At once, where the store had the answer: then it is the result, and the job's id is in a header.
+// With a stored result the answer is the result itself, and the job's id is in a header.
 function settle(
   request: XMLHttpRequest,
   resolve: (id: string) => void,
@@ -148,7 +148,7 @@ function settle(
   else reject(problemOf(request.status, request.responseText));
 }
 
-/** A finished job traced again; the new job's id. */
+/** Traces a finished job again. Resolves with the id of the new job. */
 export async function retrace(id: string, params: URLSearchParams): Promise<string> {
   params.set("job", id);
   const answer = await ask(`/v1/retrace?${params}`, {
@@ -160,7 +160,7 @@ export async function retrace(id: string, params: URLSearchParams): Promise<stri
     : (answer.headers.get("X-DINeuro-Job") ?? "");
 }
 
-/** Everything that happens to a job until it has ended; taken up again where the connection breaks. */
+/** Follows a job until it has ended, and reconnects after a lost connection. */
 export async function follow(
   id: string,
   told: (progress: Progress) => void,
@@ -185,7 +185,7 @@ export async function follow(
   }
 }
 
-// Server-sent events; EventSource could not send a token.
+// Server-sent events, without EventSource, which cannot send a token.
 async function* events(
   answer: Response,
 ): AsyncGenerator<{ id: string; kind: string; data: string }> {

@@ -1,4 +1,4 @@
-// The page: what is dropped becomes a job, a job becomes a picture.
+// The page: it sends dropped stacks as jobs, and shows their results.
 import * as api from "./api";
 import { Problem } from "./api";
 import { Flat, type Looks } from "./flat";
@@ -17,7 +17,7 @@ const STAGES: Record<string, string> = {
   write: "Writing the results",
 };
 
-let chosen = ""; // the job that is looked at
+let chosen = ""; // the id of the job that the page shows
 let following = new AbortController();
 let shown: {
   view: View;
@@ -169,7 +169,7 @@ function doubt(told: api.Doubt): HTMLLIElement {
   return item;
 }
 
-// A link cannot send a token: the file is fetched, and then saved.
+// A link cannot send a token, so the page fetches the file and saves it.
 function downloads(job: api.Job): void {
   const stem = job.parameters.name.replace(/\.[^.]*$/, "");
   const files: [string, string, string][] = [
@@ -233,7 +233,7 @@ function field(form: HTMLFormElement, name: string): HTMLInputElement {
   return form.elements.namedItem(name) as HTMLInputElement;
 }
 
-// Only what was filled in: the server knows the defaults.
+// Only the fields with a value, because the server knows the defaults.
 function params(form: HTMLFormElement, names: string[]): URLSearchParams {
   const made = new URLSearchParams();
   for (const name of names) {
@@ -278,12 +278,12 @@ async function submit(files: File[]): Promise<void> {
   if (last) await choose(last);
 }
 
-// Of a folder only what can be a volume and no mask is taken; what was chosen by name is tried as it is.
+// In a folder, only volumes that are not masks are sent. A file that the user named is always sent.
 function isStack(name: string): boolean {
   return /\.(tiff?|v3draw|raw|v3dpbd|pbd)$/i.test(name) && !/_mask\.[^.]+$/i.test(name);
 }
 
-// Entries must be asked for before anything is waited for; who brings none brings files.
+// Entries must be read before the first await. A drop without entries has files.
 async function dropped(data: DataTransfer): Promise<File[]> {
   const entries = [...data.items]
     .map((item) => item.webkitGetAsEntry())
