@@ -19,7 +19,7 @@ DATA ?= ../shared/data
 LINT := lint-python lint-cpp
 
 .PHONY: demo test fast lint $(LINT) lint-prose lint-web types format install clean plugin \
-  test-plugin web test-web benchmark release-check
+  test-plugin options web test-web benchmark release-check
 
 install: $(STAMP)
 
@@ -55,6 +55,10 @@ test-plugin: $(STAMP) plugin
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
 	$(PYTEST) tests/plugin/test_plugin.py
 	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin/test_plugin.py -m 'not slow'
+
+# The table of the options of a trace, for the page and the plugin's test.
+options: $(STAMP)
+	$(BIN)/python -m dineuro_bridge.options > server/web/src/options.json
 
 # The page at /: what is built comes with the package, so that nobody needs Node to install it.
 web: server/web/node_modules/.installed

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from dineuro_bridge.errors import DineuroError
+from dineuro_bridge.options import DEFAULTS
 from dineuro_bridge.volumes.volume import RowOrder
-from dineuro_cli import options
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
 from dineuro_cli.terminal import complain, print_figures
+from dineuro_cli.tracing_options import single_option
 
 
 def score_command(
@@ -115,14 +116,12 @@ def _print_info(path: Path, *, as_json: bool) -> None:
 def convert_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A volume.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Its suffix names the format.")],
-    channel: Annotated[int | None, typer.Option(help="Only this channel, counted from 1.")] = None,
-    roi: Annotated[
-        Any, typer.Option(parser=options.roi, metavar="x0,y0,z0,x1,y1,z1", help="Only this box.")
+    channel: Annotated[
+        int | None, single_option("channel", "Only this channel, counted from 1.")
     ] = None,
+    roi: Annotated[Any, single_option("roi", "Only this box of voxels.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deflate a TIFF.")] = False,
-    row_order: Annotated[
-        RowOrder, typer.Option(help="TIFF rows as the file has them, or as Vaa3D shows them.")
-    ] = "file",
+    row_order: Annotated[RowOrder, single_option("row_order")] = DEFAULTS.row_order,
     max_gib: MaxGib = 16.0,
 ) -> None:
     """Convert a volume to the format that OUT's suffix names; samples are never changed."""

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import typer
 
 from dineuro_bridge.errors import BadFile
-from dineuro_bridge.options import TraceOptions
-from dineuro_cli.options import JsonFlag, check_model, needs_server
+from dineuro_bridge.options import DEFAULTS, Enhancer
+from dineuro_cli.options import JsonFlag, needs_server
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
+from dineuro_cli.tracing_options import single_option, trace_options
 
 
 def models_command(
@@ -105,13 +106,8 @@ def evaluate_command(
         Path | None,
         typer.Option(metavar="PLOT.png", help="A plot with one dot per case (needs matplotlib)."),
     ] = None,
-    enhancer: Annotated[
-        Literal["auto", "dineuro", "classical", "none"],
-        typer.Option(help="The enhancer to evaluate."),
-    ] = "auto",
-    model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The name or path of a network.")
-    ] = None,
+    enhancer: Annotated[Enhancer, single_option("enhancer")] = DEFAULTS.enhancer,
+    model: Annotated[str | None, single_option("model")] = DEFAULTS.model,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="The device of the network.")
     ] = "auto",
@@ -122,8 +118,8 @@ def evaluate_command(
     The command prints a table of the means by group. A case that fails counts as 0, and its error
     is printed.
     """
-    check_model(model, enhancer)
-    needs_server("evaluation", network=enhancer in ("auto", "dineuro"))
+    options = trace_options(enhancer=enhancer, model=model)
+    needs_server("evaluation", network=options.uses_network)
     from dineuro.evaluation import (
         as_table,
         evaluate,
@@ -134,7 +130,6 @@ def evaluate_command(
     )
 
     cases = read_manifest(manifest)
-    options = TraceOptions(enhancer=enhancer, model=model)
     with ProgressBar(manifest.name, remaining=True) as bar:
         rows = evaluate(cases, options, bar, device=device)
     if output is not None:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -14,6 +13,7 @@ from dineuro.files.outputs import Done, Outputs, link_results, make_folders
 from dineuro_bridge.client import Client, TraceResult
 from dineuro_bridge.errors import DineuroError, FileAccess, NotFound
 from dineuro_bridge.files import atomic_output, reason, write_record
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.volumes.formats import read_header, write_volume
 
@@ -25,7 +25,7 @@ _MADE_HERE = ("ano", "report")
 
 def remote_work(
     server: str,
-    params: dict[str, Any],
+    options: TraceOptions,
     *,
     token_file: Path | None,
     key: Path | None,
@@ -35,7 +35,7 @@ def remote_work(
 
     Args:
         server: tcp://HOST:PORT or http://HOST:PORT.
-        params: the server's.
+        options: of every trace.
         token_file: of the HTTP door's token; without it the variable DINEURO_TOKEN.
         key: of the ZeroMQ door, one's own.
         server_key: of the ZeroMQ door, the server's.
@@ -45,6 +45,9 @@ def remote_work(
         BadParameter: an address that is none.
     """
     token = os.environ.get("DINEURO_TOKEN") if token_file is None else _token(token_file)
+
+    # The server names each image after its own file.
+    params = {name: value for name, value in options.as_dict().items() if name != "name"}
 
     def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
         read_header(path)  # what is no volume is not sent

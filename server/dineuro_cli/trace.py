@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dineuro_bridge.errors import BadFile, BadParameter, DineuroError, LimitExceeded
-from dineuro_bridge.options import TraceOptions
-from dineuro_bridge.volumes.volume import RowOrder
-from dineuro_cli import options
+from dineuro_bridge.errors import BadParameter, DineuroError, LimitExceeded
+from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_cli.interrupts import interrupts
-from dineuro_cli.options import GIB, JsonFlag, MaxGib, check_model, needs_server
+from dineuro_cli.options import (
+    GIB,
+    JsonFlag,
+    Key,
+    MaxGib,
+    Server,
+    ServerKey,
+    TokenFile,
+    needs_server,
+)
 from dineuro_cli.signatures import expanded, part_options
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
+from dineuro_cli.tracing_options import with_trace_options
 
 if TYPE_CHECKING:
     from dineuro.files.outputs import Done, Outputs
@@ -26,44 +34,25 @@ if TYPE_CHECKING:
 
 
 @expanded("places", part_options())
+@with_trace_options()
 def trace_command(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="IN...", help="Volumes, folders of volumes, or patterns."),
     ],
     places: dict[str, Path | None],
-    channel: options.Channel = None,
-    roi: options.Roi = None,
-    marker: options.MarkerFile = None,
-    root: options.Root = None,
-    spacing: options.Spacing = None,
-    enhancer: options.EnhancerName = "auto",
-    model: options.Model = None,
+    options: TraceOptions = DEFAULTS,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
     ] = "auto",
-    threshold: options.Threshold = 128,
-    min_length: options.MinLength = 3.0,
-    gap: options.Gap = 60.0,
-    trees: options.Trees = "one",
-    min_confidence: options.MinConfidence = 0.5,
-    passes: options.Passes = 2,
-    units: Annotated[Literal["voxel", "um"], typer.Option(help="Units of the SWC.")] = "voxel",
-    row_order: Annotated[
-        RowOrder,
-        typer.Option(help="TIFF rows as the file has them, or as Vaa3D shows them."),
-    ] = "file",
     max_gib: MaxGib = 16.0,
     as_json: JsonFlag = False,
-    server: options.Server = None,
-    token_file: options.TokenFile = None,
-    key: options.Key = None,
-    server_key: options.ServerKey = None,
+    server: Server = None,
+    token_file: TokenFile = None,
+    key: Key = None,
+    server_key: ServerKey = None,
 ) -> None:
     """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
-    if marker is not None and root is not None:
-        raise typer.BadParameter("--marker and --root both name the root: give one")
-    check_model(model, enhancer)
     from dineuro.files.outputs import find_inputs, plan_outputs
 
     paths = find_inputs(inputs)
@@ -80,44 +69,25 @@ def trace_command(
         plans = plan_outputs(paths, written)
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
-    params: dict[str, Any] = {
-        "enhancer": enhancer, "model": model, "channel": channel, "roi": roi,
-        "root": root if marker is None else first_marker(marker),
-        "spacing": spacing, "units": units, "row_order": row_order,
-        "threshold": threshold, "min_length": min_length, "gap": gap, "trees": trees,
-        "min_confidence": min_confidence, "passes": passes,
-    }  # fmt: skip
     if server is None:
-        needs_server("tracing", network=enhancer in ("auto", "dineuro"))
-        work = _local_work(params, device, int(max_gib * GIB))
+        needs_server("tracing", network=options.uses_network)
+        work = _local_work(options, device, int(max_gib * GIB))
     else:
         from dineuro_cli.remote import check_outputs, remote_work
 
         check_outputs(plans)
-        work = remote_work(server, params, token_file=token_file, key=key, server_key=server_key)
+        work = remote_work(server, options, token_file=token_file, key=key, server_key=server_key)
     trace_all(paths, plans, work, to_stdout=to_stdout, as_json=as_json)
 
 
-def _local_work(params: dict[str, Any], device: str, max_bytes: int) -> Work:
+def _local_work(options: TraceOptions, device: str, max_bytes: int) -> Work:
     """What traces one file on this machine."""
     from dineuro.files.write import run_one
-
-    options = TraceOptions(**params)
 
     def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
         return run_one(path, outputs, options, progress, device=device, max_bytes=max_bytes)
 
     return work
-
-
-def first_marker(path: Path) -> tuple[float, float, float]:
-    """Where the first marker of a file is, as the root."""
-    from dineuro_bridge.trees.marker import read_markers
-
-    markers = read_markers(path)
-    if not markers:
-        raise BadFile(f"{path}: holds no marker")
-    return markers[0].x, markers[0].y, markers[0].z
 
 
 def _traced(path: Path, outputs: Outputs, work: Work) -> Done:

@@ -148,7 +148,7 @@ def test_the_server_s_errors_are_the_project_s_own(
         with pytest.raises(BadParameter, match="threshold"):
             client.trace(stack, threshold=999)
         with pytest.raises(BadParameter, match="colour: is no parameter"):
-            client.trace(stack, colour=3)
+            client.trace(stack, colour=3)  # type: ignore[call-arg]
         bad = tmp_path / "bad.tif"
         bad.write_bytes(b"II*\0 and nothing else")
         with pytest.raises(BadFile, match=r"bad\.tif"):

@@ -267,7 +267,7 @@ def test_patterns_are_understood_without_a_shell(
         (["trace", "cell.tif", "--model", "none-such"], 3, "installed: dineuro-s1"),
         (["trace", "cell.tif", "--enhancer", "none", "--model", "x"], 2, "uses none"),
         (["trace", "cell.tif", "--max-gib", "inf"], 2, "--max-gib"),
-        (["trace", "cell.tif", "--channel", "0"], 3, "cell.tif: has no channel 0"),
+        (["trace", "cell.tif", "--channel", "0"], 2, "channel"),
         (["trace", "cell.tif", "--roi", "0,0,4,90,50,5"], 3, "one slice thick"),
         (["trace", "cell.tif", "--root", "0,0,0", "--gap", "0"], 3, "cell.tif: the root lies"),
         (["trace", "cell.tif", "plane.tif", "-o", "one.swc"], 2, "name a folder for the swc"),
@@ -280,9 +280,9 @@ def test_patterns_are_understood_without_a_shell(
         (["trace", "cell.tif", "--max-gib", "0.00001"], 5, "cell.tif: 90 x 50 x 30"),
         (["trace", "cell.tif", "--channel", "2"], 3, "cell.tif: has no channel 2"),
         (["trace", "cell.tif", "--roi", "0,0,0,91,5,5"], 3, "cell.tif: region 0,0,0,91,5,5"),
-        (["trace", "cell.tif", "--roi", "1,2,3"], 2, "must be 6 numbers"),
-        (["trace", "cell.tif", "--roi", "0,0,0,5.5,5,5"], 2, "whole voxels"),
-        (["trace", "cell.tif", "--spacing", "1,1,0"], 2, "positive"),
+        (["trace", "cell.tif", "--roi", "1,2,3"], 2, "must be 6 whole numbers"),
+        (["trace", "cell.tif", "--roi", "0,0,0,5.5,5,5"], 2, "whole numbers"),
+        (["trace", "cell.tif", "--spacing", "1,1,0"], 2, "above 0"),
         (["trace", "cell.tif", "--root", "1,1,x"], 2, "must be 3 numbers"),
         (["trace", "cell.tif", "--threshold", "0"], 2, "threshold"),
         (["trace", "cell.tif", "-o", "cell.tif/x.swc"], 6, "cell.tif: cannot be made"),
@@ -438,7 +438,7 @@ def test_ctrl_c_at_the_last_of_several_is_no_failure_of_that_one(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def wrapping(path: Path, *_: object) -> None:
+    def wrapping(path: Path, *_: object, **__: object) -> None:
         if path != stack:
             raise BadFile(f"{path.name}: is no TIFF")
         try:

@@ -11,7 +11,8 @@ from dineuro.pipeline.region import spacing_of
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.files import reason
-from dineuro_bridge.options import TraceOptions, table_of
+from dineuro_bridge.option_table import table_of
+from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.trace import NODE_STEP
 

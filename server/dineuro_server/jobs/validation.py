@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dineuro_bridge.errors import BadParameter
-from dineuro_bridge.options import OPTIONS, TraceOptions, retrace_names
+from dineuro_bridge.option_table import retrace_names
+from dineuro_bridge.options import OPTIONS, TraceOptions
 from dineuro_model.catalog import ModelInfo
 from dineuro_server.jobs.kinds import JobKind, kind_named
 from dineuro_server.jobs.records import Job, JobSpec

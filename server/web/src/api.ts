@@ -33,11 +33,7 @@ export interface Report {
   shape_zyx: [number, number, number];
   settings: {
     spacing_um_xyz: [number, number, number] | null;
-    threshold: number;
-    min_length: number;
-    gap: number;
-    trees: string;
-    min_confidence: number;
+    [option: string]: unknown;
   };
   enhancer: string;
   warnings: string[];

@@ -3,6 +3,7 @@ import * as api from "./api";
 import { Problem } from "./api";
 import { Flat, type Looks } from "./flat";
 import { type Colouring, parseTree, parseView, type Tree, type View } from "./model";
+import { describeFields, fields, query } from "./options";
 import type { Stage } from "./scene";
 
 function at<E extends HTMLElement>(id: string): E {
@@ -142,9 +143,8 @@ function describe(job: api.Job, report: api.Report): void {
   at("doubts").replaceChildren(...(report.doubts ?? []).map(doubt));
   at("again").hidden = job.kind === "enhance";
   const form = at<HTMLFormElement>("again");
-  for (const name of ["threshold", "min_length", "gap", "trees", "min_confidence"] as const)
-    field(form, name).value = String(report.settings[name]);
-  field(form, "root").value = "";
+  for (const [option, input] of fields(form))
+    input.value = option.name === "root" ? "" : String(report.settings[option.name]);
   threshold();
   downloads(job);
 }
@@ -233,16 +233,6 @@ function field(form: HTMLFormElement, name: string): HTMLInputElement {
   return form.elements.namedItem(name) as HTMLInputElement;
 }
 
-// Only the fields with a value, because the server knows the defaults.
-function params(form: HTMLFormElement, names: string[]): URLSearchParams {
-  const made = new URLSearchParams();
-  for (const name of names) {
-    const value = field(form, name).value.replaceAll(" ", "");
-    if (value) made.set(name, value);
-  }
-  return made;
-}
-
 async function submit(files: File[]): Promise<void> {
   const form = at<HTMLFormElement>("new");
   if (!form.reportValidity()) return;
@@ -251,22 +241,10 @@ async function submit(files: File[]): Promise<void> {
   let last = "";
   for (const [i, file] of files.entries()) {
     const which = files.length > 1 ? ` (${i + 1} of ${files.length})` : "";
-    const query = params(form, [
-      "channel",
-      "enhancer",
-      "roi",
-      "root",
-      "spacing",
-      "threshold",
-      "min_length",
-      "gap",
-      "trees",
-      "min_confidence",
-      "passes",
-    ]);
-    if (!field(form, "reuse").checked) query.set("reuse", "false");
+    const params = query(form);
+    if (!field(form, "reuse").checked) params.set("reuse", "false");
     try {
-      last = await api.upload(file, query, (share) => {
+      last = await api.upload(file, params, (share) => {
         told.textContent = `Sending ${file.name}${which}: ${Math.round(100 * share)} %`;
       });
     } catch (error) {
@@ -313,15 +291,8 @@ async function collect(entry: FileSystemEntry, files: File[], named: boolean): P
 }
 
 async function again(): Promise<void> {
-  const wanted = params(at<HTMLFormElement>("again"), [
-    "threshold",
-    "min_length",
-    "gap",
-    "root",
-    "trees",
-    "min_confidence",
-  ]);
-  await choose(await api.retrace(chosen, wanted));
+  const params = query(at<HTMLFormElement>("again"));
+  await choose(await api.retrace(chosen, params));
 }
 
 function threshold(): void {
@@ -378,6 +349,7 @@ function wire(): void {
       const data = name === "drop" ? event.dataTransfer : null;
       if (data?.files.length) guarded(async () => submit(await dropped(data)));
     });
+  for (const id of ["new", "again"]) describeFields(at<HTMLFormElement>(id));
   at("new").onsubmit = (event) => event.preventDefault();
   at("again").onsubmit = (event) => {
     event.preventDefault();

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from dineuro_bridge.client.http import HttpTransport
 from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Transport, upload_of
 from dineuro_bridge.errors import BadParameter, Cancelled
+from dineuro_bridge.options import RetraceKwargs, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.volumes.volume import Volume
 
@@ -71,44 +73,40 @@ class Client:
         self,
         volume: AnyVolume,
         *,
-        name: str | None = None,
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
-        **params: Any,
+        **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """Trace a volume.
 
         Args:
             volume: a file, which is sent as it is; a `Volume`; or an array (Z, Y, X) or
                 (C, Z, Y, X) of uint8, uint16 or float32, which is not copied.
-            name: of the image, for the results; a file's own name if None.
             progress: told of upload, work and download; what it raises cancels the job.
             deadline_s: for all together; None is for ever.
             reuse: whether the server may answer from its store.
-            params: the server's parameters: enhancer, model, channel, roi, root, spacing, units,
-                row_order, threshold, min_length, gap, trees, min_confidence, passes. A `Volume`
-                brings its own spacing.
+            options: the fields of `TraceOptions`; the server's defaults hold for those left out.
+                The name is a file's own, and the spacing that of a `Volume`, if left out.
 
         Raises:
             DineuroError: what the server said: of the volume, a parameter, its queue.
             ServerGone: it does not answer.
             TimeLimit: the deadline is over; the job is cancelled.
         """
-        return self._run("trace", volume, name, progress, deadline_s, reuse, params)
+        return self._run("trace", volume, progress, deadline_s, reuse, options)
 
     def enhance(
         self,
         volume: AnyVolume,
         *,
-        name: str | None = None,
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
-        **params: Any,
+        **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """The mask alone, without a tree; as `trace`."""
-        return self._run("enhance", volume, name, progress, deadline_s, reuse, params)
+        return self._run("enhance", volume, progress, deadline_s, reuse, options)
 
     def retrace(
         self,
@@ -116,7 +114,7 @@ class Client:
         *,
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
-        **params: Any,
+        **options: Unpack[RetraceKwargs],
     ) -> TraceResult:
         """Trace a finished job's probability again with other parameters of the tracer.
 
@@ -124,12 +122,14 @@ class Client:
             job: the `job` of an earlier result.
             progress: as of `trace`.
             deadline_s: as of `trace`.
-            params: threshold, min_length, gap, trees, min_confidence, root, units, name.
+            options: the fields of `TraceOptions` that a retrace may change; the earlier job's
+                values hold for those left out.
 
         Raises:
             NotFound: there is no such job of this client's.
             DineuroError: as `trace`.
         """
+        params = _checked(options)
         return self._door.run(Job("retrace", params, source=job), progress, Deadline(deadline_s))
 
     def models(self) -> list[str]:
@@ -148,27 +148,47 @@ class Client:
         self,
         kind: str,
         volume: AnyVolume,
-        name: str | None,
         progress: ProgressCallback,
         deadline_s: float | None,
         reuse: bool,
-        params: dict[str, Any],
+        options: TraceKwargs,
     ) -> TraceResult:
-        upload = upload_of(volume, name)
+        params = _checked(options)
+        upload = upload_of(volume, params.get("name"))
         if isinstance(volume, Volume) and volume.spacing is not None:
             params = {"spacing": list(volume.spacing[::-1]), **params}
-        job = Job(kind, {"name": upload.name, **params}, upload, reuse=reuse)
+        job = Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
         return self._door.run(job, progress, Deadline(deadline_s))
 
 
-class AsyncClient:
-    """The same for asyncio: a call runs in a thread; a task that is cancelled cancels its job.
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a caller named, as JSON values.
 
-    Args: as of `Client`.
+    Raises:
+        BadParameter: a value is not allowed, or a name is no option.
+    """
+    every = TraceOptions.from_dict(options).as_dict()
+    return {name: every[name] for name in options}
+
+
+class AsyncClient:
+    """`Client` for asyncio: each call runs in a thread, and cancelling its task cancels the job.
+
+    Args and errors: as of `Client`.
     """
 
-    def __init__(self, address: str, **more: Any) -> None:
-        self._client = Client(address, **more)
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        key: Path | str | None = None,
+        server_key: Path | str | None = None,
+        patience_s: float = 300.0,
+    ) -> None:
+        self._client = Client(
+            address, token=token, key=key, server_key=server_key, patience_s=patience_s
+        )
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -176,17 +196,55 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
-    async def trace(self, volume: AnyVolume, **more: Any) -> TraceResult:
+    async def trace(
+        self,
+        volume: AnyVolume,
+        *,
+        progress: ProgressCallback = silent,
+        deadline_s: float | None = None,
+        reuse: bool = True,
+        **options: Unpack[TraceKwargs],
+    ) -> TraceResult:
         """As `Client.trace`."""
-        return await self._call(self._client.trace, volume, **more)
+        return await _in_thread(
+            lambda watch: self._client.trace(
+                volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
+            ),
+            progress,
+        )
 
-    async def enhance(self, volume: AnyVolume, **more: Any) -> TraceResult:
+    async def enhance(
+        self,
+        volume: AnyVolume,
+        *,
+        progress: ProgressCallback = silent,
+        deadline_s: float | None = None,
+        reuse: bool = True,
+        **options: Unpack[TraceKwargs],
+    ) -> TraceResult:
         """As `Client.enhance`."""
-        return await self._call(self._client.enhance, volume, **more)
+        return await _in_thread(
+            lambda watch: self._client.enhance(
+                volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
+            ),
+            progress,
+        )
 
-    async def retrace(self, job: str, **more: Any) -> TraceResult:
+    async def retrace(
+        self,
+        job: str,
+        *,
+        progress: ProgressCallback = silent,
+        deadline_s: float | None = None,
+        **options: Unpack[RetraceKwargs],
+    ) -> TraceResult:
         """As `Client.retrace`."""
-        return await self._call(self._client.retrace, job, **more)
+        return await _in_thread(
+            lambda watch: self._client.retrace(
+                job, progress=watch, deadline_s=deadline_s, **options
+            ),
+            progress,
+        )
 
     async def models(self) -> list[str]:
         """As `Client.models`."""
@@ -197,22 +255,23 @@ class AsyncClient:
         await asyncio.to_thread(self._client.cancel, job)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
-    async def _call(
-        self, call: Any, what: Any, *, progress: ProgressCallback = silent, **more: Any
-    ) -> TraceResult:
-        stopped = threading.Event()
 
-        def watched(step: Progress) -> None:
-            if stopped.is_set():
-                raise Cancelled("the task was cancelled")
-            progress(step)
+async def _in_thread(
+    call: Callable[[ProgressCallback], TraceResult], progress: ProgressCallback
+) -> TraceResult:
+    """Run a call in a thread; where the task is cancelled, its next progress cancels the job."""
+    cancelled = threading.Event()
 
-        try:
-            result: TraceResult = await asyncio.to_thread(call, what, progress=watched, **more)
-        except asyncio.CancelledError:
-            stopped.set()
-            raise
-        return result
+    def watch(step: Progress) -> None:
+        if cancelled.is_set():
+            raise Cancelled("the task was cancelled")
+        progress(step)
+
+    try:
+        return await asyncio.to_thread(call, watch)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dineuro_bridge.options import OPTIONS, Option
+from dineuro_bridge.option_table import Option
+from dineuro_bridge.options import OPTIONS
 from dineuro_bridge.parts import Part
 from dineuro_server.doors.http.negotiation import offers
 from dineuro_server.doors.http.problems import MEDIA_TYPE
