@@ -108,6 +108,7 @@ class Engine:
             if runner.is_alive():
                 runner.join()
         self._sweeper.end()
+        self._admission.close()
         self.store.close()
 
     @property

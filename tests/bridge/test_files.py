@@ -166,7 +166,9 @@ def test_the_suffix_and_the_content_have_to_agree(written: str, named: str, tmp_
     write_volume(source, VOLUME)
     source.rename(path)
     kinds: list[Callable[[str], bool]] = [
-        lambda s: s.startswith(".tif"), lambda s: "raw" in s, lambda s: "pbd" in s,
+        lambda s: s in (".tif", ".tiff", ".lsm", ".stk"),
+        lambda s: "raw" in s,
+        lambda s: "pbd" in s,
     ]  # fmt: skip
     if any(kind(written) and kind(named) for kind in kinds):
         assert np.array_equal(read_volume(path).voxels, VOLUME.voxels)

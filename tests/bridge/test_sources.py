@@ -141,7 +141,7 @@ NUMPY = Format(
     name="numpy",
     suffixes=(".npy",),
     sniff=lambda _, start: start.startswith(b"\x93NUMPY"),
-    open=NumpySource,
+    open=lambda path, _: NumpySource(path),
     write=write_numpy,
 )
 
@@ -163,7 +163,7 @@ PYRAMID = Format(
     name="pyramid",
     suffixes=(".pyramid",),
     sniff=lambda path, _: (path / "0.npy").exists(),
-    open=FolderSource,
+    open=lambda path, _: FolderSource(path),
     folder=True,
 )
 

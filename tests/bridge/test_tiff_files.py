@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 import tifffile
 
-from dineuro_bridge.errors import BadFile, BadVolume, LimitExceeded, UnsupportedFormat
-from dineuro_bridge.volumes.formats import read_header, read_volume, write_volume
+from dineuro_bridge.errors import (
+    BadFile,
+    BadParameter,
+    BadVolume,
+    LimitExceeded,
+    UnsupportedFormat,
+)
+from dineuro_bridge.volumes.formats import open_volume, read_header, read_volume, write_volume
+from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
+from tests.support.tiffs import lsm_bytes, write_described
 
 STACK = np.random.default_rng(0).integers(0, 255, (2, 5, 16, 20)).astype(np.uint8)  # C Z Y X
 ONE = STACK[:1]
+#: A colour table of a picture: its colours turn.
+PICTURE = np.random.default_rng(1).integers(0, 2**16, (3, 256)).astype(np.uint16)
+#: The green table of a microscope's program.
+GREEN = np.stack([np.zeros(256), np.arange(256) * 257, np.zeros(256)]).astype(np.uint16)
 PLAIN: dict[str, Any] = {"data": ONE[0], "photometric": "minisblack"}
 
 
@@ -83,12 +95,14 @@ def test_other_programs_files_are_read(
     ("options", "error", "said"),
     [
         ({"data": np.zeros((4, 9, 9, 3), np.uint8), "photometric": "rgb"}, BadVolume, "colour"),
-        ({**PLAIN, "data": ONE[0, 0], "photometric": "palette",
-          "colormap": np.zeros((3, 256), np.uint16)}, BadVolume, "colour"),
-        ({"data": ONE[0], "imagej": True, "metadata": {"axes": "TYX"}}, BadVolume, "series of 5"),
+        ({**PLAIN, "data": ONE[0, 0], "photometric": "palette", "colormap": PICTURE},
+         BadVolume, "colour"),
+        ({"data": ONE[0], "imagej": True, "metadata": {"axes": "TYX"}},
+         BadVolume, "series of 5 single slices: .*--z-axis t"),
+        ({"data": STACK, "imagej": True, "metadata": {"axes": "TZYX"}}, BadVolume, "series of 2"),
         ({**PLAIN, "data": ONE[0].astype(np.complex64)}, UnsupportedFormat, "complex64"),
     ],
-    ids=["rgb", "palette", "time", "complex"],
+    ids=["rgb", "palette", "time", "4d", "complex"],
 )  # fmt: skip
 def test_what_is_no_gray_volume_is_refused(
     options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
@@ -188,3 +202,105 @@ def test_slices_that_imagejs_header_promises_have_to_be_there(tmp_path: Path) ->
     for reader in (read_volume, read_header):
         with pytest.raises(BadFile, match=r"cut\.tif: ImageJ's header promises 9 slices"):
             reader(path)
+
+
+HYPERSTACK = "ImageJ=1.54f\nimages=10\nchannels=2\nslices=5\nhyperstack=true\nmode=composite\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "planes", "table", "expected"),
+    [
+        (HYPERSTACK, STACK.swapaxes(0, 1), GREEN, STACK),
+        ("ImageJ=1.54f\nimages=5\nslices=5\n", ONE[0], GREEN, ONE),
+        ("ImageJ=1.54f\nimages=5\nslices=5\n", ONE[0], PICTURE, ONE),  # "fire", "glasbey", …
+        ("", ONE[0], GREEN, ONE),
+        ("", ONE[0], GREEN[:, ::-1], ONE),
+    ],
+    ids=["composite", "lut", "any lut", "ramp", "falling ramp"],
+)
+def test_a_colour_table_of_a_microscopes_program_tints_intensities(
+    text: str, planes: np.ndarray, table: np.ndarray, expected: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    colours = table.astype("<u2").tobytes()
+    more = [(320, 3, np.frombuffer(colours, "<u2").tolist())]
+    write_described(path, planes.reshape(-1, 16, 20), text, photometric=3, more=more)
+    assert np.array_equal(read_volume(path).voxels, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("name", ["a.lsm", "a.tif"])
+def test_zeiss_lsm(channels: int, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(lsm_bytes(STACK[:channels], (1e-6, 2e-7, 3e-7)))
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, STACK[:channels])
+    assert volume.spacing == pytest.approx((1.0, 0.2, 0.3))
+    with open_volume(path) as source:
+        assert source.details["kind"] == "LSM"
+        assert np.array_equal(source.read((2, 3, 1, 9, 8, 4)), STACK[:channels, 1:4, 3:8, 2:9])
+
+
+@pytest.mark.parametrize(
+    ("software", "text", "channels"),
+    [
+        ("SI.hChannels.channelSave = [1;2]\nSI.hStackManager.framesPerSlice = 1\n", "", 2),
+        ("SI.hChannels.channelSave = [1 2]\n", "", 2),
+        ("SI.hChannels.channelSave = 1\n", "", 1),
+        ("", "scanimage.SI5.channelsSave = [1;2]\n", 2),
+        ("", "scanimage.SI4.channelsSave = [1;2]\n", 2),
+        ("", "state.acq.savingChannel1=1\rstate.acq.savingChannel2=1\r", 2),
+        ("", "state.acq.savingChannel1=1\rstate.acq.savingChannel2=0\r", 1),
+    ],
+)
+@pytest.mark.parametrize("big", [False, True])
+def test_scanimages_channels_are_interleaved(
+    software: str, text: str, channels: int, big: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    samples = STACK[:channels].astype(np.int16) - 20
+    with tifffile.TiffWriter(path, bigtiff=big) as writer:
+        for plane in samples.swapaxes(0, 1).reshape(-1, 16, 20):
+            writer.write(
+                plane, photometric="minisblack", metadata=None, contiguous=False,
+                software=software, description=text,
+            )  # fmt: skip
+    assert np.array_equal(read_volume(path).voxels, samples)
+
+
+def test_scanimages_frames_of_a_slice_are_a_time_series(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    software = "SI.hChannels.channelSave = [1;2]\nSI.hStackManager.framesPerSlice = 5\n"
+    with tifffile.TiffWriter(path) as writer:
+        for plane in STACK.reshape(-1, 16, 20).repeat(2, 0):
+            writer.write(plane, metadata=None, contiguous=False, software=software)
+    with pytest.raises(BadVolume, match="a time series of 5"):
+        read_volume(path)
+
+
+def test_slices_that_are_kept_as_time_or_channels(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    time, channels = Reading(z_axis="t"), Reading(z_axis="c")
+    tifffile.imwrite(path, ONE[0], imagej=True, metadata={"axes": "TYX"})
+    assert np.array_equal(read_volume(path, how=time).voxels, ONE)
+    with open_volume(path, time) as source:
+        assert np.array_equal(source.read((0, 0, 1, 20, 16, 3)), ONE[:, 1:3])
+    tifffile.imwrite(path, STACK.swapaxes(0, 1), imagej=True, metadata={"axes": "TCYX"})
+    assert np.array_equal(read_volume(path, how=time).voxels, STACK)
+    tifffile.imwrite(path, ONE[0], imagej=True, metadata={"axes": "CYX"})
+    assert read_volume(path).voxels.shape == (5, 1, 16, 20)
+    assert np.array_equal(read_volume(path, how=channels).voxels, ONE)
+    for how, said in ((time, "no time points"), (channels, "5 slices already")):
+        tifffile.imwrite(path, ONE[0], imagej=True, metadata={"axes": "ZYX"})
+        with pytest.raises(BadParameter, match=rf"a\.tif: z_axis .*{said}"):
+            read_volume(path, how=how)
+    write_volume(tmp_path / "a.v3draw", Volume(ONE.swapaxes(0, 1)))
+    assert np.array_equal(read_volume(tmp_path / "a.v3draw", how=channels).voxels, ONE)
+    with pytest.raises(BadParameter, match="a v3draw file has no time axis"):
+        read_volume(tmp_path / "a.v3draw", how=time)
+
+
+@pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif", ".oib", ".ims"])
+def test_a_microscopes_own_format_is_named_with_the_way_to_export_it(suffix: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=rf"\{suffix} files are not read: .* Fiji"):
+        read_volume(f"a{suffix}")

@@ -25,6 +25,20 @@ Spacing = tuple[float, float, float]
 Points = NDArray[np.float64]
 
 
+#: µm of a plausible voxel edge in light microscopy, and a plausible z step in widths of a pixel.
+_SHORTEST, _LONGEST, _STEEPEST = 0.01, 20.0, 20.0
+
+
+def implausibility(spacing: Spacing) -> str | None:
+    """Why a voxel size (z, y, x) in µm is none of a light microscope; None for a plausible one."""
+    z, y, x = spacing
+    if not _SHORTEST <= min(spacing) <= max(spacing) <= _LONGEST:
+        return f"an edge is not from {_SHORTEST:g} to {_LONGEST:g} µm"
+    if z > _STEEPEST * min(y, x):
+        return f"z is more than {_STEEPEST:g} times x or y"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class VoxelScale:
     """The edges of a voxel, in finest voxels and, where the voxel size is known, in micrometres.

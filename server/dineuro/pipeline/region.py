@@ -90,7 +90,7 @@ def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
 
 def input_warnings(region: Region, options: TraceOptions) -> tuple[str, ...]:
     """Sentences about peculiarities of the input."""
-    warnings = []
+    warnings = list(region.full.warnings)
     if region.full.n_channels > 1 and options.channel is None:
         warnings.append(f"the volume has {region.full.n_channels} channels: the first was traced")
     low, high = region.intensity.min(), region.intensity.max()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dineuro_bridge.errors import QueueFull, QuotaExceeded, TryLater
+from dineuro_server.jobs.headers import HeaderReader
 from dineuro_server.jobs.spool import Spool, check_room
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.settings import Settings
@@ -44,6 +45,7 @@ class Admission:
         self._store, self._settings = store, settings
         self._quota_of = quota_of or (lambda _: Quota(settings.owner_jobs, settings.owner_bytes))
         self._lock = threading.RLock()
+        self._headers = HeaderReader()
         self._uploads: Counter[str] = Counter()
         #: Inputs that stay in the store although no job has them yet, with their upload count.
         self._pins: Counter[str] = Counter()
@@ -102,18 +104,24 @@ class Admission:
                     self._pins[sha256] -= 1
                     self.drop(sha256)
 
+        self._headers.prepare()
         try:
             return Spool(
                 self._store,
                 name,
                 max_bytes=self._settings.max_bytes,
                 min_free=self._settings.min_free_bytes,
+                headers=self._headers,
                 pin=self._pin,
                 release=release,
             )
         except BaseException:
             release(None)
             raise
+
+    def close(self) -> None:
+        """End the processes that read headers."""
+        self._headers.close()
 
     def _pin(self, sha256: str) -> None:
         with self._lock:

@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from dineuro_bridge.errors import BadFile, BadRequest, DineuroError, DiskFull, LimitExceeded
-from dineuro_bridge.volumes.formats import format_of_content, read_header
-from dineuro_bridge.volumes.volume import Header
+from dineuro_server.jobs.headers import HeaderReader
 from dineuro_server.jobs.records import Blob
 from dineuro_server.jobs.store import JobStore
 
@@ -33,12 +32,12 @@ class Spool:
         name: name of the image, for messages.
         max_bytes: limit of the upload, and of the volume in it.
         min_free: bytes of the disk that stay free.
+        headers: reads the header of the finished upload.
         pin: called with the SHA-256 just before the input enters the store.
         release: called once at the end, with the pinned SHA-256 or None.
 
     Attributes:
         nbytes: bytes written so far.
-        header: header of the finished volume.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Spool:
         *,
         max_bytes: int,
         min_free: int,
+        headers: HeaderReader,
         pin: Callable[[str], None],
         release: Callable[[str | None], None],
     ) -> None:
@@ -55,6 +55,7 @@ class Spool:
         self._name = name
         self._max_bytes = max_bytes
         self._min_free = min_free
+        self._headers = headers
         self._pin, self._release = pin, release
         self._path = store.folder / "spool" / f"{secrets.token_hex(12)}.part"
         self._hash = hashlib.sha256()
@@ -62,7 +63,6 @@ class Spool:
         self._checked_at = 0
         self._open = True
         self.nbytes = 0
-        self.header: Header | None = None
         check_room(store.folder, min_free)
         try:
             self._file = self._path.open("xb", buffering=0)
@@ -114,7 +114,7 @@ class Spool:
             BadRequest: the upload is empty.
             BadFile: the hash differs: the upload was damaged in transit.
             DineuroError: the header is not that of a volume which can be traced here; see
-                `read_header` and `Header.check`.
+                `HeaderReader.suffix`.
         """
         if not self.nbytes:
             raise BadRequest(f"{self._name}: the upload is empty: send the volume's bytes")
@@ -147,15 +147,9 @@ class Spool:
     def _check_header(self) -> str:
         """The suffix by content, after the header has passed its check."""
         try:
-            suffix = format_of_content(self._path).suffixes[0]
-            named = self._path.with_suffix(suffix)
-            self._path.rename(named)
-            self._path = named
-            self.header = read_header(named)
-            self.header.check(named, self._max_bytes)
+            return self._headers.suffix(self._path, self._max_bytes)
         except DineuroError as error:
             raise renamed(error, self._path, self._name) from error
-        return suffix
 
     def _raise(self, error: OSError) -> NoReturn:
         """Raise DiskFull for a full disk, and the error itself for any other reason."""

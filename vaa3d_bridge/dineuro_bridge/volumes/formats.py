@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dineuro_bridge.errors import BadFile, FileAccess, UnsupportedFormat
+from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.files import read_start, reading
 from dineuro_bridge.volumes import tiff, v3dpbd, v3draw
-from dineuro_bridge.volumes.source import SNIFFED_BYTES, Format, Source
+from dineuro_bridge.volumes.source import (
+    DEFAULT_READING,
+    SNIFFED_BYTES,
+    Format,
+    Reading,
+    Source,
+)
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, RowOrder, Volume
 
 #: Everything about formats derives from this table.
 FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT)
+
+#: Microscopes' own formats that Fiji can export, with their makers.
+_EXPORTED = {
+    ".czi": "Zeiss .czi", ".nd2": "Nikon .nd2", ".lif": "Leica .lif", ".xlef": "Leica .xlef",
+    ".oib": "Olympus .oib", ".oif": "Olympus .oif", ".oir": "Olympus .oir",
+    ".vsi": "Olympus .vsi", ".ims": "Imaris .ims", ".lsm5": "Zeiss .lsm5", ".zvi": "Zeiss .zvi",
+    ".dv": "DeltaVision .dv", ".sld": "SlideBook .sld", ".nrrd": "NRRD", ".nii": "NIfTI",
+}  # fmt: skip
 
 
 def suffixes() -> tuple[str, ...]:
@@ -27,16 +41,24 @@ def written_suffixes() -> tuple[str, ...]:
     return tuple(suffix for each in FORMATS for suffix in each.written_suffixes)
 
 
-def open_volume(path: Path | str) -> Source:
+def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
     """Open a volume without reading its voxels; use it in a `with` block.
 
+    Args:
+        path: of a volume in one of `FORMATS`.
+        how: the file is to be understood; `z_axis` "c" is applied by `read_volume` alone.
+
     Raises:
+        BadParameter: slices along time of a file without time axis.
         UnsupportedFormat: an unknown suffix, or a variant of the format that is not read.
         FileAccess: the path cannot be read.
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
     with reading(path):
-        return _format(path).open(path)
+        each = _format(path)
+        if how.z_axis == "t" and not each.has_time:
+            raise BadParameter(f"{path}: z_axis t: a {each.name} file has no time axis")
+        return each.open(path, how)
 
 
 def read_header(path: Path | str) -> Header:
@@ -46,7 +68,11 @@ def read_header(path: Path | str) -> Header:
 
 
 def read_volume(
-    path: Path | str, *, row_order: RowOrder = "file", max_bytes: int = DEFAULT_MAX_BYTES
+    path: Path | str,
+    *,
+    row_order: RowOrder = "file",
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    how: Reading = DEFAULT_READING,
 ) -> Volume:
     """Read a volume; memory-mapped where the format allows it.
 
@@ -55,18 +81,23 @@ def read_volume(
         row_order: "vaa3d" flips the rows of those TIFFs that Vaa3D shows flipped, so that
             coordinates are as Vaa3D has them; it changes nothing for Vaa3D's own formats.
         max_bytes: a larger volume is refused before anything is allocated.
+        how: the file is to be understood.
 
     Raises:
         LimitExceeded: larger than `max_bytes`.
         MissingDependency: a packed or compressed file on the thin install.
         And all that `open_volume` raises.
     """
-    with open_volume(path) as source:
+    with open_volume(path, how) as source:
         source.header.check(path, max_bytes)
         voxels = source.read()
         if row_order == "vaa3d" and source.rows_upside_down:
             voxels = voxels[:, :, ::-1]
-        return Volume(voxels, source.spacing, row_order=row_order, source=Path(path).name)
+        volume = Volume(
+            voxels, source.spacing, row_order=row_order, source=Path(path).name,
+            warnings=source.header.warnings,
+        )  # fmt: skip
+    return volume.with_channels_as_slices() if how.z_axis == "c" else volume
 
 
 def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
@@ -132,8 +163,13 @@ def is_volume(path: Path) -> bool:
 
 def _format(path: Path | str) -> Format:
     """The format by content, if it agrees with the suffix."""
-    named = format_of_name(path)
     suffix = Path(path).suffix.lower()
+    if suffix in _EXPORTED:
+        raise UnsupportedFormat(
+            f"{path}: {_EXPORTED[suffix]} files are not read: open it in Fiji (File > Import > "
+            "Bio-Formats) and save the stack as .tif, which keeps the voxel size"
+        )
+    named = format_of_name(path)
     if named.folder and not Path(path).is_dir():
         raise FileAccess(f"{path}: is no folder; a {named.name} volume is one")
     start = b"" if named.folder else read_start(path, SNIFFED_BYTES)

@@ -18,11 +18,29 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadFile, BadParameter, MissingDependency
 from dineuro_bridge.files import reading
 from dineuro_bridge.scale import Spacing
-from dineuro_bridge.volumes.volume import Header, Roi, check_roi
+from dineuro_bridge.volumes.volume import Header, Roi, ZAxis, check_roi
 
 Shape = tuple[int, int, int, int]
 #: How many bytes of a file's beginning `Format.sniff` gets.
 SNIFFED_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is to be understood.
+
+    Attributes:
+        z_axis: the axis along which the file keeps its slices.
+        beside: whether files of the same folder that belong to the volume may be opened; never
+            for a file that came over the network.
+    """
+
+    z_axis: ZAxis = "z"
+    beside: bool = False
+
+
+#: Each axis is what the file calls it, and no other file is opened.
+DEFAULT_READING = Reading()
 
 
 class Source(ABC):
@@ -39,7 +57,7 @@ class Source(ABC):
 
     def __init__(self, path: Path | str, header: Header, levels: tuple[Shape, ...] = ()) -> None:
         self.path = path
-        self.header = header
+        self.header = header.with_plausible_spacing()
         self.levels = levels or (header.shape,)
 
     @property
@@ -129,6 +147,7 @@ class Format:
         options: what `write` may be asked for besides: "compress".
         only_read: those of `suffixes` that are never written.
         holds_spacing: whether a file stores the voxel size.
+        has_time: whether a file may have a time axis, along which slices may be kept.
         folder: whether a volume is a folder; `sniff` gets no bytes then.
         extra: of the distribution, without which only headers can be read, or some variants.
     """
@@ -136,11 +155,12 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     sniff: Callable[[Path, bytes], bool]
-    open: Callable[[Path | str], Source]
+    open: Callable[[Path | str, Reading], Source]
     write: Callable[..., None] | None = None
     options: frozenset[str] = frozenset()
     only_read: tuple[str, ...] = ()
     holds_spacing: bool = False
+    has_time: bool = False
     folder: bool = False
     extra: str | None = None
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadFile, DineuroError, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, size_of_file
-from dineuro_bridge.volumes.source import Format, Source
+from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
 from dineuro_bridge.volumes.tiff_header import (
     READABLE,
     as_czyx,
@@ -28,17 +28,14 @@ from dineuro_bridge.volumes.tiff_header import (
     is_bottom_left,
     volume_axes,
 )
-from dineuro_bridge.volumes.volume import Header, Roi, Volume
+from dineuro_bridge.volumes.tiff_layout import lay_out, open_tiff
+from dineuro_bridge.volumes.tiff_pages import is_tiff
+from dineuro_bridge.volumes.volume import Header, Roi, Volume, ZAxis
 
 #: Sample types that ImageJ stores.
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
 #: Words of the library about pages that it leaves out.
 _LOST_PAGES = ("invalid page offset", "invalid offset to page", "failed to reshape")
-
-
-def is_tiff(start: bytes) -> bool:
-    """Whether a file that begins with these bytes is a TIFF or BigTIFF of either byte order."""
-    return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_header(path: Path | str) -> Header:
@@ -50,27 +47,31 @@ def read_header(path: Path | str) -> Header:
 class TiffSource(Source):
     """An opened TIFF: a memory map where its pages lie uncompressed in one piece."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, how: Reading = DEFAULT_READING) -> None:
         size_of_file(path)
+        self._z_axis = how.z_axis
         with contextlib.ExitStack() as stack:
             with _damage_named(path):
-                self._file = stack.enter_context(tifffile.TiffFile(path))
-                _ = self._file.series  # walks the pages
+                file = stack.enter_context(open_tiff(path))
+                layout = lay_out(path, file, beside=how.beside)
+                for part in layout.parts:
+                    stack.enter_context(part)
             with _damage_named(path):
-                header = header_of(path, self._file)
-            stack.pop_all()
+                header = header_of(path, file, layout, how.z_axis)
+            self._open_files = stack.pop_all()
+        self._file, self._series = file, layout.series
         super().__init__(path, header)
 
     @property
     def rows_upside_down(self) -> bool:
         """Vaa3D shows 8-bit pages upside down unless they say that their first row is lowest."""
         with _damage_named(self.path):
-            return self.dtype == np.uint8 and not is_bottom_left(self._file.series[0])
+            return self.dtype == np.uint8 and not is_bottom_left(self._series)
 
-    def _read(self, box: Roi, level: int) -> NDArray[Any]:
+    def _read(self, box: Roi, level: int) -> NDArray[Any]:  # noqa: ARG002  (one level)
         x0, y0, z0, x1, y1, z1 = box
         with _damage_named(self.path):
-            series = self._file.series[level]
+            series = self._series
             if _is_mapped(series):
                 stored = np.dtype(self._file.byteorder + series.dtype.char)
                 offset = series.dataoffset or 0
@@ -78,14 +79,14 @@ class TiffSource(Source):
             elif (z0, z1) == (0, self.shape[1]):
                 raw = series.asarray()
             else:
-                raw, z0, z1 = _some_pages(series, z0, z1)
+                raw, z0, z1 = _some_pages(series, z0, z1, self._z_axis)
         if raw.dtype == np.bool_:
             raw = raw.astype(np.uint8) * np.uint8(255)
-        return as_czyx(raw, series.axes)[:, z0:z1, y0:y1, x0:x1]
+        return as_czyx(raw, series.axes, self._z_axis)[:, z0:z1, y0:y1, x0:x1]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, and the further files of a set."""
+        self._open_files.close()
 
 
 def _is_mapped(series: tifffile.TiffPageSeries) -> bool:
@@ -93,13 +94,15 @@ def _is_mapped(series: tifffile.TiffPageSeries) -> bool:
     return series.dataoffset is not None and series.dtype.kind != "b" and has_plain_samples(series)
 
 
-def _some_pages(series: tifffile.TiffPageSeries, z0: int, z1: int) -> tuple[NDArray[Any], int, int]:
+def _some_pages(
+    series: tifffile.TiffPageSeries, z0: int, z1: int, z_axis: ZAxis
+) -> tuple[NDArray[Any], int, int]:
     """The series with the slices z0 to z1 only, and their range in what is returned.
 
     Pages that hold several slices or channels each are read whole.
     """
     leading, plane = series.shape[:-2], series.shape[-2:]
-    axes = volume_axes(series.axes)[:-2]
+    axes = volume_axes(series.axes, z_axis)[:-2]
     if plane != series.keyframe.shape or math.prod(leading) != len(series.pages):
         return series.asarray(), z0, z1
     depths = [at for at, axis in enumerate(axes) if axis == "Z" and leading[at] > 1]
@@ -194,11 +197,13 @@ class _LostPages(logging.Filter):
 
 FORMAT = Format(
     name="tiff",
-    suffixes=(".tif", ".tiff"),
+    suffixes=(".tif", ".tiff", ".lsm", ".stk"),
     sniff=lambda _, start: is_tiff(start),
     open=TiffSource,
     write=write,
     options=frozenset({"compress"}),
+    only_read=(".lsm", ".stk"),
+    has_time=True,
     holds_spacing=True,
     extra="server",
 )

@@ -11,15 +11,17 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadFile, BadVolume, UnsupportedFormat
+from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, UnsupportedFormat
 from dineuro_bridge.scale import Spacing
-from dineuro_bridge.volumes.volume import Header
+from dineuro_bridge.volumes.tiff_layout import Layout
+from dineuro_bridge.volumes.volume import Header, ZAxis
+from dineuro_bridge.volumes.voxel_size import (
+    imagej_voxel_size,
+    lsm_voxel_size,
+    ome_voxel_size,
+    stk_voxel_size,
+)
 
-_MICROMETRES = {
-    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6,
-    "inch": 25400.0,
-}  # fmt: skip
 #: Characters of the sample types that are read.
 READABLE = "?bBhHiIefd"
 _BOTTOM_LEFT = 4
@@ -28,66 +30,92 @@ _GRAY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 _NAMES = {"Q": "Z", "I": "Z", "S": "C"}
 
 
-def header_of(path: Path | str, file: tifffile.TiffFile) -> Header:
+def header_of(path: Path | str, file: tifffile.TiffFile, layout: Layout, z_axis: ZAxis) -> Header:
     """The header of the one grayscale volume in a file.
 
     Raises:
-        BadFile: no image, or pages that the file does not hold.
-        BadVolume: several images, colour, a time series.
+        BadFile: pages that the file does not hold.
+        BadVolume: colour, a time series.
+        BadParameter: `z_axis` is "t", and the file has no time axis or has slices already.
         UnsupportedFormat: samples that are no numbers of a volume.
     """
-    if not file.pages or not file.series:
-        raise BadFile(f"{path}: a TIFF without any image")
-    if len(file.series) > 1:
-        shapes = ", ".join(" x ".join(map(str, s.shape)) for s in file.series[:4])
-        raise BadVolume(
-            f"{path}: holds {len(file.series)} images of differing kinds ({shapes}): save the "
-            "stack alone, all pages of one size"
-        )
-    series = file.series[0]
+    series = layout.series
     page = series.keyframe
-    if page.photometric not in _GRAY:
-        raise BadVolume(
-            f"{path}: is a colour picture (RGB or palette): save the neuron's channel as grayscale"
-        )
+    _check_gray(path, page, layout)
     if series.dtype.char not in READABLE:
         raise UnsupportedFormat(f"{path}: {series.dtype} samples are not read")
-    _check_axes(path, series)
+    _check_axes(path, series, z_axis)
     dtype = np.dtype(np.uint8) if series.dtype == np.bool_ else series.dtype.newbyteorder("=")
-    header = Header(
-        "tiff",
-        _czyx_shape(series),
-        dtype,
-        _spacing(file, series),
-        {
-            "kind": "OME-TIFF" if file.is_ome else "ImageJ" if file.is_imagej else "TIFF",
-            "big": "yes" if file.is_bigtiff else "no",
-            "axes": series.axes,
-            "compression": tifffile.COMPRESSION(page.compression).name.lower(),
-            "pages": str(len(file.pages)),
-        },
-    )
-    _check_imagej_count(path, file, header)
-    _check_extent(path, series, header, file.filehandle.size)
+    shape = _czyx_shape(series, z_axis)
+    details = {
+        "kind": layout.kind,
+        "big": "yes" if file.is_bigtiff else "no",
+        "axes": series.axes,
+        "compression": tifffile.COMPRESSION(page.compression).name.lower(),
+        "pages": str(len(file.pages)),
+    }
+    if layout.parts:
+        details["files"] = ", ".join(Path(part.filename).name for part in (file, *layout.parts))
+    spacing = _voxel_size(file, layout, shape[1])
+    header = Header("tiff", shape, dtype, spacing, details, tuple(layout.warnings))
+    _check_imagej_count(path, file, layout, header)
+    _check_extent(path, series, header)
     return header
 
 
-def _check_axes(path: Path | str, series: tifffile.TiffPageSeries) -> None:
+def _check_gray(path: Path | str, page: tifffile.TiffPage, layout: Layout) -> None:
+    """Refuse colour. Channels of a microscope that are declared as colour are intensity."""
+    photometric = page.photometric
+    if photometric in _GRAY:
+        return
+    if photometric == tifffile.PHOTOMETRIC.PALETTE and _is_ramp(page, layout):
+        return
+    if photometric == tifffile.PHOTOMETRIC.RGB and layout.kind in ("LSM", "STK"):
+        return
+    raise BadVolume(
+        f"{path}: is a colour picture (RGB or palette): save the neuron's channel as grayscale"
+    )
+
+
+def _is_ramp(page: tifffile.TiffPage, layout: Layout) -> bool:
+    """Whether a colour table only tints intensities: ImageJ's, or one whose colours never turn."""
+    if layout.kind in ("ImageJ", "OME-TIFF", "LSM"):
+        return True
+    table = page.colormap
+    if table is None:
+        return False
+    steps = np.diff(table.astype(np.int64), axis=1)
+    return bool((steps >= 0).all() or (steps <= 0).all()) and bool(steps.any())
+
+
+def _check_axes(path: Path | str, series: tifffile.TiffPageSeries, z_axis: ZAxis) -> None:
     """Refuse what is not one volume: time series, tiles, positions."""
     long = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if n > 1]
     names = volume_axes([axis for axis, _ in long])
+    if z_axis == "t":
+        if "T" not in names or "Z" in names:
+            which = "no time points" if "T" not in names else "slices as well as time points"
+            raise BadParameter(f"{path}: z_axis t: the file has {which}")
+        names = volume_axes(names, z_axis)
     for (axis, length), name in zip(long, names, strict=True):
-        if axis == "T":
+        if name == "T" and "Z" not in names:
+            raise BadVolume(
+                f"{path}: a time series of {length} single slices: save one stack, or pass "
+                "--z-axis t if these are the slices of a stack"
+            )
+        if name == "T":
             raise BadVolume(f"{path}: a time series of {length}: save one time point")
         if name not in "CZYX" or names.count(name) > 1:
             raise BadVolume(f"{path}: an axis {axis!r} of {length}: save one volume as Z, Y, X")
 
 
-def _check_imagej_count(path: Path | str, file: tifffile.TiffFile, header: Header) -> None:
+def _check_imagej_count(
+    path: Path | str, file: tifffile.TiffFile, layout: Layout, header: Header
+) -> None:
     """Refuse a file that has fewer slices than ImageJ's text promises."""
     promised = (file.imagej_metadata or {}).get("images", 1)
     # ImageJ writes the voxels of a large stack in one piece behind a single page.
-    one_piece = file.series[0].dataoffset is not None
+    one_piece = layout.series.dataoffset is not None
     held = header.shape[0] * header.shape[1] if one_piece else len(file.pages)
     if isinstance(promised, int) and promised > held:
         raise BadFile(
@@ -96,11 +124,10 @@ def _check_imagej_count(path: Path | str, file: tifffile.TiffFile, header: Heade
         )
 
 
-def _check_extent(
-    path: Path | str, series: tifffile.TiffPageSeries, header: Header, end: int
-) -> None:
+def _check_extent(path: Path | str, series: tifffile.TiffPageSeries, header: Header) -> None:
     """Refuse pages whose data lies outside the file."""
     plain = has_plain_samples(series)
+    end = series.keyframe.parent.filehandle.size
     if series.dataoffset is not None and plain:
         last = series.dataoffset + series.size * series.dtype.itemsize
         if last > end:
@@ -111,6 +138,7 @@ def _check_extent(
         if page is None:
             raise BadFile(f"{path}: incomplete: a page is missing (a part of a multi-file stack?)")
         frame = cast(tifffile.TiffPage, page)
+        end = frame.parent.filehandle.size
         for offset, count in zip(frame.dataoffsets, frame.databytecounts, strict=False):
             if offset + count > end:
                 raise BadFile(
@@ -132,22 +160,23 @@ def has_plain_samples(series: tifffile.TiffPageSeries) -> bool:
     )
 
 
-def _czyx_shape(series: tifffile.TiffPageSeries) -> tuple[int, int, int, int]:
+def _czyx_shape(series: tifffile.TiffPageSeries, z_axis: ZAxis) -> tuple[int, int, int, int]:
     """(C, Z, Y, X) of the series."""
     size = {"C": 1, "Z": 1, "Y": 1, "X": 1}
-    for axis, length in zip(volume_axes(series.axes), series.shape, strict=True):
+    for axis, length in zip(volume_axes(series.axes, z_axis), series.shape, strict=True):
         size[axis] = size.get(axis, 1) * int(length)
     return size["C"], size["Z"], size["Y"], size["X"]
 
 
-def volume_axes(axes: Iterable[str]) -> list[str]:
+def volume_axes(axes: Iterable[str], z_axis: ZAxis = "z") -> list[str]:
     """The library's names of axes as C, Z, Y, X, where they are one of these."""
-    return [_NAMES.get(axis, axis) for axis in axes]
+    names = _NAMES | {"T": "Z"} if z_axis == "t" else _NAMES
+    return [names.get(axis, axis) for axis in axes]
 
 
-def as_czyx(voxels: NDArray[Any], axes: str) -> NDArray[Any]:
+def as_czyx(voxels: NDArray[Any], axes: str, z_axis: ZAxis) -> NDArray[Any]:
     """A view (C, Z, Y, X) of an array with the axes of a series; further axes have length 1."""
-    names = volume_axes(axes)
+    names = volume_axes(axes, z_axis)
     for at in range(len(names) - 1, -1, -1):
         if names[at] not in "CZYX" or (names.count(names[at]) > 1 and voxels.shape[at] == 1):
             voxels, names = voxels.squeeze(at), names[:at] + names[at + 1 :]
@@ -166,42 +195,15 @@ def is_bottom_left(series: tifffile.TiffPageSeries) -> bool:
     return True
 
 
-def _spacing(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Spacing | None:
-    """(z, y, x) in µm; None unless all three are positive and in a unit of length."""
-    steps = _ome_steps(file) if file.is_ome else _imagej_steps(file, series)
-    if steps is None or not all(0 < s < math.inf for s in steps):
-        return None
-    return steps
-
-
-def _imagej_steps(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Spacing | None:
-    """ImageJ: the resolution tags hold pixels per unit, the text the slice distance and unit."""
-    if not file.is_imagej:
-        return None
-    described = file.imagej_metadata or {}
-    unit = str(described.get("unit", "")).encode().decode("unicode_escape", "ignore").strip()
-    factor = _MICROMETRES.get(unit.lower())
-    tags = series.keyframe.tags
-    if factor is None or "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    (x_num, x_den), (y_num, y_den) = tags["XResolution"].value, tags["YResolution"].value
-    if not x_num or not y_num:
-        return None
-    depth = float(described.get("spacing", 0) or 0)
-    return factor * depth, factor * y_den / y_num, factor * x_den / x_num
-
-
-def _ome_steps(file: tifffile.TiffFile) -> Spacing | None:
-    """OME: PhysicalSizeX, Y, Z of the first image, in µm unless the XML names a unit."""
-    described = tifffile.xml2dict(file.ome_metadata or "").get("OME", {})
-    image = described.get("Image", {})
-    image = image[0] if isinstance(image, list) else image
-    pixels = image.get("Pixels", {})
-    steps = []
-    for axis in "ZYX":
-        factor = _MICROMETRES.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower())
-        value = pixels.get(f"PhysicalSize{axis}")
-        if factor is None or not isinstance(value, int | float):
-            return None
-        steps.append(factor * float(value))
-    return steps[0], steps[1], steps[2]
+def _voxel_size(file: tifffile.TiffFile, layout: Layout, depth: int) -> Spacing | None:
+    """(z, y, x) in µm, from whatever metadata the file has."""
+    page = file.pages.first
+    if layout.xml is not None and layout.xml.images:
+        return ome_voxel_size(layout.xml.images[0])
+    if layout.kind == "LSM":
+        return lsm_voxel_size(file.lsm_metadata or {})
+    if layout.kind == "STK":
+        return stk_voxel_size(file.stk_metadata or {})
+    if file.is_imagej:
+        return imagej_voxel_size(file.imagej_metadata or {}, page, depth)
+    return None

@@ -168,7 +168,7 @@ FORMAT = Format(
     name="v3dpbd",
     suffixes=(".v3dpbd", ".pbd"),
     sniff=lambda _, start: is_v3dpbd(start),
-    open=PackedSource,
+    open=lambda path, _: PackedSource(path),
     write=write,
     extra="server",
 )

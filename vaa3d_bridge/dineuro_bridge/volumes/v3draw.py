@@ -192,7 +192,7 @@ FORMAT = Format(
     name="v3draw",
     suffixes=(".v3draw", ".raw", ".raw5"),
     sniff=lambda _, start: is_v3draw(start),
-    open=RawSource,
+    open=lambda path, _: RawSource(path),
     write=write,
     only_read=(".raw5",),
 )

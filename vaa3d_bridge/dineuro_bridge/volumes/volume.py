@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
-from dineuro_bridge.scale import Spacing
+from dineuro_bridge.scale import Spacing, implausibility
 
 RowOrder = Literal["file", "vaa3d"]
+#: The axis along which a file keeps its slices: z, time or channels.
+ZAxis = Literal["z", "t", "c"]
 #: Half-open box x0, y0, z0, x1, y1, z1 in voxels.
 Roi = tuple[int, int, int, int, int, int]
 
@@ -30,6 +32,7 @@ class Header:
         dtype: of the voxels, in native byte order.
         spacing: (z, y, x) in µm; None where the file does not say.
         details: further facts for a person, by name.
+        warnings: sentences about what the file leaves open or gets wrong.
     """
 
     format: str
@@ -37,6 +40,20 @@ class Header:
     dtype: np.dtype[Any]
     spacing: Spacing | None = None
     details: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def with_plausible_spacing(self) -> Header:
+        """The header without a voxel size that no light microscope has, and a warning instead."""
+        doubt = None if self.spacing is None else implausibility(self.spacing)
+        if self.spacing is None or doubt is None:
+            return self
+        size = " x ".join(f"{step:.4g}" for step in self.spacing[::-1])
+        warning = (
+            f"the file's voxel size of {size} µm (x, y, z) is implausible ({doubt}) and is not "
+            "used: pass --spacing x,y,z"
+        )
+        details = self.details | {"implausible voxel size": f"{size} µm"}
+        return replace(self, spacing=None, details=details, warnings=(*self.warnings, warning))
 
     @property
     def nbytes(self) -> int:
@@ -71,6 +88,7 @@ class Volume:
         origin: (z, y, x) of the first voxel in the full volume; not 0 after a crop.
         row_order: "file" where the rows are in the file's order, "vaa3d" where in Vaa3D's.
         source: the name of the file, for messages.
+        warnings: of the file's header.
 
     Raises:
         BadVolume: not four axes, an empty axis, or a spacing that is not positive.
@@ -81,6 +99,7 @@ class Volume:
     origin: tuple[int, int, int] = (0, 0, 0)
     row_order: RowOrder = "file"
     source: str = "volume"
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 4 or 0 in self.voxels.shape:
@@ -116,6 +135,18 @@ class Volume:
                 f"{self.source}: has no channel {number}; it has {self.n_channels}, counted from 1"
             )
         return np.asarray(self.voxels[number - 1])
+
+    def with_channels_as_slices(self) -> Volume:
+        """The volume of a file that keeps its slices as channels.
+
+        Raises:
+            BadParameter: there are slices already.
+        """
+        if self.shape[0] > 1:
+            raise BadParameter(
+                f"{self.source}: z_axis c: the volume has {self.shape[0]} slices already"
+            )
+        return replace(self, voxels=self.voxels.swapaxes(0, 1))
 
     def cropped(self, roi: Roi) -> Volume:
         """A view of the voxels in a half-open box x0, y0, z0, x1, y1, z1, with its origin.

@@ -1,0 +1,53 @@
+"""The process that reads the headers of uploads: one request a line, one answer a line.
+
+    (at the start)               ->  {}
+    {"path": …, "max_bytes": …}  ->  {"suffix": ".tif"}  or  {"code": …, "detail": …}
+
+Its memory is bounded. Whoever started it kills it when an answer takes too long.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from dineuro_bridge.errors import BadFile, DineuroError
+from dineuro_bridge.volumes.formats import format_of_content
+from dineuro_bridge.volumes.source import DEFAULT_READING
+
+#: Memory that a header may take beyond that of the imported libraries.
+_ROOM_BYTES = 2**29
+
+
+def answer(request: dict[str, Any]) -> dict[str, str]:
+    """Check the header of one file; errors become their code and text."""
+    path = Path(request["path"])
+    try:
+        each = format_of_content(path)
+        with each.open(path, DEFAULT_READING) as source:
+            source.header.check(path, request["max_bytes"])
+        return {"suffix": each.suffixes[0]}
+    except DineuroError as error:
+        return {"code": error.code, "detail": str(error)}
+    except MemoryError:
+        detail = f"{path}: its header takes more memory than a volume's: it is damaged"
+        return {"code": BadFile.code, "detail": detail}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends this
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + _ROOM_BYTES, used + _ROOM_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    print("{}", flush=True)  # noqa: T201  (the pipe to the server)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

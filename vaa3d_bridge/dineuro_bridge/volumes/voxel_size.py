@@ -1,0 +1,110 @@
+"""The voxel size that a TIFF's metadata state: ImageJ, OME-XML, Zeiss LSM and MetaMorph.
+
+Each function returns (z, y, x) in µm, or None where one of the three is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import tifffile
+
+from dineuro_bridge.scale import Spacing
+from dineuro_bridge.volumes.ome_xml import OmeImage
+
+#: Spellings of "micro" in lower case; the last three are a micro sign in a wrong encoding.
+_MICRO = ("\u00b5", "\u03bc", "u", "micro", "\u00e2\u00b5", "\u00ee\u00bc", "\ufffd")
+_METRES = ("meter", "meters", "metre", "metres")
+#: µm of a unit, by its name in lower case. Inches are left out: they are a paint program's dots
+#: per inch, and no microscope's.
+_MICROMETRES = {
+    **{f"{micro}m": 1.0 for micro in _MICRO},
+    **{f"{micro}{name}": 1.0 for micro in _MICRO for name in _METRES},
+    "micron": 1.0, "microns": 1.0, "mkm": 1.0,
+    "nm": 1e-3, "nanometer": 1e-3, "nanometers": 1e-3, "nanometre": 1e-3, "nanometres": 1e-3,
+    "angstrom": 1e-4, "pm": 1e-6,
+    "mm": 1e3, "millimeter": 1e3, "millimeters": 1e3, "millimetre": 1e3, "millimetres": 1e3,
+    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4, "m": 1e6, "meter": 1e6, "metre": 1e6,
+}  # fmt: skip
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+def micrometres_of(unit: str) -> float | None:
+    """µm of one unit; None for pixels, inches and unknown names.
+
+    ImageJ writes the micro sign as an escape; copies of its text lose the encoding in several
+    ways, which are understood as well.
+    """
+    name = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), unit).strip("\"' \0").lower()
+    return _MICROMETRES.get(name)
+
+
+def imagej_voxel_size(
+    described: dict[str, Any], page: tifffile.TiffPage, depth: int
+) -> Spacing | None:
+    """From ImageJ's text and the resolution tags of the first page.
+
+    ImageJ leaves `spacing` out where the step is 1 unit. Its sign tells the direction in which
+    the stack was recorded. `yunit` and `zunit` stand where an axis has a unit of its own.
+    Source: ij.io.FileSaver and ij.io.FileOpener.
+    """
+    unit = str(described.get("unit", ""))
+    names = ("zunit", "yunit", "unit")
+    factors = [micrometres_of(str(described.get(name, unit))) for name in names]
+    y, x = (_pixel_size(page, name) for name in ("YResolution", "XResolution"))
+    z = _number(described.get("spacing", 1.0 if depth > 1 else None))
+    sizes = [
+        None if factor is None or step is None else abs(step) * factor
+        for factor, step in zip(factors, (z, y, x), strict=True)
+    ]
+    return _complete(sizes)
+
+
+def ome_voxel_size(image: OmeImage) -> Spacing | None:
+    """From PhysicalSizeX, Y and Z of OME-XML, in µm unless a unit is named."""
+    sizes = []
+    for axis in "ZYX":
+        factor = micrometres_of(image.pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        step = _number(image.pixels.get(f"PhysicalSize{axis}"))
+        sizes.append(None if factor is None or step is None else abs(step) * factor)
+    return _complete(sizes)
+
+
+def lsm_voxel_size(described: dict[str, Any]) -> Spacing | None:
+    """From the information block of a Zeiss LSM file, which is in metres."""
+    sizes = [_number(described.get(f"VoxelSize{axis}")) for axis in "ZYX"]
+    return _complete([None if size is None else size * 1e6 for size in sizes])
+
+
+def stk_voxel_size(described: dict[str, Any]) -> Spacing | None:
+    """From MetaMorph's tags: calibration in a unit of its own, and the distance of planes."""
+    factor = micrometres_of(str(described.get("CalibrationUnits", "")))
+    if factor is None:
+        return None
+    distances = described.get("ZDistance")
+    z = _number(distances[0]) if distances is not None and len(distances) else None
+    sizes = [z, _number(described.get("YCalibration")), _number(described.get("XCalibration"))]
+    return _complete([None if size is None else abs(size) * factor for size in sizes])
+
+
+def _pixel_size(page: tifffile.TiffPage, name: str) -> float | None:
+    """Units per pixel of a resolution tag, which holds pixels per unit as a fraction."""
+    try:
+        pixels, units = page.tags[name].value
+        return float(units) / float(pixels) if pixels else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _complete(sizes: list[float | None]) -> Spacing | None:
+    z, y, x = (size if size is not None and 0 < size < math.inf else None for size in sizes)
+    return None if z is None or y is None or x is None else (z, y, x)
