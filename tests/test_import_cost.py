@@ -17,7 +17,7 @@ ALL = NETWORK | COMPUTE | WEB | TERMINAL | PICTURES
 
 #: A statement, and the libraries that it must not load.
 RULES = {
-    "import dineuro": ALL | {"tifffile", "zmq"},
+    "import dineuro": ALL | {"numpy", "tifffile", "zmq"},
     "import dineuro_bridge": ALL,
     "import dineuro_bridge.errors": ALL | {"numpy", "tifffile", "zmq"},
     "import dineuro_model": ALL | {"numpy"},
@@ -27,7 +27,7 @@ RULES = {
     "import dineuro_tracing": NETWORK | WEB | TERMINAL | PICTURES,
     "import dineuro.pipeline.reconstruct": NETWORK | WEB | TERMINAL,
     "import dineuro_server.engine": NETWORK | COMPUTE,
-    "import dineuro_cli.app": NETWORK | COMPUTE | WEB | PICTURES | {"zmq"},
+    "import dineuro_cli.app": NETWORK | COMPUTE | WEB | PICTURES | {"numpy", "tifffile", "zmq"},
 }
 HELP = "import sys; sys.argv = ['dineuro', '--help']; from dineuro_cli import main; main()"
 
@@ -52,5 +52,5 @@ def test_an_import_loads_only_what_its_package_needs(statement: str) -> None:
 def test_the_help_of_the_command_line_loads_no_library_that_computes() -> None:
     packages = loaded(HELP)
     assert {"dineuro_cli", "typer"} <= packages
-    heavy = NETWORK | COMPUTE | WEB | PICTURES | {"zmq"}
+    heavy = NETWORK | COMPUTE | WEB | PICTURES | {"numpy", "tifffile", "zmq"}
     assert packages & heavy == set()

@@ -10,7 +10,7 @@ import typer
 
 from dineuro_bridge.errors import DineuroError
 from dineuro_bridge.options import DEFAULTS
-from dineuro_bridge.volumes.volume import RowOrder
+from dineuro_bridge.volumes.terms import RowOrder
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
 from dineuro_cli.terminal import complain, print_figures
 from dineuro_cli.tracing_options import single_option

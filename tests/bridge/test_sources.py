@@ -20,7 +20,8 @@ from dineuro_bridge.files import atomic_output
 from dineuro_bridge.volumes import formats
 from dineuro_bridge.volumes.formats import open_volume, read_header, read_volume, write_volume
 from dineuro_bridge.volumes.source import Format, Source
-from dineuro_bridge.volumes.volume import Header, Roi, Volume
+from dineuro_bridge.volumes.terms import Roi
+from dineuro_bridge.volumes.volume import Header, Volume
 from dineuro_cli import main
 
 VOXELS = np.random.default_rng(4).integers(0, 60000, (2, 5, 6, 7)).astype(np.uint16)

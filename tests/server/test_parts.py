@@ -24,7 +24,6 @@ from tests.support.server import FAST, PACKAGES, Server, small
 NODES = Part(
     name="nodes",
     ending="_nodes.txt",
-    suffixes=(".txt",),
     description="The number of the tree's nodes.",
     content="text",
     needs_tree=True,

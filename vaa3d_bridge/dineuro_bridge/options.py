@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypedDict
 
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.option_table import Option, option, table_of
-from dineuro_bridge.volumes.volume import Roi, RowOrder
+from dineuro_bridge.volumes.terms import Roi, RowOrder
 
 Enhancer = Literal["auto", "dineuro", "classical", "none"]
 Trees = Literal["one", "all"]

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
-from dineuro_bridge.volumes.formats import written_suffixes
-
 #: Who a part is for: a user, the browser page of a server, or the server alone.
 Audience = Literal["user", "page", "server"]
 #: What a part holds; a volume is uint8 and travels in any of several image formats.
@@ -42,7 +40,7 @@ class Part:
     Attributes:
         name: the identifier in the report's `outputs`, on the wire and on the command line.
         ending: what follows the image's name in the part's file name; its suffix is the default.
-        suffixes: the suffixes that a file of the part may have.
+        further_suffixes: suffixes that a file of the part may have besides that of `ending`.
         description: one or more sentences for the HTTP interface's documentation.
         content: what the file holds.
         audience: who may fetch it. Clients and zip files have the parts of users; the page has
@@ -60,9 +58,9 @@ class Part:
 
     name: str
     ending: str
-    suffixes: tuple[str, ...]
     description: str
     content: Content
+    further_suffixes: tuple[str, ...] = ()
     audience: Audience = "user"
     needs_tree: bool = False
     stored: str = ""
@@ -78,6 +76,16 @@ class Part:
     def suffix(self) -> str:
         """The suffix of the default file name."""
         return PurePath(self.ending).suffix
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The suffixes that a file of the part may have."""
+        if self.content != "volume":
+            return self.suffix, *self.further_suffixes
+        # The import stands here because the formats need numpy, which a command's help does not.
+        from dineuro_bridge.volumes.formats import written_suffixes
+
+        return written_suffixes()
 
     @property
     def media_type(self) -> str:
@@ -119,7 +127,7 @@ PARTS = _table((
     Part(
         name="swc",
         ending="_dineuro.swc",
-        suffixes=(".swc", ".eswc"),
+        further_suffixes=(".eswc",),
         description="The tree as SWC text.",
         content="text",
         needs_tree=True,
@@ -140,7 +148,6 @@ PARTS = _table((
     Part(
         name="mask",
         ending="_mask.v3draw",
-        suffixes=written_suffixes(),
         description="The mask of the neurites: uint8, 0 and 255.",
         content="volume",
         stored="mask.v3draw",
@@ -157,7 +164,6 @@ PARTS = _table((
     Part(
         name="report",
         ending="_report.json",
-        suffixes=(".json",),
         description="The report: figures, settings and warnings.",
         content="json",
         stored="report.json",
@@ -168,7 +174,6 @@ PARTS = _table((
     Part(
         name="preview",
         ending="_preview.png",
-        suffixes=(".png",),
         description="Three projections of the volume with the tree over them.",
         content="binary",
         stored="preview.png",
@@ -181,7 +186,6 @@ PARTS = _table((
     Part(
         name="doubts",
         ending="_doubts.marker",
-        suffixes=(".marker",),
         description="The places of the tree to proofread first, as Vaa3D's markers. "
         "The most doubtful place is the first.",
         content="text",
@@ -198,7 +202,6 @@ PARTS = _table((
     Part(
         name="ano",
         ending="_dineuro.ano",
-        suffixes=(".ano",),
         description="A linker file that opens the image and its results in Vaa3D.",
         content="text",
         option=Option(
@@ -209,7 +212,6 @@ PARTS = _table((
     Part(
         name="view",
         ending="_view.u8",
-        suffixes=(".u8",),
         description="Volume and mask for a browser, at most 256 voxels along an axis.\n\n"
         "The bytes are little-endian: `DNV1`, then nine int32 (shape, step and origin, each as "
         "z, y, x), then one byte a voxel with x running fastest. The upper seven bits of a byte "
@@ -223,7 +225,6 @@ PARTS = _table((
     Part(
         name="probability",
         ending="_probability.v3dpbd",
-        suffixes=(".v3dpbd",),
         description="The probability of the region, which a retrace begins with.",
         content="volume",
         audience="server",

@@ -17,7 +17,8 @@ from dineuro_bridge.volumes.source import (
     Reading,
     Source,
 )
-from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, RowOrder, Volume
+from dineuro_bridge.volumes.terms import RowOrder
+from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, Volume
 
 #: Everything about formats derives from this table.
 FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadFile, BadParameter, MissingDependency
 from dineuro_bridge.files import reading
 from dineuro_bridge.scale import Spacing
-from dineuro_bridge.volumes.volume import Header, Roi, ZAxis, check_roi
+from dineuro_bridge.volumes.terms import Roi, ZAxis
+from dineuro_bridge.volumes.volume import Header, check_roi
 
 Shape = tuple[int, int, int, int]
 #: How many bytes of a file's beginning `Format.sniff` gets.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadFile, DineuroError, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, size_of_file
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
+from dineuro_bridge.volumes.terms import Roi, ZAxis
 from dineuro_bridge.volumes.tiff_header import (
     READABLE,
     as_czyx,
@@ -30,7 +31,7 @@ from dineuro_bridge.volumes.tiff_header import (
 )
 from dineuro_bridge.volumes.tiff_layout import lay_out, open_tiff
 from dineuro_bridge.volumes.tiff_pages import is_tiff
-from dineuro_bridge.volumes.volume import Header, Roi, Volume, ZAxis
+from dineuro_bridge.volumes.volume import Header, Volume
 
 #: Sample types that ImageJ stores.
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)

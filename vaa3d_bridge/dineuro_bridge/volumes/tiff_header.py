@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, UnsupportedFormat
 from dineuro_bridge.scale import Spacing
+from dineuro_bridge.volumes.terms import ZAxis
 from dineuro_bridge.volumes.tiff_layout import Layout
-from dineuro_bridge.volumes.volume import Header, ZAxis
+from dineuro_bridge.volumes.volume import Header
 from dineuro_bridge.volumes.voxel_size import (
     imagej_voxel_size,
     lsm_voxel_size,

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadFile, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, read_start, size_of_file
 from dineuro_bridge.volumes.source import Format, Source
+from dineuro_bridge.volumes.terms import Roi
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES, SAMPLES, header_bytes, parse_fields
-from dineuro_bridge.volumes.volume import Header, Roi, Volume
+from dineuro_bridge.volumes.volume import Header, Volume
 
 MAGIC = b"v3d_volume_pkbitdf_encod"
 #: Most samples that two (8 bits) or three (16 bits) bytes of a stream can stand for.

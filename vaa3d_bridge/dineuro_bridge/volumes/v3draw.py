@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from dineuro_bridge.errors import BadFile, BadVolume, UnsupportedFormat
 from dineuro_bridge.files import atomic_output, read_start, size_of_file
 from dineuro_bridge.volumes.source import Format, Source
-from dineuro_bridge.volumes.volume import Header, Roi, Volume
+from dineuro_bridge.volumes.terms import Roi
+from dineuro_bridge.volumes.volume import Header, Volume
 
 MAGIC = b"raw_image_stack_by_hpeng"
 MAGIC5 = b"raw5image_stack_by_hpeng"

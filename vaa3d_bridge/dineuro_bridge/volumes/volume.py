@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.scale import Spacing, implausibility
-
-RowOrder = Literal["file", "vaa3d"]
-#: The axis along which a file keeps its slices: z, time or channels.
-ZAxis = Literal["z", "t", "c"]
-#: Half-open box x0, y0, z0, x1, y1, z1 in voxels.
-Roi = tuple[int, int, int, int, int, int]
+from dineuro_bridge.volumes.terms import Roi, RowOrder
 
 #: The largest volume that is read unless the caller allows another size: 16 GiB.
 DEFAULT_MAX_BYTES = 2**34
