@@ -485,7 +485,7 @@ def test_models_are_listed_and_a_damaged_one_is_found(
     assert (told["name"], told["sha256"], told["recipe"]) == ("mine", digest, "mine")
     infos[0] = replace(infos[0], sha256="0" * 64)
     assert run(monkeypatch, "models", "--verify") == 3
-    assert "mine: is not the released file" in capsys.readouterr().err
+    assert "mine: differs from the released file" in capsys.readouterr().err
 
 
 def test_training_and_fine_tuning_from_the_command_line(
