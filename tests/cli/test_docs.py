@@ -43,7 +43,7 @@ PAGES = sorted(
     path
     for path in [
         *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md",
-        ROOT / "vaa3d_bridge/plugin/README.md",
+        ROOT / "examples/README.md", ROOT / "vaa3d_bridge/plugin/README.md",
     ]
     if path.name != "CHANGELOG.md"
 )  # fmt: skip
