@@ -81,17 +81,19 @@ def trace_command(
 
 
 def _local_work(options: TraceOptions, device: str, max_bytes: int) -> Work:
-    """What traces one file on this machine."""
-    from dineuro.files.write import run_one
+    """Return the function that traces one file on this machine."""
 
     def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
+        # This import takes seconds: here, the progress bar stands before it begins.
+        from dineuro.files.write import run_one
+
         return run_one(path, outputs, options, progress, device=device, max_bytes=max_bytes)
 
     return work
 
 
 def _traced(path: Path, outputs: Outputs, work: Work) -> Done:
-    """One volume traced, with a bar where somebody is looking."""
+    """Trace one volume, with a progress bar on a terminal."""
     with ProgressBar(path.name) as bar:
         try:
             return work(path, outputs, bar)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from dineuro_bridge.files import atomic_output
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli.interrupts import recording
+from tests.support.server import PACKAGES
 from tests.support.terminal import Terminal
 
 Start = Callable[..., Terminal]
@@ -66,3 +70,26 @@ def test_a_signal_while_a_file_is_written_removes_the_temporary_one(
     assert interrupts.exit_code == 128 + number
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is before
+
+
+def test_the_bar_stands_with_its_name_before_the_tracer_is_imported(
+    noise: Path, start: Start
+) -> None:
+    """The import of the tracer takes seconds."""
+    script = (
+        "import sys; from dineuro_cli import main, trace\n"
+        "class Bar(trace.ProgressBar):\n"
+        "    def __init__(self, name, **more):\n"
+        "        print(name, [m for m in ('numba', 'scipy', 'torch') if m in sys.modules])\n"
+        "        raise SystemExit(0)\n"
+        "trace.ProgressBar = Bar\n"
+        "main()\n"
+    )
+    command = subprocess.run(
+        [sys.executable, "-c", script, "trace", str(noise)],
+        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": PACKAGES},
+    )  # fmt: skip
+    assert command.stdout == "noise.v3draw []\n"
+    terminal = start("trace", noise, "--enhancer", "classical")
+    terminal.wait_for("noise.v3draw")
+    assert "enhance" not in terminal.text

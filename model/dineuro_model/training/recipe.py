@@ -129,7 +129,7 @@ def read_recipe(path: Path | str) -> Recipe:
     """
     try:
         table = tomllib.loads(read_bytes(path).decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"{path}: is no TOML file: {error}") from error
     try:
         return _recipe(table, Path(path).parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
             paths += _volumes(_matches(name), f"{name}: the pattern")
         else:
             paths.append(path)
-    once: dict[Path, Path] = {}
+    once: dict[str, Path] = {}
     for path in paths:
-        once.setdefault(path.resolve(), path)
+        once.setdefault(realpath(path), path)
     return list(once.values())
 
 
@@ -104,7 +105,7 @@ def plan_outputs(inputs: Sequence[Path], places: Mapping[str, Path | None]) -> l
         if len(images) > 1:
             named = " and ".join(dict.fromkeys(map(str, images)))
             raise BadParameter(f"{place}: several results would be written there, of {named}")
-        if any(place.resolve() == path.resolve() for path in inputs):
+        if any(realpath(place) == realpath(path) for path in inputs):
             raise BadParameter(f"{place}: is an input; it would be overwritten")
     return plans
 

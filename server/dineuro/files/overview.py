@@ -61,7 +61,7 @@ def _read(path: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(read_bytes(path))
         figures = {name: float(record[name]) for name in _FIGURES}
         return record | figures | {"warnings": list(record["warnings"])}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadFile(f"{path}: is no report of a traced stack") from error
 
 

@@ -1,0 +1,85 @@
+"""Commands that cannot succeed: one sentence that names the file once, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dineuro_bridge.errors import BadFile, FileAccess
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
+from dineuro_cli import main
+from tests.support.server import PACKAGES, VOXELS
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a stack, a damaged one, symbolic links in a circle, deep nesting."""
+    write_volume(tmp_path / "cell.tif", Volume(VOXELS[None]))
+    (tmp_path / "bad.tif").write_bytes(b"II*\0 and nothing else")
+    (tmp_path / "loop.tif").symlink_to("knot.tif")
+    (tmp_path / "knot.tif").symlink_to("loop.tif")
+    (tmp_path / "deep.toml").write_text(f"a = {'[' * 5000}{']' * 5000}")
+    (tmp_path / "deep_report.json").write_text("[" * 100_000)
+    (tmp_path / "part.toml").write_text('[[training]]\nvolume = "bad.tif"\nmask = "bad.tif"\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        ("trace loop.tif --enhancer classical", FileAccess, "loop.tif"),
+        ("trace cell.tif --enhancer classical -o loop.tif/x.swc", FileAccess, "loop.tif"),
+        ("trace cell.tif --enhancer classical --marker loop.tif", FileAccess, "loop.tif"),
+        ("info loop.tif", FileAccess, "loop.tif"),
+        ("convert loop.tif x.v3draw", FileAccess, "loop.tif"),
+        ("train deep.toml", BadFile, "deep.toml"),
+        ("train part.toml", BadFile, "bad.tif"),
+        ("report .", BadFile, "deep_report.json"),
+        ("trace bad.tif", BadFile, "bad.tif"),
+        ("trace cell.tif --enhancer classical --root 999,0,0", BadFile, "cell.tif"),
+        ("trace cell.tif --enhancer classical --roi 0,0,0,999,9,9", BadFile, "cell.tif"),
+        ("trace cell.tif --enhancer classical --channel 7", BadFile, "cell.tif"),
+        ("trace cell.tif --enhancer classical --units um", BadFile, "cell.tif"),
+    ],
+)
+def test_the_sentence_names_the_file_once(
+    words: str,
+    code: type[FileAccess | BadFile],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dineuro", *words.split()])
+    with pytest.raises(SystemExit) as end:
+        main()
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("dineuro: error: ")
+    assert sentence.count(name) == 1
+    assert end.value.code == code.exit_code, sentence
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words", ["trace cell.tif --enhancer classical -o -", "info cell.tif", "-h"]
+)
+def test_a_full_disk_under_the_output_is_a_sentence(
+    words: str, unbuffered: str, folder: Path
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = subprocess.run(
+            [sys.executable, "-c", "from dineuro_cli import main; main()", *words.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=folder, check=False,
+            env=os.environ | {"PYTHONPATH": PACKAGES, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    sentence = command.stderr.splitlines()[-1]
+    assert sentence == "dineuro: error: the output cannot be written: no space left on device"
+    assert "Traceback" not in command.stderr
+    assert command.returncode == FileAccess.exit_code
