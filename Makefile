@@ -16,9 +16,9 @@ VAA3D_ROOT ?=
 DATA ?= ../shared/data
 
 # The checks that need nothing but Python; lint-web needs Node.
-LINT := lint-python lint-cpp
+LINT := lint-python lint-cpp lint-prose
 
-.PHONY: demo test fast lint $(LINT) lint-prose lint-web types format install clean plugin \
+.PHONY: demo test fast lint $(LINT) lint-web types format install clean plugin \
   test-plugin options web test-web benchmark release-check
 
 install: $(STAMP)

@@ -46,6 +46,9 @@ TORCH_ROOMS = (
     "dineuro_model.inference.torch_runtime",
 )
 TORCH = {"torch", "torchvision", "timm"}
+MODULE_LINES = 400
+#: Of a body with its docstring. The signature is a table: a command's lists all its options.
+FUNCTION_LINES = 50
 
 
 @cache
@@ -143,6 +146,35 @@ def test_only_the_network_its_training_and_its_runtime_import_torch() -> None:
     assert not wrong
 
 
+def test_no_module_is_long() -> None:
+    suffixes = {".py", ".ts", ".cpp", ".h"}
+    paths = [
+        path
+        for folder in (*FOLDERS, "benchmarks", "examples", "release")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in suffixes and "node_modules" not in path.parts
+    ]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {str(path.relative_to(ROOT)): n for path, n in lines.items() if n > MODULE_LINES} == {}
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines from the first statement of a function, its docstring included, to the last."""
+    assert function.end_lineno is not None
+    return function.end_lineno - function.body[0].lineno + 1
+
+
+def test_no_function_is_long() -> None:
+    long = {
+        f"{name}.{node.name}": body_lines(node)
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and body_lines(node) > FUNCTION_LINES
+    }
+    assert long == {}
+
+
 def test_the_top_of_the_server_has_eight_entries() -> None:
     top = {name.split(".")[1] for name in modules() if room(name)}
     assert top <= set(ROOMS)
@@ -173,6 +205,12 @@ def test_an_import_inside_a_function_and_one_for_types_count() -> None:
         "def f():\n    import a.b\nif TYPE_CHECKING:\n    from c import d, e\nfrom g import h\n"
     )
     assert sorted(imports(ast.parse(source), {"c.d"})) == ["a.b", "c.d", "g"]
+
+
+def test_the_lines_of_a_body_leave_out_the_signature() -> None:
+    function = ast.parse('def f(\n    a,\n    b,\n):\n    """Text."""\n    return a\n').body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert body_lines(function) == 2
 
 
 def test_every_package_is_looked_at() -> None:
