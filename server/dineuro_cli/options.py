@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they have in common."""
+"""Options that several commands share, and the check of what is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPILOG = (
     "8 a server refused; 130 interrupted."
 )
 GIB = 2**30
-
+_SERVER_PANEL = "Server"
 
 MaxGib = Annotated[
     float,
@@ -35,24 +35,41 @@ SERVER = typer.Option(
     metavar="ADDRESS",
     envvar="DINEURO_SERVER",
     help="Server that does the work: tcp://HOST:PORT or http://HOST:PORT.",
+    rich_help_panel=_SERVER_PANEL,
 )
 Server = Annotated[str | None, SERVER]
 TokenFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="With the token for an HTTP server; or set DINEURO_TOKEN."),
+    typer.Option(
+        metavar="FILE",
+        help="File with the token for an HTTP server; or set DINEURO_TOKEN.",
+        rich_help_panel=_SERVER_PANEL,
+    ),
 ]
 Key = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="One's CURVE keys (NAME.key_secret), for tcp://."),
+    typer.Option(
+        metavar="FILE",
+        help="Your CURVE keys (NAME.key_secret), for tcp://.",
+        rich_help_panel=_SERVER_PANEL,
+    ),
 ]
 ServerKey = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The server's public CURVE key (server.key)."),
+    typer.Option(
+        metavar="FILE",
+        help="The server's public CURVE key (server.key).",
+        rich_help_panel=_SERVER_PANEL,
+    ),
 ]
 
 
 def needs_server(what: str, *, network: bool = False, service: bool = False) -> None:
-    """Say so on the thin install, before any work."""
+    """Refuse work that the thin install cannot do, before it begins.
+
+    Raises:
+        MissingDependency: a library is missing; the message names it.
+    """
     names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage", "sklearn"]
     names += ["safetensors", "timm", "torch"] if network else []
     names += ["fastapi", "psutil", "pydantic_settings", "uvicorn"] if service else []

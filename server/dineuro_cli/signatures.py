@@ -54,7 +54,10 @@ def _part_option(part: Part) -> inspect.Parameter:
     option = part.option
     assert option is not None  # noqa: S101 - the caller chooses parts with an option
     info = typer.Option(
-        *(option.flags or (f"--{part.name}",)), metavar=option.metavar, help=option.help
+        *(option.flags or (f"--{part.name}",)),
+        metavar=option.metavar,
+        help=option.help,
+        rich_help_panel="Output",
     )
     return inspect.Parameter(
         part.name,

@@ -40,11 +40,13 @@ def trace_command(
         list[str],
         typer.Argument(metavar="IN...", help="Volumes, folders of volumes, or patterns."),
     ],
-    places: dict[str, Path | None],
+    *,
     options: TraceOptions = DEFAULTS,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="Where the network runs.", rich_help_panel="Network"),
     ] = "auto",
+    places: dict[str, Path | None],
     max_gib: MaxGib = 16.0,
     as_json: JsonFlag = False,
     server: Server = None,

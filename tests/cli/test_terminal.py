@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_cli import main
 from dineuro_cli.interrupts import recording
 from tests.support.server import PACKAGES
 from tests.support.terminal import Terminal
@@ -93,3 +95,26 @@ def test_the_bar_stands_with_its_name_before_the_tracer_is_imported(
     terminal = start("trace", noise, "--enhancer", "classical")
     terminal.wait_for("noise.v3draw")
     assert "enhance" not in terminal.text
+
+
+def test_the_help_of_trace_groups_the_options_and_shows_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dineuro", "trace", "--help"])
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main()
+    panels = re.split(r"╭─ (\w+) ─", capsys.readouterr().out)[1:]
+    texts = dict(zip(panels[::2], panels[1::2], strict=True))
+    assert list(texts) == [
+        "Arguments", "Options", "Input", "Network", "Tracing", "Output", "Server",
+    ]  # fmt: skip
+    for panel, options in {
+        "Input": ("--roi", "--spacing", "--marker"), "Network": ("--model", "--device"),
+        "Tracing": ("--threshold", "--gap"), "Output": ("--output", "--mask", "--units"),
+        "Server": ("--server", "--key"),
+    }.items():  # fmt: skip
+        assert all(option in texts[panel] for option in options), panel
+    assert "[default: 128]" in texts["Tracing"]
+    assert "[default: auto]" in texts["Network"]
+    assert "[default: voxel]" in texts["Output"]
