@@ -1,4 +1,4 @@
-"""`dineuro score`, `info` and `convert`: what is done to files without tracing."""
+"""`dineuro score`, `report`, `info` and `convert`: work on files without tracing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dineuro_cli.tracing_options import single_option
 
 def score_command(
     gold: Annotated[Path, typer.Argument(metavar="GOLD", help="The reference SWC.")],
-    test: Annotated[Path, typer.Argument(metavar="TEST", help="The SWC to judge.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="The SWC to score.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare two trees: ESA, DSA and PDS as BigNeuron has them, and F1 by length."""
+    """Compare two trees: BigNeuron's ESA, DSA and PDS, and F1 by length."""
     needs_server("scoring")
     from dataclasses import asdict
 
@@ -50,15 +50,17 @@ def score_command(
 
 
 def report_command(
-    folder: Annotated[Path, typer.Argument(help="With X_report.json and, beside them, pictures.")],
+    folder: Annotated[Path, typer.Argument(help="A folder with X_report.json files and pictures.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="P.html", help="The page; FOLDER/report.html."),
+        typer.Option(
+            "-o", "--output", metavar="P.html", help="The page; by default FOLDER/report.html."
+        ),
     ] = None,
 ) -> None:
-    """Make one page of a batch: a row a stack, the least certain first.
+    """Make an HTML page of a batch: one row per stack, the least certain first.
 
-    The folder is what `dineuro trace STACKS -o FOLDER --report FOLDER --preview FOLDER` made.
+    The command `dineuro trace STACKS -o FOLDER --report FOLDER --preview FOLDER` fills the folder.
     """
     from dineuro.files.overview import write_overview
 
@@ -75,7 +77,7 @@ def info_command(
     inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Volumes.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell what a volume's file says of itself, without reading its voxels."""
+    """Print the header of a volume's file, without reading its voxels."""
     failed = 0
     for path in inputs:
         try:
@@ -124,7 +126,7 @@ def convert_command(
     row_order: Annotated[RowOrder, single_option("row_order")] = DEFAULTS.row_order,
     max_gib: MaxGib = 16.0,
 ) -> None:
-    """Convert a volume to the format that OUT's suffix names; samples are never changed."""
+    """Convert a volume to the format of OUT's suffix, without changing its samples."""
     from dataclasses import replace
 
     from dineuro_bridge.volumes.formats import format_of_name, read_volume, write_volume
@@ -132,11 +134,11 @@ def convert_command(
     target_format = format_of_name(target)
     suffix = target.suffix.lower()
     if suffix not in target_format.written_suffixes:
-        raise typer.BadParameter(f"{target}: {suffix} is only read: write .v3draw")
+        raise typer.BadParameter(f"{target}: {suffix} cannot be written: use .v3draw")
     if target.exists() and source.exists() and target.samefile(source):
-        raise typer.BadParameter(f"{target}: is the input; it would be overwritten")
+        raise typer.BadParameter(f"{target}: is the input, which would be overwritten")
     if compress and "compress" not in target_format.options:
-        raise typer.BadParameter(f"--compress is for .tif; {suffix} has no such choice")
+        raise typer.BadParameter(f"--compress works with .tif, and not with {suffix}")
     volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB))
     if roi is not None:
         volume = volume.cropped(roi)
@@ -145,4 +147,4 @@ def convert_command(
     write_volume(target, volume, compress=compress)
     if volume.spacing is not None and not target_format.holds_spacing:
         size = ",".join(f"{s:g}" for s in volume.spacing[::-1])
-        complain(f"{target}: warning: {suffix} holds no voxel size: pass --spacing {size} later")
+        complain(f"{target}: warning: {suffix} stores no voxel size: use --spacing {size} later")

@@ -11,7 +11,7 @@ import typer
 from dineuro_bridge.errors import MissingDependency
 
 EPILOG = (
-    "Exit codes: 0 well; 1 some of several inputs failed; 2 wrong command line; 3 bad input; "
+    "Exit codes: 0 success; 1 some of several inputs failed; 2 wrong command line; 3 bad input; "
     "4 unsupported format; 5 too large; 6 path not readable or writable; 7 library missing; "
     "8 a server refused; 130 interrupted."
 )
@@ -28,7 +28,7 @@ MaxGib = Annotated[
         help="Refuse a larger volume (GiB).",
     ),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 SERVER = typer.Option(

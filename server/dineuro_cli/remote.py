@@ -1,4 +1,4 @@
-"""`dineuro trace --server`: the same command with the work done elsewhere."""
+"""`dineuro trace --server`: the same command, with the work on a server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dineuro_bridge.volumes.formats import read_header, write_volume
 
 Work = Callable[[Path, Outputs, ProgressCallback], Done]
 
-#: The parts that name files of this machine, so that the server's bytes do not serve.
-_MADE_HERE = ("ano", "report")
+#: The parts that name files of this machine, so the server's bytes cannot be used.
+_LOCAL_PARTS = ("ano", "report")
 
 
 def remote_work(
@@ -31,26 +31,26 @@ def remote_work(
     key: Path | None,
     server_key: Path | None,
 ) -> Work:
-    """What traces one file on a server, and writes what was asked for.
+    """Return the function that traces one file on a server and writes the results.
 
     Args:
         server: tcp://HOST:PORT or http://HOST:PORT.
-        options: of every trace.
-        token_file: of the HTTP door's token; without it the variable DINEURO_TOKEN.
-        key: of the ZeroMQ door, one's own.
-        server_key: of the ZeroMQ door, the server's.
+        options: the options of every trace.
+        token_file: the file of the HTTP door's token; by default the variable DINEURO_TOKEN.
+        key: the file of the user's keys for the ZeroMQ door.
+        server_key: the file of the server's key for the ZeroMQ door.
 
     Raises:
         FileAccess: a file of a token or key cannot be read.
-        BadParameter: an address that is none.
+        BadParameter: the address is malformed.
     """
     token = os.environ.get("DINEURO_TOKEN") if token_file is None else _token(token_file)
 
-    # The server names each image after its own file.
+    # The name of each image is that of its file.
     params = {name: value for name, value in options.as_dict().items() if name != "name"}
 
     def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
-        read_header(path)  # what is no volume is not sent
+        read_header(path)  # refuses a file that is not a volume before the upload
         with closing(Client(server, token=token, key=key, server_key=server_key)) as client:
             try:
                 result = client.trace(path, progress=progress, **params)
@@ -64,16 +64,16 @@ def remote_work(
 
 
 def check_outputs(plans: list[Outputs]) -> None:
-    """Refuse the files that a server does not give.
+    """Refuse the files that a server does not provide.
 
     Raises:
-        BadParameter: a tree is to be written as ESWC.
+        BadParameter: the file of a tree has the suffix .eswc.
     """
     for plan in plans:
         tree = plan.get("swc")
         if tree is not None and tree.suffix.lower() == ".eswc":
             raise typer.BadParameter(
-                f"{tree}: a server gives SWC; the grades stand in its report (--report)"
+                f"{tree}: a server returns SWC; its report contains the grades (--report)"
             )
 
 
@@ -81,7 +81,7 @@ def _token(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no text"
+        why = reason(error) if isinstance(error, OSError) else "it is not a text file"
         raise FileAccess(f"{path}: cannot be read: {why}") from error
 
 
@@ -94,11 +94,11 @@ def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
         outputs: the parts to write, and the path of each.
 
     Raises:
-        NotFound: the server does not give one of the parts.
-        FileAccess: a place cannot be written to.
+        NotFound: the result lacks one of the parts.
+        FileAccess: a path cannot be written.
     """
     for name in outputs:
-        if name not in {*_MADE_HERE, *result.volumes, *result.files}:
+        if name not in {*_LOCAL_PARTS, *result.volumes, *result.files}:
             raise NotFound(f"{path}: the server's result has no {name}")
     make_folders(outputs)
     named = {name: str(place) for name, place in outputs.items()}
@@ -106,7 +106,7 @@ def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
     for name, place in outputs.items():
         if name in result.volumes:
             write_volume(place, result.volumes[name], compress=True)
-        elif name not in _MADE_HERE:
+        elif name not in _LOCAL_PARTS:
             with atomic_output(place) as temporary:
                 temporary.write_bytes(result.files[name])
     if "ano" in outputs:

@@ -1,4 +1,4 @@
-"""`dineuro send`: for Vaa3D without the plugin, all results and one file to drag."""
+"""`dineuro send`: results for Vaa3D without the plugin, with one linker file to drag."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def send_command(
     server: Annotated[str, SERVER] = "tcp://127.0.0.1:5599",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FOLDER", help="Not beside each image, but here."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="The folder of the results; by default beside each image.",
+        ),
     ] = None,
     options: TraceOptions = DEFAULTS,
     as_json: JsonFlag = False,
@@ -33,7 +38,7 @@ def send_command(
     key: Key = None,
     server_key: ServerKey = None,
 ) -> None:
-    """Send stacks to a server; drag IMAGE_dineuro.ano into Vaa3D to see image, mask and tree."""
+    """Send stacks to a server, and write IMAGE_dineuro.ano to open all results in Vaa3D."""
     from dineuro.files.outputs import find_inputs, make_folder, plan_outputs
     from dineuro_cli.remote import remote_work
 

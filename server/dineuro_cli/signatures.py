@@ -1,4 +1,4 @@
-"""Commands whose options come from a table: one parameter of the function stands for several."""
+"""Commands whose options come from a table: one parameter represents several options."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def expanded(
 
 
 def part_options() -> list[inspect.Parameter]:
-    """The options that say where the parts of a result are written, in the order of the table."""
+    """Return the options for the files of a result's parts, in the order of the table."""
     return [_part_option(part) for part in PARTS.values() if part.option is not None]
 
 

@@ -1,4 +1,4 @@
-"""`dineuro trace` and `dineuro demo`: volumes in, trees out."""
+"""`dineuro trace` and `dineuro demo`: from volumes to trees."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def trace_command(
     options: TraceOptions = DEFAULTS,
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        typer.Option(help="Where the network runs.", rich_help_panel="Network"),
+        typer.Option(help="The device of the network.", rich_help_panel="Network"),
     ] = "auto",
     places: dict[str, Path | None],
     max_gib: MaxGib = 16.0,
@@ -54,14 +54,14 @@ def trace_command(
     key: Key = None,
     server_key: ServerKey = None,
 ) -> None:
-    """Trace neurons: IN is a .tif, .v3draw or .v3dpbd stack; the tree is written as SWC."""
+    """Trace neurons in .tif, .v3draw or .v3dpbd stacks, and write the trees as SWC."""
     from dineuro.files.outputs import find_inputs, plan_outputs
 
     paths = find_inputs(inputs)
     to_stdout = places["swc"] == Path("-")
     if to_stdout and (len(paths) > 1 or as_json):
-        raise typer.BadParameter("-o - prints one tree: one input, and no --json")
-    # The tree is always written: without its option it stands beside the image.
+        raise typer.BadParameter("-o - prints one tree: give one input, and omit --json")
+    # The tree is always written. Without its option, its place is beside the image.
     written = {
         name: place
         for name, place in places.items()
@@ -100,7 +100,7 @@ def _traced(path: Path, outputs: Outputs, work: Work) -> Done:
         try:
             return work(path, outputs, bar)
         except MemoryError as error:
-            raise LimitExceeded(f"{path}: this machine's memory does not hold it") from error
+            raise LimitExceeded(f"{path}: this machine has too little memory for it") from error
 
 
 def trace_all(
@@ -111,7 +111,7 @@ def trace_all(
     to_stdout: bool = False,
     as_json: bool = False,
 ) -> None:
-    """All volumes one after the other; a bad one of several is reported, and again at the end."""
+    """Trace all volumes in turn. A failure of one is reported at once and again at the end."""
     if len(paths) == 1:
         _tell(_traced(paths[0], plans[0], work), to_stdout=to_stdout, as_json=as_json)
         return
@@ -125,7 +125,7 @@ def trace_all(
             if isinstance(error, DineuroError):
                 failures.append((path, str(error)))
             else:
-                logging.exception("%s: an error of DINeuro's own", path)
+                logging.exception("%s: an internal error of DINeuro", path)
                 failures.append((path, f"{path}: {type(error).__name__}: {error}"))
         complain(f"error: {failures[-1][1]}")
         if as_json:
@@ -138,7 +138,7 @@ def trace_all(
 
 
 def _tell(done: Done, *, to_stdout: bool, as_json: bool) -> None:
-    """The result for whoever listens: a script, a pipe, or a person."""
+    """Print a result in the form for a pipe, a script or a person, and its warnings."""
     if to_stdout:
         from dineuro_bridge.trees.swc import swc_text
 
@@ -152,7 +152,7 @@ def _tell(done: Done, *, to_stdout: bool, as_json: bool) -> None:
 
 
 def print_report(record: dict[str, Any]) -> None:
-    """A report as a table for a person."""
+    """Print a report as a table for a person."""
     depth, height, width = record["shape_zyx"]
     soma = record["root"]
     if record["soma_radius"] is not None:
@@ -166,9 +166,9 @@ def print_report(record: dict[str, Any]) -> None:
             "length": f"{record['length']:.0f} voxels",
             "root": soma,
             "mask explained by the tree": f"{record['explained']:.1%}",
-            "tree that runs through the mask": f"{record['supported']:.1%}",
-            "tree that is certain": f"{record['certain']:.1%} of its length; "
-            f"{len(record['doubts'])} places to look at",
+            "tree inside the mask": f"{record['supported']:.1%}",
+            "certain part of the tree": f"{record['certain']:.1%} of its length; "
+            f"{len(record['doubts'])} places to proofread",
             "pieces left out": f"{record['left_out']:.0f} voxels",
             "joined gaps": f"{record['joined_gaps']} ({record['joined_length']:.0f} voxels)",
             "seconds": ", ".join(f"{k} {v:.2f}" for k, v in record["seconds"].items()),
@@ -179,11 +179,11 @@ def print_report(record: dict[str, Any]) -> None:
 
 def demo_command(
     folder: Annotated[
-        Path, typer.Argument(help="Where stack, tree, mask and picture are written.")
+        Path, typer.Argument(help="The folder for stack, tree, mask and picture.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed grows another neuron.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the neuron.")] = 1,
 ) -> None:
-    """Grow a neuron, render it as a noisy stack, trace it, and compare with what was grown."""
+    """Grow a neuron, render it as a noisy stack, trace it, and compare both trees."""
     needs_server("tracing")
     from dineuro.demo import run_demo
 

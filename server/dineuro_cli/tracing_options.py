@@ -55,7 +55,7 @@ def _settings(option: Option) -> dict[str, Any]:
 
 
 def _parser(option: Option) -> Callable[[str], Any]:
-    """Convert the text of a tuple; typer reports a refused one as a wrong command line."""
+    """Convert the text of a tuple; typer reports an invalid text as a wrong command line."""
 
     def parse(text: str) -> Any:
         try:
@@ -70,8 +70,8 @@ def single_option(name: str, help_text: str | None = None) -> Any:
     """One option of the table, as the metadata of an annotation of a command's own parameter.
 
     Args:
-        name: of the option.
-        help_text: in the place of the table's; None keeps the table's.
+        name: the name of the option.
+        help_text: the help text instead of the table's; None keeps the table's.
     """
     settings = _settings(OPTIONS[name])
     del settings["rich_help_panel"]
@@ -81,7 +81,7 @@ def single_option(name: str, help_text: str | None = None) -> Any:
 def with_trace_options(*left_out: str) -> Callable[[Command], Command]:
     """Give a command one option per row of the table, and `--marker`.
 
-    The command receives them together, as the keyword argument `options`.
+    The command receives their values together, as the keyword argument `options`.
 
     Args:
         left_out: names of the options that the command sets itself.
@@ -99,7 +99,7 @@ def with_trace_options(*left_out: str) -> Callable[[Command], Command]:
 
 
 def _parameters(left_out: tuple[str, ...]) -> Iterator[inspect.Parameter]:
-    """The parameters that stand for the options, in the order of the table."""
+    """Yield the parameters of the options, in the order of the table."""
     for option in OPTIONS.values():
         if option.command_line and option.name not in left_out:
             yield _parameter(option.name, option.default, option_type(option))
@@ -123,11 +123,11 @@ _MARKER_TYPE = Annotated[
 
 
 def _options(values: dict[str, Any]) -> TraceOptions:
-    """The options of the command line; a marker file takes the place of `--root`.
+    """Return the options of the command line. A marker file sets the root.
 
     Raises:
         typer.BadParameter: two options contradict each other.
-        BadFile: the marker file holds no marker.
+        BadFile: the marker file contains no marker.
     """
     marker: Path | None = values.pop(_MARKER)
     if marker is not None:
@@ -138,7 +138,7 @@ def _options(values: dict[str, Any]) -> TraceOptions:
 
 
 def trace_options(**values: Any) -> TraceOptions:
-    """The options of a trace; a refused one is a wrong command line.
+    """Return the options of a trace. An invalid one is a wrong command line.
 
     Raises:
         typer.BadParameter: a value is not allowed, or two options contradict each other.
@@ -150,14 +150,14 @@ def trace_options(**values: Any) -> TraceOptions:
 
 
 def _first_marker(path: Path) -> tuple[float, float, float]:
-    """The place of the first marker of a file.
+    """Return the place of the first marker of a file.
 
     Raises:
-        BadFile: the file holds no marker.
+        BadFile: the file contains no marker.
     """
     from dineuro_bridge.trees.marker import read_markers
 
     markers = read_markers(path)
     if not markers:
-        raise BadFile(f"{path}: holds no marker")
+        raise BadFile(f"{path}: contains no marker")
     return markers[0].x, markers[0].y, markers[0].z

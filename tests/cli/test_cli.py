@@ -294,7 +294,7 @@ def test_patterns_are_understood_without_a_shell(
         (["score", "cycle.swc", "cycle.swc"], 3, "cycle.swc: line 2"),
         (["info", "empty.tif"], 3, "empty.tif: the file is empty"),
         (["convert", "cell.tif", "cell.tif"], 2, "cell.tif: is the input"),
-        (["convert", "cell.tif", "x.raw5"], 2, "is only read"),
+        (["convert", "cell.tif", "x.raw5"], 2, "cannot be written"),
         (["convert", "cell.tif", "x.v3draw", "--compress"], 2, "--compress is for .tif"),
         (["convert", "cell.tif", "cell.png"], 4, "cell.png: the suffix '.png'"),
         (["convert", "nan.tif", "nan.v3dpbd"], 4, "nan.v3dpbd: float32"),

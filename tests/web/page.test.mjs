@@ -325,10 +325,10 @@ test("a token is asked for where the server wants one", async (t) => {
   const page = await open(t, guarded.url, browser, /401/);
   await page.waitForSelector("#token-dialog[open]");
   await page.fill("#token", "wrong");
-  await page.click("text=Use it");
+  await page.click("text=Use the token");
   await page.waitForSelector("#token-dialog[open]");
   await page.fill("#token", made.split("\n").pop());
-  await page.click("text=Use it");
+  await page.click("text=Use the token");
   await says(page, "server", /networks/);
   await traced(page, stack("mine.v3draw", { mark: 7 }));
   await until(page, "canvas-3d", (seen) => seen.tree > 100);

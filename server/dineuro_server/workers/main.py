@@ -108,7 +108,7 @@ def _do(task: Task, device: str, inbox: _Inbox, send: Send) -> None:
         shown = DiskFull(f"{name}: no room for the results") if _full(error) else error
         send({"job": task.job, "failed": [shown.code, str(shown)]})
     except MemoryError:
-        text = f"{name}: this machine's memory does not hold it: trace a part of it (roi)"
+        text = f"{name}: this machine has too little memory for it: trace a part of it (roi)"
         send({"job": task.job, "failed": [MemoryLimit.code, text]})
     except Exception:
         log.exception("job %s: an error of DINeuro's own", task.job)

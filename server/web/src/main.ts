@@ -77,7 +77,7 @@ async function choose(id: string): Promise<void> {
 }
 
 function progress(now: api.Progress | null): void {
-  at("stage").textContent = now ? `${STAGES[now.stage] ?? now.stage}…` : "Waiting for its turn…";
+  at("stage").textContent = now ? `${STAGES[now.stage] ?? now.stage}…` : "Waiting in the queue…";
   const bar = at<HTMLProgressElement>("bar");
   if (now && now.total > 0) bar.value = now.done / now.total;
   else bar.removeAttribute("value");
@@ -132,7 +132,7 @@ function describe(job: api.Job, report: api.Report): void {
       root: String(report.root),
       certain: share(report.certain),
       "mask explained": share(report.explained),
-      "runs through the mask": share(report.supported),
+      "tree inside the mask": share(report.supported),
       "joined gaps": `${number(report.joined_gaps)} (${number(report.joined_length)} voxels)`,
       "left out": `${number(report.left_out)} voxels`,
     });
@@ -252,7 +252,7 @@ async function submit(files: File[]): Promise<void> {
       failures.push(`${file.name}: ${(error as Error).message}`);
     }
   }
-  told.textContent = files.length ? failures.join("\n") : "There is no stack in it.";
+  told.textContent = files.length ? failures.join("\n") : "It contains no stack.";
   if (last) await choose(last);
 }
 
@@ -321,7 +321,7 @@ function guarded(work: () => Promise<void>): void {
 }
 
 function askToken(): void {
-  at("server").textContent = "a token is needed";
+  at("server").textContent = "a token is required";
   const dialog = at<HTMLDialogElement>("token-dialog");
   if (!dialog.open) dialog.showModal();
 }

@@ -1,4 +1,4 @@
-"""`Client` and `AsyncClient`: one interface before either door of a server."""
+"""`Client` and `AsyncClient`: one interface for both doors of a server."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ AnyVolume = Volume | np.ndarray[Any, Any] | Path | str
 
 
 class Client:
-    """A server by its address.
+    """The client of a server.
 
     Args:
         address: tcp://HOST:PORT (ZeroMQ) or http://HOST:PORT, https://HOST.
-        token: of the HTTP door, where it asks for one.
-        key: file with one's own CURVE keys (NAME.key_secret), where the ZeroMQ door asks for them.
-        server_key: file with the server's public key (server.key).
-        patience_s: how long a server that is full is asked again.
+        token: the token for the HTTP door, if the server requires one.
+        key: the file of the user's CURVE keys (NAME.key_secret), if the ZeroMQ door requires them.
+        server_key: the file of the server's public key (server.key).
+        patience_s: the time for which the client repeats a request to a full server.
 
     Raises:
-        BadParameter: an address that is none.
-        FileAccess: a key's file cannot be read.
+        BadParameter: the address is malformed.
+        FileAccess: a key file cannot be read.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Client:
             from dineuro_bridge.client.zeromq import CurveKeys, ZmqTransport
 
             if (key is None) != (server_key is None):
-                raise BadParameter("key and server_key belong together: give both")
+                raise BadParameter("key and server_key belong together: give both files")
             keys = None if key is None else CurveKeys(Path(key), Path(server_key or ""))
             self._door = ZmqTransport(address, keys, patience_s)
         else:
@@ -83,16 +83,16 @@ class Client:
         Args:
             volume: a file, which is sent as it is; a `Volume`; or an array (Z, Y, X) or
                 (C, Z, Y, X) of uint8, uint16 or float32, which is not copied.
-            progress: told of upload, work and download; what it raises cancels the job.
-            deadline_s: for all together; None is for ever.
-            reuse: whether the server may answer from its store.
-            options: the fields of `TraceOptions`; the server's defaults hold for those left out.
-                The name is a file's own, and the spacing that of a `Volume`, if left out.
+            progress: called during upload, work and download. An exception of it cancels the job.
+            deadline_s: the time limit of the whole job; None is no limit.
+            reuse: whether a stored result may be the answer.
+            options: the fields of `TraceOptions`. Missing ones have the server's defaults. The
+                default name is the file's, and the default spacing is that of a `Volume`.
 
         Raises:
-            DineuroError: what the server said: of the volume, a parameter, its queue.
-            ServerGone: it does not answer.
-            TimeLimit: the deadline is over; the job is cancelled.
+            DineuroError: the server refused the volume or an option, or the job failed.
+            ServerGone: the server does not answer.
+            TimeLimit: the deadline is over, and the job is cancelled.
         """
         return self._run("trace", volume, progress, deadline_s, reuse, options)
 
@@ -105,7 +105,7 @@ class Client:
         reuse: bool = True,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
-        """The mask alone, without a tree; as `trace`."""
+        """Make the mask alone, without a tree. Arguments and errors as in `trace`."""
         return self._run("enhance", volume, progress, deadline_s, reuse, options)
 
     def retrace(
@@ -116,32 +116,32 @@ class Client:
         deadline_s: float | None = None,
         **options: Unpack[RetraceKwargs],
     ) -> TraceResult:
-        """Trace a finished job's probability again with other parameters of the tracer.
+        """Trace the probability of a finished job again, with other options.
 
         Args:
             job: the `job` of an earlier result.
-            progress: as of `trace`.
-            deadline_s: as of `trace`.
-            options: the fields of `TraceOptions` that a retrace may change; the earlier job's
-                values hold for those left out.
+            progress: see `trace`.
+            deadline_s: see `trace`.
+            options: the fields of `TraceOptions` that a retrace may change. Missing ones have the
+                values of the earlier job.
 
         Raises:
-            NotFound: there is no such job of this client's.
-            DineuroError: as `trace`.
+            NotFound: this client has no such job.
+            DineuroError: see `trace`.
         """
         params = _checked(options)
         return self._door.run(Job("retrace", params, source=job), progress, Deadline(deadline_s))
 
     def models(self) -> list[str]:
-        """The server's networks, the default one first."""
+        """Return the names of the server's networks, the default first."""
         return self._door.models()
 
     def cancel(self, job: str) -> None:
-        """Ask a job to end; one that has ended stays as it is."""
+        """Cancel a job. A job that has ended does not change."""
         self._door.cancel(job)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._door.close()
 
     def _run(
@@ -162,10 +162,10 @@ class Client:
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a caller named, as JSON values.
+    """Return the options of a caller as JSON values.
 
     Raises:
-        BadParameter: a value is not allowed, or a name is no option.
+        BadParameter: a value is not allowed, or a name is not an option.
     """
     every = TraceOptions.from_dict(options).as_dict()
     return {name: every[name] for name in options}
@@ -174,7 +174,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 class AsyncClient:
     """`Client` for asyncio: each call runs in a thread, and cancelling its task cancels the job.
 
-    Args and errors: as of `Client`.
+    Arguments and errors are those of `Client`.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class AsyncClient:
         reuse: bool = True,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
-        """As `Client.trace`."""
+        """See `Client.trace`."""
         return await _in_thread(
             lambda watch: self._client.trace(
                 volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
@@ -222,7 +222,7 @@ class AsyncClient:
         reuse: bool = True,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
-        """As `Client.enhance`."""
+        """See `Client.enhance`."""
         return await _in_thread(
             lambda watch: self._client.enhance(
                 volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
@@ -238,7 +238,7 @@ class AsyncClient:
         deadline_s: float | None = None,
         **options: Unpack[RetraceKwargs],
     ) -> TraceResult:
-        """As `Client.retrace`."""
+        """See `Client.retrace`."""
         return await _in_thread(
             lambda watch: self._client.retrace(
                 job, progress=watch, deadline_s=deadline_s, **options
@@ -247,11 +247,11 @@ class AsyncClient:
         )
 
     async def models(self) -> list[str]:
-        """As `Client.models`."""
+        """See `Client.models`."""
         return await asyncio.to_thread(self._client.models)
 
     async def cancel(self, job: str) -> None:
-        """As `Client.cancel`."""
+        """See `Client.cancel`."""
         await asyncio.to_thread(self._client.cancel, job)
 
     def close(self) -> None:
