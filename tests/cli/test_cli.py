@@ -234,7 +234,7 @@ def test_converting_to_a_format_without_voxel_size_says_so(
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 0
-    assert "pass --spacing 0.5,0.5,1 later" in capsys.readouterr().err
+    assert "use --spacing 0.5,0.5,1 later" in capsys.readouterr().err
 
 
 def test_info_goes_on_after_a_bad_file(
@@ -295,7 +295,7 @@ def test_patterns_are_understood_without_a_shell(
         (["info", "empty.tif"], 3, "empty.tif: the file is empty"),
         (["convert", "cell.tif", "cell.tif"], 2, "cell.tif: is the input"),
         (["convert", "cell.tif", "x.raw5"], 2, "cannot be written"),
-        (["convert", "cell.tif", "x.v3draw", "--compress"], 2, "--compress is for .tif"),
+        (["convert", "cell.tif", "x.v3draw", "--compress"], 2, "--compress works with .tif"),
         (["convert", "cell.tif", "cell.png"], 4, "cell.png: the suffix '.png'"),
         (["convert", "nan.tif", "nan.v3dpbd"], 4, "nan.v3dpbd: float32"),
     ],
