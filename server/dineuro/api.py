@@ -11,13 +11,14 @@ import numpy as np
 from dineuro.files.provenance import comments, sha256_of
 from dineuro.pipeline.reconstruct import enhance_only, reconstruct
 from dineuro.pipeline.result import EnhancedVolume, Result
-from dineuro_bridge.options import DEFAULTS, TraceKwargs, TraceOptions
+from dineuro.scoring import scores_in_voxels
+from dineuro_bridge.options import DEFAULTS, Point, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
-from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
-from dineuro_tracing.scores import Scores, score_trees
+from dineuro_tracing.scores import Scores
 
 if TYPE_CHECKING:
     from dineuro_bridge.client.client import AnyVolume
@@ -38,8 +39,8 @@ def trace(
     files of the command line.
 
     Args:
-        volume: path of a file, a `Volume`, or an array (Z, Y, X) or (C, Z, Y, X). The option
-            `name` is the source of an array.
+        volume: path of a file or of a folder of slices, a `Volume`, or an array (Z, Y, X) or
+            (C, Z, Y, X). The option `name` is the source of an array.
         options: of the trace.
         progress: called between units of work; it may raise `Cancelled`.
         device: where the network runs: "auto", "cpu" or "cuda".
@@ -71,21 +72,20 @@ def enhance(
     return enhance_only(source, options, progress, device=device)
 
 
-def score(gold: Tree | Path | str, test: Tree | Path | str) -> Scores:
+def score(
+    gold: Tree | Path | str, test: Tree | Path | str, *, gold_spacing: Point | None = None
+) -> Scores:
     """Compare a tree with a reference.
 
     Args:
         gold: the reference, a tree or the path of an SWC file.
         test: the tree to judge, in the same unit.
+        gold_spacing: x, y, z in µm of a voxel, for a reference in µm and a tree in voxels.
 
     Raises:
-        BadTree, FileAccess: a file cannot be read.
+        BadTree, FileAccess: a file cannot be read, or one tree is in µm by its comments.
     """
-    return score_trees(_tree(gold), _tree(test))
-
-
-def _tree(tree: Tree | Path | str) -> Tree:
-    return tree if isinstance(tree, Tree) else read_swc(tree)
+    return scores_in_voxels(gold, test, gold_spacing)[0]
 
 
 def _changed(options: TraceOptions, changes: TraceKwargs) -> TraceOptions:
@@ -97,7 +97,8 @@ def _load(volume: AnyVolume, options: TraceOptions, max_bytes: int) -> tuple[Vol
     """The volume and the SHA-256 of its file; None for a volume from memory."""
     if isinstance(volume, str | Path):
         path = Path(volume)
-        source = read_volume(path, row_order=options.row_order, max_bytes=max_bytes)
+        how = Reading(options.z_axis, beside=True, stack_folder=True)
+        source = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
         return replace(source, source=str(path)), sha256_of(path)
     if isinstance(volume, Volume):
         return volume, None

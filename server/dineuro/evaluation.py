@@ -28,21 +28,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.pipeline.reconstruct import reconstruct
+from dineuro.scoring import scores_in_voxels
 from dineuro_bridge.errors import (
     BadFile,
+    BadTree,
     BadVolume,
     Cancelled,
     DineuroError,
     MissingDependency,
 )
 from dineuro_bridge.files import atomic_output, read_bytes
-from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.options import Point, TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.scale import VoxelScale
-from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.mask_scores import score_masks
-from dineuro_tracing.scores import score_trees
 
 Labels = tuple[int, ...]
 
@@ -140,6 +140,7 @@ def evaluate(
     progress: ProgressCallback = silent,
     *,
     device: str = "auto",
+    gold_spacing: Point | None = None,
 ) -> list[Row]:
     """Reconstruct every case and judge it; one that fails is a row with its error.
 
@@ -148,12 +149,13 @@ def evaluate(
         options: of every trace; a case's own channel goes before theirs.
         progress: called after every case; it may raise `Cancelled`.
         device: where the network runs: "auto", "cpu" or "cuda".
+        gold_spacing: x, y, z in µm of a voxel, for gold trees in µm; None for trees in voxels.
     """
     rows = []
     progress(Progress("evaluate", 0, len(cases)))
     for number, case in enumerate(cases, start=1):
         try:
-            rows.append(_judged(case, options, device))
+            rows.append(_judged(case, options, device, gold_spacing))
         except Cancelled:
             raise
         except DineuroError as error:
@@ -164,7 +166,7 @@ def evaluate(
     return rows
 
 
-def _judged(case: Case, options: TraceOptions, device: str) -> Row:
+def _judged(case: Case, options: TraceOptions, device: str, gold_spacing: Point | None) -> Row:
     start = time.perf_counter()
     volume = replace(read_volume(case.volume), source=str(case.volume))
     options = replace(options, channel=case.channel or options.channel)
@@ -180,7 +182,9 @@ def _judged(case: Case, options: TraceOptions, device: str) -> Row:
             row, **asdict(score_masks(mask, truth, known, VoxelScale(volume.spacing).edges))
         )
     if case.gold is not None:
-        scores = score_trees(read_swc(case.gold), result.tree)
+        scores, doubt = scores_in_voxels(case.gold, result.tree, gold_spacing)
+        if doubt is not None:
+            raise BadTree(f"{case.gold}: {doubt} Pass --gold-spacing x,y,z")
         row = replace(
             row, esa=scores.esa, dsa=scores.dsa, pds=scores.pds,
             f1_2=scores.at2.f1, f1_4=scores.at4.f1,

@@ -10,25 +10,27 @@ import typer
 
 from dineuro_bridge.errors import DineuroError
 from dineuro_bridge.options import DEFAULTS
-from dineuro_bridge.volumes.terms import RowOrder
+from dineuro_bridge.volumes.terms import RowOrder, ZAxis
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
 from dineuro_cli.terminal import complain, print_figures
-from dineuro_cli.tracing_options import single_option
+from dineuro_cli.tracing_options import GoldSpacing, single_option
 
 
 def score_command(
     gold: Annotated[Path, typer.Argument(metavar="GOLD", help="The reference SWC.")],
     test: Annotated[Path, typer.Argument(metavar="TEST", help="The SWC to score.")],
+    gold_spacing: GoldSpacing = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two trees: BigNeuron's ESA, DSA and PDS, and F1 by length."""
     needs_server("scoring")
     from dataclasses import asdict
 
-    from dineuro_bridge.trees.swc import read_swc
-    from dineuro_tracing.scores import score_trees
+    from dineuro.scoring import scores_in_voxels
 
-    scores = score_trees(read_swc(gold), read_swc(test))
+    scores, doubt = scores_in_voxels(gold, test, gold_spacing)
+    if doubt is not None:
+        complain(f"{gold}: warning: {doubt} Pass --gold-spacing x,y,z if the gold tree is in µm")
     if as_json:
         record = {"gold": str(gold), "test": str(test), **asdict(scores)}
         typer.echo(json.dumps(record, allow_nan=False))
@@ -93,8 +95,9 @@ def info_command(
 
 def _print_info(path: Path, *, as_json: bool) -> None:
     from dineuro_bridge.volumes.formats import read_header
+    from dineuro_bridge.volumes.source import Reading
 
-    header = read_header(path)
+    header = read_header(path, Reading(beside=True, stack_folder=True))
     channels, depth, height, width = header.shape
     spacing = header.spacing[::-1] if header.spacing else None
     if as_json:
@@ -102,6 +105,7 @@ def _print_info(path: Path, *, as_json: bool) -> None:
             "input": str(path), "format": header.format, "channels": channels,
             "shape_zyx": [depth, height, width], "dtype": str(header.dtype),
             "bytes": header.nbytes, "spacing_um_xyz": spacing, **header.details,
+            "warnings": header.warnings,
         }  # fmt: skip
         typer.echo(json.dumps(record))
         return
@@ -113,6 +117,8 @@ def _print_info(path: Path, *, as_json: bool) -> None:
         "voxel size": " x ".join(f"{s:g}" for s in spacing) + " µm" if spacing else "unknown",
     }
     print_figures(str(path), figures | header.details)
+    for warning in header.warnings:
+        complain(f"{path}: warning: {warning}")
 
 
 def convert_command(
@@ -124,12 +130,14 @@ def convert_command(
     roi: Annotated[Any, single_option("roi", "Only this box of voxels.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deflate a TIFF.")] = False,
     row_order: Annotated[RowOrder, single_option("row_order")] = DEFAULTS.row_order,
+    z_axis: Annotated[ZAxis, single_option("z_axis")] = DEFAULTS.z_axis,
     max_gib: MaxGib = 16.0,
 ) -> None:
-    """Convert a volume to the format of OUT's suffix, without changing its samples."""
+    """Convert a volume or a folder of slices to the format of OUT's suffix; samples stay as is."""
     from dataclasses import replace
 
     from dineuro_bridge.volumes.formats import format_of_name, read_volume, write_volume
+    from dineuro_bridge.volumes.source import Reading
 
     target_format = format_of_name(target)
     suffix = target.suffix.lower()
@@ -139,7 +147,10 @@ def convert_command(
         raise typer.BadParameter(f"{target}: is the input, which would be overwritten")
     if compress and "compress" not in target_format.options:
         raise typer.BadParameter(f"--compress works with .tif, and not with {suffix}")
-    volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB))
+    how = Reading(z_axis, beside=True, stack_folder=True)
+    volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB), how=how)
+    for warning in volume.warnings:
+        complain(f"{source}: warning: {warning}")
     if roi is not None:
         volume = volume.cropped(roi)
     if channel is not None:

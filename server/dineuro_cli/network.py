@@ -13,7 +13,7 @@ from dineuro_bridge.errors import BadFile
 from dineuro_bridge.options import DEFAULTS, Enhancer
 from dineuro_cli.options import JsonFlag, needs_server
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
-from dineuro_cli.tracing_options import single_option, trace_options
+from dineuro_cli.tracing_options import GoldSpacing, single_option, trace_options
 
 
 def models_command(
@@ -111,6 +111,7 @@ def evaluate_command(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="The device of the network.")
     ] = "auto",
+    gold_spacing: GoldSpacing = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Score masks (Dice, clDice, HD95) and trees (ESA, DSA, PDS, F1) over many cases.
@@ -131,7 +132,7 @@ def evaluate_command(
 
     cases = read_manifest(manifest)
     with ProgressBar(manifest.name, remaining=True) as bar:
-        rows = evaluate(cases, options, bar, device=device)
+        rows = evaluate(cases, options, bar, device=device, gold_spacing=gold_spacing)
     if output is not None:
         write_rows(output, rows)
     if plot is not None:

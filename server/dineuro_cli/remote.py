@@ -16,6 +16,7 @@ from dineuro_bridge.files import atomic_output, reason, write_record
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import ProgressCallback
 from dineuro_bridge.volumes.formats import read_header, write_volume
+from dineuro_bridge.volumes.source import Reading
 
 Work = Callable[[Path, Outputs, ProgressCallback], Done]
 
@@ -50,7 +51,8 @@ def remote_work(
     params = {name: value for name, value in options.as_dict().items() if name != "name"}
 
     def work(path: Path, outputs: Outputs, progress: ProgressCallback) -> Done:
-        read_header(path)  # refuses a file that is not a volume before the upload
+        # A file that is not a volume is refused before the upload.
+        read_header(path, Reading(options.z_axis))
         with closing(Client(server, token=token, key=key, server_key=server_key)) as client:
             try:
                 result = client.trace(path, progress=progress, **params)

@@ -46,6 +46,14 @@ def trace_command(
         Literal["auto", "cpu", "cuda"],
         typer.Option(help="The device of the network.", rich_help_panel="Network"),
     ] = "auto",
+    stack_folder: Annotated[
+        bool,
+        typer.Option(
+            "--stack-folder",
+            help="A folder is one stack, with a file for each slice.",
+            rich_help_panel="Input",
+        ),
+    ] = False,
     places: dict[str, Path | None],
     max_gib: MaxGib = 16.0,
     as_json: JsonFlag = False,
@@ -57,7 +65,9 @@ def trace_command(
     """Trace neurons in .tif, .v3draw or .v3dpbd stacks, and write the trees as SWC."""
     from dineuro.files.outputs import find_inputs, plan_outputs
 
-    paths = find_inputs(inputs)
+    if stack_folder and server is not None:
+        raise typer.BadParameter("--stack-folder: `dineuro convert` makes one file for a server")
+    paths = find_inputs(inputs, stack_folders=stack_folder)
     to_stdout = places["swc"] == Path("-")
     if to_stdout and (len(paths) > 1 or as_json):
         raise typer.BadParameter("-o - prints one tree: give one input, and omit --json")
@@ -147,6 +157,11 @@ def _tell(done: Done, *, to_stdout: bool, as_json: bool) -> None:
         typer.echo(json.dumps(done.record))
     elif sys.stdout.isatty():
         print_report(done.record)
+    if done.record["settings"]["spacing_um_xyz"] is None:
+        complain(
+            f"{done.record['input']}: voxel size unknown: voxels are taken as cubes "
+            "(--spacing x,y,z)"
+        )
     for warning in done.record["warnings"]:
         complain(f"{done.record['input']}: warning: {warning}")
 
@@ -161,6 +176,7 @@ def print_report(record: dict[str, Any]) -> None:
         record["input"],
         {
             "volume": f"{width} x {height} x {depth}, {record['dtype']}",
+            "voxel size": _voxel_size(record["settings"]["spacing_um_xyz"]),
             "nodes, trees": f"{record['nodes']}, {record['trees']}",
             "forks, tips": f"{record['forks']}, {record['tips']}",
             "length": f"{record['length']:.0f} voxels",
@@ -175,6 +191,12 @@ def print_report(record: dict[str, Any]) -> None:
             **{f"{name} written to": place for name, place in record["outputs"].items()},
         },
     )
+
+
+def _voxel_size(spacing_xyz: list[float] | None) -> str:
+    if spacing_xyz is None:
+        return "unknown, taken as cubes"
+    return " x ".join(f"{step:g}" for step in spacing_xyz) + " µm"
 
 
 def demo_command(

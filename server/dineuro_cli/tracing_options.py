@@ -78,6 +78,14 @@ def single_option(name: str, help_text: str | None = None) -> Any:
     return typer.Option(**(settings | ({} if help_text is None else {"help": help_text})))
 
 
+GoldSpacing = Annotated[
+    Any,
+    single_option(
+        "spacing", "Size of a voxel, if the gold trees are in µm and not in voxels. Unit: µm."
+    ),
+]
+
+
 def with_trace_options(*left_out: str) -> Callable[[Command], Command]:
     """Give a command one option per row of the table, and `--marker`.
 

@@ -119,8 +119,8 @@ def _default(option: Option) -> str:
     return f"{value:g}" if option.kind in ("integer", "number") else str(value)
 
 
-#: The plugin has an image's name and row order from Vaa3D.
-_OF_VAA3D = {"name", "row_order"}
+#: The plugin has an image's name, row order and axes from Vaa3D.
+_OF_VAA3D = {"name", "row_order", "z_axis"}
 
 
 def test_the_plugin_s_words_have_the_names_defaults_and_choices_of_the_table() -> None:

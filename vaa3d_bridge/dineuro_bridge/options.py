@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypedDict
 
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.option_table import Option, option, table_of
-from dineuro_bridge.volumes.terms import Roi, RowOrder
+from dineuro_bridge.volumes.terms import Roi, RowOrder, ZAxis
 
 Enhancer = Literal["auto", "dineuro", "classical", "none"]
 Trees = Literal["one", "all"]
@@ -72,6 +72,12 @@ class TraceOptions:
     row_order: RowOrder = option(
         "file",
         help="Order of the rows of a TIFF: as in the file, or as Vaa3D shows them.",
+        group="input",
+    )
+    z_axis: ZAxis = option(
+        "z",
+        help="Axis along which the file keeps its slices: z, or time (t) or channels (c) where a "
+        "program named them so.",
         group="input",
     )
     enhancer: Enhancer = option(
@@ -182,6 +188,7 @@ class TraceKwargs(RetraceKwargs, total=False):
     roi: Roi | None
     spacing: Point | None
     row_order: RowOrder
+    z_axis: ZAxis
     enhancer: Enhancer
     model: str | None
     passes: int

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.trees.swc import read_swc
+from dineuro_bridge.trees.units import check_in_voxels
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.synthesis.rendering import neurite_mask
@@ -160,6 +161,7 @@ def _tree_labels(case: Case, shape: Shape) -> NDArray[np.uint8]:
 def _tube(case: Case, shape: Shape, radius: float) -> NDArray[np.bool_]:
     """The voxels (Z, Y, X) within a radius of the tree; radius 0 takes the tree's radii."""
     tree = read_swc(case.tree)
+    check_in_voxels(tree, case.tree, f"divide it by the voxel size of {case.volume}")
     if radius:
         tree = replace(tree, radii=np.full(len(tree), radius))
     tube = neurite_mask(tree, shape)

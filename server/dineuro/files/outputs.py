@@ -9,12 +9,12 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.errors import BadParameter, BadVolume, DineuroError, FileAccess
 from dineuro_bridge.files import reason
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.trees.ano import write_ano
 from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.formats import is_volume, suffixes
+from dineuro_bridge.volumes.formats import is_volume, read_header, suffixes
 
 #: Where the parts of one result go, by the name of the part; see `dineuro_bridge.parts`.
 Outputs = Mapping[str, Path]
@@ -30,20 +30,29 @@ class Done:
     record: dict[str, Any]
 
 
-def find_inputs(names: Sequence[str]) -> list[Path]:
+def find_inputs(names: Sequence[str], *, stack_folders: bool = False) -> list[Path]:
     """The volumes that files, folders and patterns name, in order, each once.
 
     A folder or a pattern stands for its volumes, sorted by name. A mask that this program wrote is
     no input: `X_mask.v3draw`, or `X_mask.*` beside an `X.*`.
 
+    Args:
+        names: the words of the command line.
+        stack_folders: whether a folder is one stack of a file for each slice.
+
     Raises:
         FileAccess: a folder or pattern without any volume.
+        BadVolume: a folder of single slices, unless it is one stack.
     """
     paths: list[Path] = []
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            paths += _volumes(path.iterdir(), f"{name}: the folder")
+        if path.is_dir() and stack_folders:
+            paths.append(path)
+        elif path.is_dir():
+            volumes = _volumes(path.iterdir(), f"{name}: the folder")
+            _refuse_slices(name, volumes)
+            paths += volumes
         elif _GLOB & set(name) and not path.exists():
             paths += _volumes(_matches(name), f"{name}: the pattern")
         else:
@@ -52,6 +61,22 @@ def find_inputs(names: Sequence[str]) -> list[Path]:
     for path in paths:
         once.setdefault(realpath(path), path)
     return list(once.values())
+
+
+def _refuse_slices(folder: str, volumes: Sequence[Path]) -> None:
+    """Refuse a folder whose first, middle and last volume are single slices of one size."""
+    if len(volumes) < 3:
+        return
+    try:
+        headers = [read_header(volumes[at]) for at in (0, len(volumes) // 2, -1)]
+    except DineuroError:
+        return  # the file's own turn comes, and its error with it
+    shapes = {header.shape for header in headers}
+    if len(shapes) == 1 and headers[0].shape[1] == 1:
+        raise BadVolume(
+            f"{folder}: holds {len(volumes)} single slices: pass --stack-folder to read them as "
+            "one stack"
+        )
 
 
 def _matches(pattern: str) -> Iterable[Path]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from dineuro.pipeline.region import spacing_of
 from dineuro.pipeline.result import EnhancedVolume, Result
-from dineuro_bridge.errors import FileAccess
-from dineuro_bridge.files import reason
+from dineuro_bridge.files import reading
 from dineuro_bridge.option_table import table_of
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.volumes.formats import slice_files
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.trace import NODE_STEP
 
@@ -20,17 +20,23 @@ from dineuro_tracing.trace import NODE_STEP
 _STATED_OTHERWISE = {"name", "spacing"}
 
 
+#: Bytes that are hashed at a time.
+_PIECE = 2**20
+
+
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal.
+    """The SHA-256 of a file's bytes, or of the files of a folder of slices, in hexadecimal.
 
     Raises:
-        FileAccess: the file cannot be read.
+        FileAccess: a file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+    digest = hashlib.sha256()
+    with reading(path):
+        for part in slice_files(path) if path.is_dir() else [path]:
+            with part.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+    return digest.hexdigest()
 
 
 def comments(volume: Volume, digest: str | None, result: Result) -> tuple[str, ...]:

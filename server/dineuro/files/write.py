@@ -17,6 +17,7 @@ from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
 
 
@@ -45,7 +46,8 @@ def run_one(
         DineuroError: the file or the options are faulty.
     """
     check_names(outputs)
-    volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes)
+    how = Reading(options.z_axis, beside=True, stack_folder=True)
+    volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
     # The results name the path as the user wrote it.
     volume = replace(volume, source=str(path))
     result = reconstruct(volume, options, progress, device=device)

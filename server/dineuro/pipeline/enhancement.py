@@ -29,6 +29,8 @@ from dineuro_tracing.soma import shows_soma, soma_cores
 
 #: Slices are interpolated for the network where a voxel is longer than about this many widths.
 _LONGEST_VOXEL = 2.0
+#: Slices that are interpolated between two at most: memory grows with them.
+_MOST_BETWEEN = 9
 #: The classical enhancer is tried where the network's mask has less than the first share of the
 #: bright places. It is taken where its own share is larger by the second number. Both were set on
 #: FlyCircuit's confocal stacks, which the network does not know, and on the lifted stacks alone.
@@ -179,7 +181,7 @@ def _segment(
 ) -> NDArray[np.uint8]:
     """The network's probability, with interpolated slices where the voxels are long."""
     # The network was trained on voxels that are about cubes; twice that length has little effect.
-    between = max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1)
+    between = min(_MOST_BETWEEN, max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1))
     return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
 
 

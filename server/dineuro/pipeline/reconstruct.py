@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.pipeline.enhancement import Enhancement, ProbabilityMap, run_enhancer, with_agreement
-from dineuro.pipeline.region import Region, input_warnings, select_region, spacing_of
+from dineuro.pipeline.input_checks import input_warnings
+from dineuro.pipeline.region import Region, select_region, spacing_of
 from dineuro.pipeline.report import disagreement, make_report
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro.pipeline.second_pass import Pass, with_second_pass
@@ -59,7 +60,8 @@ def reconstruct(
     best = _trace_passes(enhancement, region, replace(options, passes=passes), progress, stages)
     tree, mask = best.trace.tree, best.enhancement.probability >= options.threshold
     with stages("report"):
-        report = make_report(best, mask, region.scale, input_warnings(region, options))
+        warnings = input_warnings(region, options, is_mask=probability is not None)
+        report = make_report(best, mask, region.scale, warnings)
         doubts = worst((*best.trace.doubts, *doubts_of_segments(tree, best.segments)))
     return Result(
         tree=_output_tree(tree, region, options),

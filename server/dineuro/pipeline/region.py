@@ -13,8 +13,8 @@ from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.scale import Spacing, VoxelScale
 from dineuro_bridge.volumes.volume import Volume
 
-#: In an inverted image dark voxels differ from the usual intensity this much more than bright ones.
-_INVERTED = 2.5
+#: Channels of a microscope; more of a single slice are the slices of a stack.
+_MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +70,11 @@ def select_region(volume: Volume, options: TraceOptions) -> Region:
         BadVolume: a 2D image, a region of one slice, NaN or infinite voxels.
         BadParameter: a channel or a box that the volume does not have.
     """
+    if volume.shape[0] == 1 and volume.n_channels > _MOST_CHANNELS:
+        raise BadVolume(
+            f"{volume.source}: has {volume.n_channels} channels of one slice: pass --z-axis c if "
+            "these are the slices of a stack"
+        )
     if volume.shape[0] == 1:
         raise BadVolume(
             f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
@@ -88,22 +93,6 @@ def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
     return volume.spacing if options.spacing is None else options.spacing[::-1]
 
 
-def input_warnings(region: Region, options: TraceOptions) -> tuple[str, ...]:
-    """Sentences about peculiarities of the input."""
-    warnings = list(region.full.warnings)
-    if region.full.n_channels > 1 and options.channel is None:
-        warnings.append(f"the volume has {region.full.n_channels} channels: the first was traced")
-    low, high = region.intensity.min(), region.intensity.max()
-    if low == high:
-        warnings.append(f"every voxel is {low:g}: there is nothing to trace, the tree is empty")
-    elif _looks_inverted(region.intensity):
-        warnings.append(
-            "most of the image is bright and what stands out is dark: is it inverted? Bright "
-            "neurites on a dark ground are expected"
-        )
-    return tuple(warnings)
-
-
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:
     """Refuse NaN and infinity, which no threshold can order; slice by slice, without a copy."""
     if intensity.dtype.kind != "f":
@@ -112,12 +101,3 @@ def _check_finite(source: str, intensity: NDArray[Any]) -> None:
         bad = np.count_nonzero(~np.isfinite(plane))
         if bad:
             raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
-
-
-def _looks_inverted(intensity: NDArray[Any]) -> bool:
-    """Whether extreme voxels are darker, and not brighter, than the usual intensity."""
-    flat = intensity.reshape(-1)
-    # An odd step seldom divides the length of an axis, so that the samples form no columns.
-    sample = flat[:: (flat.size // 1_000_000) | 1].astype(np.float64)
-    dark, usual, bright = np.percentile(sample, [0.02, 50, 99.98])
-    return bool(usual - dark > _INVERTED * (bright - usual))

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import BadFile, DineuroError
+from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, DineuroError
 from dineuro_bridge.volumes.formats import format_of_content
-from dineuro_bridge.volumes.source import DEFAULT_READING
+from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
 
 #: Memory that a header may take beyond that of the imported libraries.
 _ROOM_BYTES = 2**29
@@ -28,7 +28,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     path = Path(request["path"])
     try:
         each = format_of_content(path)
-        with each.open(path, DEFAULT_READING) as source:
+        with _opened(each, path) as source:
             source.header.check(path, request["max_bytes"])
         return {"suffix": each.suffixes[0]}
     except DineuroError as error:
@@ -36,6 +36,20 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     except MemoryError:
         detail = f"{path}: its header takes more memory than a volume's: it is damaged"
         return {"code": BadFile.code, "detail": detail}
+
+
+def _opened(each: Format, path: Path) -> Source:
+    """The file, whatever its slices are called: the options of the job are not known here."""
+    try:
+        return each.open(path, DEFAULT_READING)
+    except BadVolume:
+        if not each.has_time:
+            raise
+        try:
+            return each.open(path, Reading(z_axis="t"))
+        except BadParameter:
+            pass
+        raise
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from dineuro_bridge.errors import BadVolume, DineuroError
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.jobs.kinds import KINDS
 from dineuro_server.jobs.records import WorkFigures
@@ -94,7 +95,8 @@ def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
 def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:
     """The volume under the client's name for it."""
     try:
-        volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes)
+        how = Reading(options.z_axis)
+        volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
     except DineuroError as error:
         raise renamed(error, path, options.name) from error
     return replace(volume, source=options.name)

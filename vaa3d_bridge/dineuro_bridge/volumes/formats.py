@@ -10,6 +10,7 @@ from pathlib import Path
 from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.files import read_start, reading
 from dineuro_bridge.volumes import tiff, v3dpbd, v3draw
+from dineuro_bridge.volumes.slices import SliceFolder, natural_order
 from dineuro_bridge.volumes.source import (
     DEFAULT_READING,
     SNIFFED_BYTES,
@@ -47,7 +48,7 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
 
     Args:
         path: of a volume in one of `FORMATS`.
-        how: the file is to be understood; `z_axis` "c" is applied by `read_volume` alone.
+        how: how the file is to be understood; `z_axis` "c" is applied by `read_volume` alone.
 
     Raises:
         BadParameter: slices along time of a file without time axis.
@@ -56,15 +57,17 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
     with reading(path):
+        if how.stack_folder and Path(path).is_dir():
+            return SliceFolder(path, slice_files(Path(path)), open_volume)
         each = _format(path)
         if how.z_axis == "t" and not each.has_time:
             raise BadParameter(f"{path}: z_axis t: a {each.name} file has no time axis")
         return each.open(path, how)
 
 
-def read_header(path: Path | str) -> Header:
+def read_header(path: Path | str, how: Reading = DEFAULT_READING) -> Header:
     """What a volume's file says of itself, without reading its voxels; raises as `open_volume`."""
-    with open_volume(path) as source:
+    with open_volume(path, how) as source:
         return source.header
 
 
@@ -82,7 +85,7 @@ def read_volume(
         row_order: "vaa3d" flips the rows of those TIFFs that Vaa3D shows flipped, so that
             coordinates are as Vaa3D has them; it changes nothing for Vaa3D's own formats.
         max_bytes: a larger volume is refused before anything is allocated.
-        how: the file is to be understood.
+        how: how the file is to be understood.
 
     Raises:
         LimitExceeded: larger than `max_bytes`.
@@ -151,6 +154,12 @@ def format_of_content(path: Path | str) -> Format:
             f"{path}: is no volume ({', '.join(usual)}) by its first bytes (damaged?)"
         )
     return content
+
+
+def slice_files(folder: Path) -> list[Path]:
+    """The volumes of a folder in the natural order of their names, which are slices of a stack."""
+    files = [path for path in folder.iterdir() if path.name[:1] != "." and is_volume(path)]
+    return sorted(files, key=natural_order)
 
 
 def is_volume(path: Path) -> bool:

@@ -34,10 +34,12 @@ class Reading:
         z_axis: the axis along which the file keeps its slices.
         beside: whether files of the same folder that belong to the volume may be opened; never
             for a file that came over the network.
+        stack_folder: whether a folder is one stack, of a file for each slice.
     """
 
     z_axis: ZAxis = "z"
     beside: bool = False
+    stack_folder: bool = False
 
 
 #: Each axis is what the file calls it, and no other file is opened.

@@ -1,0 +1,69 @@
+"""Trees in micrometres, where trees in voxels are expected: how they are noticed and converted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dineuro_bridge.errors import BadTree
+from dineuro_bridge.scale import VoxelScale
+from dineuro_bridge.trees.tree import Tree
+
+_MICROMETRES = re.compile(
+    r"\b(?:units?|coordinates)\b.*?(?<![a-z_])"
+    r"(?:um|\u00b5m|\u03bcm|microns?|micromet(?:er|re)s?)(?![a-z_])",
+    re.IGNORECASE,
+)
+#: Ratios of the extents of two trees that point to another unit, and how alike the axes must be.
+_SMALLEST, _LARGEST, _ALIKE = 0.02, 0.85, 1.6
+#: Voxels of an extent that is compared.
+_EXTENT = 8.0
+
+
+def is_in_micrometres(tree: Tree) -> bool:
+    """Whether the comments of a tree's file say that its unit is the micrometre."""
+    return any(_MICROMETRES.search(line) for line in tree.comments)
+
+
+def in_voxels(tree: Tree, spacing_xyz: tuple[float, float, float]) -> Tree:
+    """A tree in µm -> the tree in voxels of a size (x, y, z) in µm; radii in finest voxels."""
+    scale = VoxelScale(spacing_xyz[::-1])
+    radii = tree.radii / min(spacing_xyz)
+    return replace(tree, xyz=scale.voxels_of_micrometres_xyz(tree.xyz), radii=radii)
+
+
+def check_in_voxels(tree: Tree, path: Path | str, advice: str) -> None:
+    """Refuse a tree whose comments say that it is in micrometres.
+
+    Raises:
+        BadTree: they do; `advice` says what to do instead.
+    """
+    if is_in_micrometres(tree):
+        raise BadTree(f"{path}: is in µm by its comments, and voxels are expected: {advice}")
+
+
+def scale_doubt(gold: Tree, test: Tree) -> str | None:
+    """A sentence if one tree looks like the other in another unit; None if not.
+
+    Args:
+        gold: the reference.
+        test: a tree that matches it badly; trees that match have the same unit.
+    """
+    if len(gold) < 2 or len(test) < 2:
+        return None
+    sizes = [np.ptp(tree.xyz, axis=0) for tree in (gold, test)]
+    compared = np.minimum(*sizes) > _EXTENT * _SMALLEST
+    compared &= np.maximum(*sizes) > _EXTENT
+    if compared.sum() < 2:
+        return None
+    ratios = sizes[0][compared] / sizes[1][compared]
+    if ratios.max() > _ALIKE**2 * ratios.min():
+        return None
+    if _SMALLEST < ratios.max() < _LARGEST:
+        return f"the gold tree spans {np.median(ratios):.2g} of the test tree: is it in µm?"
+    if _SMALLEST < 1 / ratios.min() < _LARGEST:
+        return f"the test tree spans {np.median(1 / ratios):.2g} of the gold tree: is it in µm?"
+    return None
