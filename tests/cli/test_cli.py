@@ -413,7 +413,7 @@ def test_ctrl_c_is_not_lost_where_a_library_swallows_it(
 ) -> None:
     """While it is imported, for example, where another error may be made of it, too."""
 
-    def deaf(inputs: list[str]) -> list[Path]:
+    def deaf(inputs: list[str], **_: object) -> list[Path]:
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
