@@ -36,6 +36,7 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.protocol import Message, decode, encode
+from dineuro_bridge.volumes.terms import RowOrder
 from dineuro_bridge.volumes.volume import Volume
 from tests.cli.test_cli import run, shell
 from tests.support.server import Server, slow
@@ -465,6 +466,23 @@ def test_send_writes_what_vaa3d_opens_with_one_drag(address: str, tmp_path: Path
     assert np.array_equal(mask, shown)
     xyz = read_swc(tmp_path / "cell_dineuro.swc").xyz.round().astype(int)
     assert mask[xyz[:, 2], xyz[:, 1], xyz[:, 0]].all()
+    assert "# row_order vaa3d\n" in (tmp_path / "cell_dineuro.swc").read_text()
+
+
+def test_the_row_order_of_a_volume_goes_with_it(
+    address: str, server: Server, tmp_path: Path
+) -> None:
+    lopsided = paint([line((8, 10, 15), (82, 40, 15))], SHAPE)
+    write_volume(tmp_path / "cell.tif", Volume(lopsided[None]))
+    orders: tuple[RowOrder, ...] = ("file", "vaa3d")
+    for order in orders:
+        volume = read_volume(tmp_path / "cell.tif", row_order=order)
+        for door in (address, server.url):
+            with Client(door) as client:
+                result = client.trace(volume, **FAST)
+            assert f"# row_order {order}\n" in result.swc
+            assert result.report["settings"]["row_order"] == result.mask.row_order == order
+            assert np.array_equal(result.mask.voxels > 0, volume.voxels > 0)
 
 
 def test_send_to_a_folder_and_what_is_no_volume(server: Server, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def _default(option: Option) -> str:
     return f"{value:g}" if option.kind in ("integer", "number") else str(value)
 
 
-#: The plugin has an image's name, row order and axes from Vaa3D.
+#: The plugin takes name and axes from Vaa3D, and always sends the rows in Vaa3D's order.
 _OF_VAA3D = {"name", "row_order", "z_axis"}
 
 

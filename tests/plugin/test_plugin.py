@@ -121,9 +121,9 @@ def stack_file(folder: Path, voxels: np.ndarray[Any, Any] = STACK, name: str = "
 
 
 def asked(server: Server, path: Path, **params: Any) -> Any:
-    """The Python client's answer."""
+    """The answer to the Python client, for rows as Vaa3D has them in memory."""
     with Client(server.zmq) as client:
-        return client.trace(path, **params)
+        return client.trace(path, row_order="vaa3d", **params)
 
 
 def without_twins(tree: Tree) -> Tree:

@@ -87,7 +87,7 @@ class Client:
             deadline_s: the time limit of the whole job; None is no limit.
             reuse: whether a stored result may be the answer.
             options: the fields of `TraceOptions`. Missing ones have the server's defaults. The
-                default name is the file's, and the default spacing is that of a `Volume`.
+                default name is the file's. A `Volume` states its spacing and its row order.
 
         Raises:
             DineuroError: the server refused the volume or an option, or the job failed.
@@ -155,8 +155,10 @@ class Client:
     ) -> TraceResult:
         params = _checked(options)
         upload = upload_of(volume, params.get("name"))
-        if isinstance(volume, Volume) and volume.spacing is not None:
-            params = {"spacing": list(volume.spacing[::-1]), **params}
+        if isinstance(volume, Volume):
+            params = {"row_order": volume.row_order, **params}
+            if volume.spacing is not None:
+                params = {"spacing": list(volume.spacing[::-1]), **params}
         job = Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
         return self._door.run(job, progress, Deadline(deadline_s))
 

@@ -239,10 +239,15 @@ def result_of(
 
 
 def _volume(data: bytes, shape: tuple[int, ...] | None, report: Mapping[str, Any]) -> Volume:
-    """Return a volume part (C, Z, Y, X) uint8 with the report's voxel size and source."""
+    """Return a volume part (C, Z, Y, X) uint8 with voxel size, rows and source of the report."""
     if shape is None:
         shape = tuple(np.frombuffer(data, "<i4", 4, v3draw.HEADER_BYTES - 16)[::-1].tolist())
         data = data[v3draw.HEADER_BYTES :]
-    size = report["settings"]["spacing_um_xyz"]
-    spacing = None if size is None else (size[2], size[1], size[0])
-    return Volume(np.frombuffer(data, np.uint8).reshape(shape), spacing, source=report["input"])
+    settings = report["settings"]
+    size = settings["spacing_um_xyz"]
+    return Volume(
+        np.frombuffer(data, np.uint8).reshape(shape),
+        None if size is None else (size[2], size[1], size[0]),
+        row_order=settings["row_order"],
+        source=report["input"],
+    )

@@ -25,6 +25,7 @@ TEST_CASE("words as a user says them") {
                                                   {"min_confidence", 0.25},
                                                   {"passes", 1},
                                                   {"units", "um"},
+                                                  {"row_order", "vaa3d"},
                                                   {"spacing", {0.2, 0.2, 1.0}}});
     CHECK(parseWords({}).choices.server == "tcp://127.0.0.1:5599");
 }

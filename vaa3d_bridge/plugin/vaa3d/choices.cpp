@@ -57,7 +57,8 @@ dineuro::Json Choices::params() const {
                             {"trees", allTrees ? "all" : "one"},
                             {"min_confidence", minConfidence},
                             {"passes", passes},
-                            {"units", micrometres ? "um" : "voxel"}};
+                            {"units", micrometres ? "um" : "voxel"},
+                            {"row_order", "vaa3d"}};  // of the image in Vaa3D's memory
     if (!model.isEmpty() && (enhancer == "auto" || enhancer == "dineuro"))
         params["model"] = model.toStdString();
     if (spacing[0] > 0) params["spacing"] = {spacing[0], spacing[1], spacing[2]};
