@@ -27,7 +27,8 @@ TEST_CASE("an SWC's nodes") {
 
 TEST_CASE("a line that is no node is named") {
     CHECK_THROWS_WITH_AS(parseSwc("1 1 1 1 1 1 -1\n2 3 x 1 1 1 1\n"),
-                         "the tree's line 2: is not a node: id, type, x, y, z, radius, parent", Error);
+                         "the tree's line 2: is not a node: id, type, x, y, z, radius, parent",
+                         Error);
     CHECK_THROWS_AS(parseSwc("1 1 1 1 1 1"), Error);
     CHECK_THROWS_AS(parseSwc("1 1 1e999 1 1 1 -1"), Error);
     CHECK_THROWS_WITH_AS(parseSwc("1 1 1 1 1 1 7"),
