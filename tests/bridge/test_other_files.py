@@ -21,27 +21,27 @@ STACK = np.random.default_rng(6).integers(0, 255, (6, 8, 9)).astype(np.uint8)
 SHAPE = (6, 8, 9)
 BESIDE = Reading(beside=True)
 
-_opened: list[str] = []
+_paths: list[str] = []
 _watching = False
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _watching and event == "open":
-        _opened.append(os.fsdecode(arguments[0]) if arguments[0] is not None else "")
+        _paths.append(os.fsdecode(arguments[0]) if arguments[0] is not None else "")
 
 
 sys.addaudithook(_hook)
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[list[str]]:
+def paths(tmp_path: Path) -> Iterator[list[str]]:
     """The paths that are opened while a test runs."""
     global _watching
     write_described(tmp_path / "first.tif", STACK, "")
     read_volume(tmp_path / "first.tif")  # imports are done
-    _opened.clear()
+    _paths.clear()
     _watching = True
-    yield _opened
+    yield _paths
     _watching = False
 
 
@@ -73,7 +73,7 @@ def read_or_refused(path: Path, how: Reading) -> tuple[set[bytes], str]:
 
 @pytest.mark.parametrize("how", [Reading(), BESIDE], ids=["upload", "command line"])
 def test_of_many_files_that_name_others_none_opens_one(
-    how: Reading, tmp_path: Path, opened: list[str]
+    how: Reading, tmp_path: Path, paths: list[str]
 ) -> None:
     folder = tmp_path / "spool"
     folder.mkdir()
@@ -93,14 +93,14 @@ def test_of_many_files_that_name_others_none_opens_one(
     for _ in range(1000):
         pages = rng.choice([1, 3, 6])
         write_described(path, STACK[:pages], random_xml(rng, names))
-        opened.clear()
-        planes, said = read_or_refused(path, how)
+        paths.clear()
+        planes, message = read_or_refused(path, how)
         # What is read is what the file holds, and nothing else.
         assert planes <= {plane.tobytes() for plane in STACK[:pages]}
-        assert said == "" or said.startswith(str(path))
-        assert str(secret) not in said
-        read += not said
-        assert set(opened) == {str(path)}
+        assert message == "" or message.startswith(str(path))
+        assert str(secret) not in message
+        read += not message
+        assert set(paths) == {str(path)}
     assert 50 < read < 950
 
 
@@ -147,7 +147,7 @@ def test_a_part_that_does_not_fit_is_refused_with_the_reason(
 ) -> None:
     path, other = parts
     text = ome_xml(SHAPE, "", uuid="bb")
-    said = {
+    message = {
         "gone": "is missing", "uuid": "another UUID", "size": "another size",
         "short": "lacks 3 of 6", "link": "is missing",
     }[fault]  # fmt: skip
@@ -162,7 +162,7 @@ def test_a_part_that_does_not_fit_is_refused_with_the_reason(
     else:
         (tmp_path / "elsewhere").mkdir()
         other.symlink_to(other.rename(tmp_path / "elsewhere" / other.name))
-    with pytest.raises(BadFile, match=said) as caught:
+    with pytest.raises(BadFile, match=message) as caught:
         read_volume(path, how=BESIDE)
     assert str(caught.value).startswith(str(path))
 

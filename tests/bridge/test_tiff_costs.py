@@ -42,7 +42,7 @@ BASIC = [
 ]  # fmt: skip
 
 
-def described(text: str, pages: int = 1) -> Callable[[Path], None]:
+def with_text(text: str, pages: int = 1) -> Callable[[Path], None]:
     return lambda path: write_described(path, np.zeros((pages, 8, 8)), text)
 
 
@@ -62,7 +62,7 @@ OFFSETS = 200_000
 
 
 @pytest.mark.parametrize(
-    ("write", "error", "said"),
+    ("write", "error", "message"),
     [
         (raw(chain(1, BASIC, last=8)), BadFile, "points back"),
         (raw(chain(700, BASIC, last=8 + 114 * 350)), BadFile, "points back"),
@@ -78,18 +78,18 @@ OFFSETS = 200_000
                       bytes(4 * OFFSETS))),
             BadFile, "claim more bytes than the file has",
         ),
-        (described(ome_xml((250_000_000, 8, 8), "")), BadFile, "promises 250000000 planes"),
+        (with_text(ome_xml((250_000_000, 8, 8), "")), BadFile, "promises 250000000 planes"),
         (
-            described(ome_xml((250_000_000, 8, 8), run_xml(0, 0, 250_000_000))),
+            with_text(ome_xml((250_000_000, 8, 8), run_xml(0, 0, 250_000_000))),
             BadFile, "promises 250000000 planes, the file holds 1",
         ),
         (
-            described(ome_xml((2000, 8, 8), run_xml(0, 0, 2000) * 20_000), 2000),
+            with_text(ome_xml((2000, 8, 8), run_xml(0, 0, 2000) * 20_000), 2000),
             BadFile, "contradict each other",
         ),
-        (described("k=1\n" * 100_000), BadFile, "its description has"),
-        (described("ImageJ=1.5\nimages=1000000000\nslices=1000000000\n"), BadFile, "promises"),
-        (described('{"shape": [1000000000, 8, 8]}'), BadFile, "truncated"),
+        (with_text("k=1\n" * 100_000), BadFile, "its description has"),
+        (with_text("ImageJ=1.5\nimages=1000000000\nslices=1000000000\n"), BadFile, "promises"),
+        (with_text('{"shape": [1000000000, 8, 8]}'), BadFile, "truncated"),
     ],
     ids=[
         "loop", "late loop", "outside", "pages", "no tags", "sub-images", "planes", "exif",
@@ -97,7 +97,7 @@ OFFSETS = 200_000
     ],
 )  # fmt: skip
 def test_a_costly_header_is_refused_at_once(
-    write: Callable[[Path], None], error: type[DineuroError], said: str, tmp_path: Path
+    write: Callable[[Path], None], error: type[DineuroError], message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.tif"
     write(path)
@@ -105,7 +105,7 @@ def test_a_costly_header_is_refused_at_once(
     tracemalloc.start()
     start = time.process_time()
     try:
-        with pytest.raises(error, match=said) as caught:
+        with pytest.raises(error, match=message) as caught:
             read_header(path)
         spent, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
     finally:

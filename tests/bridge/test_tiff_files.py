@@ -19,7 +19,7 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.volumes.formats import open_volume, read_header, read_volume, write_volume
 from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
-from tests.support.tiffs import lsm_bytes, write_described
+from tests.support.tiffs import lsm_bytes, stk_bytes, write_described
 
 STACK = np.random.default_rng(0).integers(0, 255, (2, 5, 16, 20)).astype(np.uint8)  # C Z Y X
 ONE = STACK[:1]
@@ -229,16 +229,30 @@ def test_a_colour_table_of_a_microscopes_program_tints_intensities(
 
 
 @pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("thumbnails", [True, False])
 @pytest.mark.parametrize("name", ["a.lsm", "a.tif"])
-def test_zeiss_lsm(channels: int, name: str, tmp_path: Path) -> None:
+def test_zeiss_lsm(channels: int, name: str, thumbnails: bool, tmp_path: Path) -> None:
     path = tmp_path / name
-    path.write_bytes(lsm_bytes(STACK[:channels], (1e-6, 2e-7, 3e-7)))
+    path.write_bytes(lsm_bytes(STACK[:channels], (1e-6, 2e-7, 3e-7), thumbnails=thumbnails))
     volume = read_volume(path)
     assert np.array_equal(volume.voxels, STACK[:channels])
     assert volume.spacing == pytest.approx((1.0, 0.2, 0.3))
     with open_volume(path) as source:
         assert source.details["kind"] == "LSM"
         assert np.array_equal(source.read((2, 3, 1, 9, 8, 4)), STACK[:channels, 1:4, 3:8, 2:9])
+
+
+def test_metamorph_stk(tmp_path: Path) -> None:
+    path = tmp_path / "a.stk"
+    path.write_bytes(stk_bytes(ONE[0], step=(3, 2), pixel=(1, 5)))
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, ONE)
+    assert volume.spacing == pytest.approx((1.5, 0.2, 0.2))
+    with open_volume(path) as source:
+        assert np.array_equal(source.read((2, 3, 1, 9, 8, 4)), ONE[:, 1:4, 3:8, 2:9])
+    path.write_bytes(path.read_bytes()[: 8 + ONE[0].size // 2])
+    with pytest.raises(BadFile, match=r"a\.stk: truncated"):
+        read_volume(path)
 
 
 @pytest.mark.parametrize(

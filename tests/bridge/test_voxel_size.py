@@ -103,8 +103,8 @@ def test_ome(attributes: str, spacing: tuple[float, ...] | None, tmp_path: Path)
 def test_what_no_light_microscope_has_is_implausible(
     spacing: tuple[float, float, float], why: str | None
 ) -> None:
-    said = implausibility(spacing)
-    assert said == why if why is None else why in str(said)
+    message = implausibility(spacing)
+    assert message == why if why is None else why in str(message)
 
 
 def test_an_implausible_voxel_size_is_doubted_and_not_used(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_slices_kept_as_time_are_traced_with_the_option(
         assert np.array_equal(read_volume(target).voxels[0], VOXELS)
 
 
-def test_a_set_beside_the_file_is_read_and_said(
+def test_a_set_beside_the_file_is_read_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = run_xml(0, 0, 8, "a.ome.tif", "aa") + run_xml(8, 0, 12, "b.ome.tif", "bb")
@@ -89,9 +89,9 @@ def test_gold_trees_in_micrometres(
     steps = np.arange(40.0)
     voxels = np.stack([5 + steps, 15 + 0 * steps, 10 + 0 * steps], axis=1)
     parents, types = np.arange(-1, 39), np.full(40, 3)
-    said = ("Exported; units: micron",)
+    message = ("Exported; units: micron",)
     gold, test = tmp_path / "gold.swc", tmp_path / "test.swc"
-    write_swc(gold, Tree(voxels / 2, np.ones(40) / 2, parents, types, said))
+    write_swc(gold, Tree(voxels / 2, np.ones(40) / 2, parents, types, message))
     write_swc(test, Tree(voxels, np.ones(40), parents, types))
     assert run(monkeypatch, "score", gold, test) == 3
     assert "--gold-spacing" in capsys.readouterr().err

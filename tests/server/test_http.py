@@ -6,6 +6,7 @@ import io
 import json
 import re
 import socket
+import struct
 import threading
 import time
 import zipfile
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2 as httpx
 import numpy as np
 import pytest
+import tifffile
 
 from dineuro.files.write import run_one
 from dineuro_bridge.options import TraceOptions
@@ -34,6 +36,7 @@ from tests.support.server import (
     small,
     until,
 )
+from tests.support.tiffs import ome_xml, run_xml, write_described
 
 
 @pytest.fixture(scope="module")
@@ -648,3 +651,34 @@ def test_many_clients_at_once_get_what_is_theirs(server: Server) -> None:
     for number, tree in trees.items():
         assert f"image n{number}.v3draw" in tree
     assert len(trees) == 8
+
+
+def test_an_upload_that_names_a_file_of_the_server_is_refused(
+    client: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    planes = np.full((6, 8, 9), 77, np.uint8)
+    secret, path = tmp_path / "secret.ome.tif", tmp_path / "upload.ome.tif"
+    write_described(secret, planes, ome_xml((6, 8, 9), run_xml(0, 0, 6), uuid="b"))
+    runs = run_xml(0, 0, 1, "upload.ome.tif", "a") + run_xml(1, 0, 5, str(secret), "b")
+    write_described(path, planes[:1], ome_xml((6, 8, 9), runs, uuid="a"))
+    answer = client.post("/v1/trace", params=FAST, content=path.read_bytes())
+    detail = check_problem(answer, server, 422, "bad_file")
+    assert "promises 6 planes, the file holds 1" in detail
+
+
+def test_a_header_that_loops_is_refused_at_once(client: httpx.Client, server: Server) -> None:
+    loop = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 256, 4, 1, 9, 8)
+    answer = client.post("/v1/trace", params=FAST, content=loop)
+    assert "points back" in check_problem(answer, server, 422, "bad_file")
+    assert client.get("/livez").status_code == 200
+
+
+def test_slices_kept_as_time_are_traced_if_that_is_said(client: httpx.Client, cell: bytes) -> None:
+    stack = tifffile.imread(io.BytesIO(cell))
+    body = io.BytesIO()
+    tifffile.imwrite(body, stack, imagej=True, metadata={"axes": "TYX"})
+    answer = client.post("/v1/trace", params=FAST | {"z_axis": "t"}, content=body.getvalue())
+    assert answer.status_code == 200, answer.text
+    answer = client.post("/v1/trace", params=FAST, content=body.getvalue())
+    assert answer.status_code == 422
+    assert "z-axis t" in answer.text

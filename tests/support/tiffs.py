@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Code, type and values of a tag; bytes are taken as they are.
+#: Code, type and values of a tag; bytes are taken as they are, also with a count of their own.
 Tag = tuple[int, int, Any]
 _LETTERS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 12: "d"}
 
@@ -35,7 +35,7 @@ def tiff_bytes(pages: list[tuple[list[Tag], bytes]], behind: frozenset[int] = fr
         counts = next((tag[2] for tag in tags if tag[0] == 279), [len(strip)])
         offsets = [offset + sum(counts[:number]) for number in range(len(counts))]
         entries = []
-        for code, kind, values in sorted(_merged(tags, [(273, 4, offsets), (279, 4, counts)])):
+        for code, kind, values in sorted(_merge(tags, [(273, 4, offsets), (279, 4, counts)])):
             raw, count = _packed(kind, values)
             if len(raw) > 4 or (code in behind and count > 1):
                 out += b"\0" * (len(out) % 2)
@@ -51,6 +51,9 @@ def tiff_bytes(pages: list[tuple[list[Tag], bytes]], behind: frozenset[int] = fr
 
 
 def _packed(kind: int, values: Any) -> tuple[bytes, int]:
+    if isinstance(values, tuple):
+        count, raw = values
+        return raw, count
     if isinstance(values, bytes):
         return values, len(values)
     if kind == 5:
@@ -89,11 +92,11 @@ def write_described(path: Path, planes: NDArray[Any], text: str, **options: Any)
     """8-bit planes (N, Y, X) with a description on the first page."""
     more = options.pop("more", [])
     height, width = planes.shape[1:]
-    described: list[Tag] = [(270, 2, text.encode() + b"\0")]
+    description: list[Tag] = [(270, 2, text.encode() + b"\0")]
     path.write_bytes(
         tiff_bytes([
             (
-                page_tags(width, height, more=[*(described if not i else []), *more], **options),
+                page_tags(width, height, more=[*(description if not i else []), *more], **options),
                 plane.astype(np.uint8).tobytes(),
             )
             for i, plane in enumerate(planes)
@@ -101,8 +104,10 @@ def write_described(path: Path, planes: NDArray[Any], text: str, **options: Any)
     )  # fmt: skip
 
 
-def lsm_bytes(voxels: NDArray[Any], spacing_m: tuple[float, float, float]) -> bytes:
-    """A Zeiss LSM file of 8-bit voxels (C, Z, Y, X): every page is followed by its thumbnail."""
+def lsm_bytes(
+    voxels: NDArray[Any], spacing_m: tuple[float, float, float], *, thumbnails: bool = True
+) -> bytes:
+    """A Zeiss LSM file of 8-bit voxels (C, Z, Y, X); each page may be followed by a thumbnail."""
     channels, depth, height, width = voxels.shape
     about = struct.pack("<Ii6i2i", 67127628, 500, width, height, depth, channels, 1, 1, 16, 16)
     about = (about + struct.pack("<3d", *spacing_m[::-1])).ljust(500, b"\0")
@@ -113,13 +118,32 @@ def lsm_bytes(voxels: NDArray[Any], spacing_m: tuple[float, float, float]) -> by
             samples += [(262, 3, [2]), (284, 3, [2])]
         info: list[Tag] = [(34412, 1, about)] if z == 0 else []
         strips: list[Tag] = [(279, 4, [height * width] * channels)]
-        tags = _merged(page_tags(width, height, more=[]), [*samples, *info, *strips])
+        tags = _merge(page_tags(width, height, more=[]), [*samples, *info, *strips])
         pages.append((tags, voxels[:, z].tobytes()))
+        if not thumbnails:
+            continue
         small: list[Tag] = [(254, 4, [1]), (258, 3, [8] * 3), (262, 3, [2]), (277, 3, [3])]
-        pages.append((_merged(page_tags(4, 4, more=[]), [*small, (284, 3, [1])]), bytes(48)))
+        pages.append((_merge(page_tags(4, 4, more=[]), [*small, (284, 3, [1])]), bytes(48)))
     return tiff_bytes(pages, behind=frozenset({258}))
 
 
-def _merged(tags: list[Tag], more: list[Tag]) -> list[Tag]:
+def _merge(tags: list[Tag], more: list[Tag]) -> list[Tag]:
     """Tags, where later ones replace earlier ones of the same code."""
     return list({tag[0]: tag for tag in [*tags, *more]}.values())
+
+
+def stk_bytes(voxels: NDArray[Any], step: tuple[int, int], pixel: tuple[int, int]) -> bytes:
+    """A MetaMorph file of 8-bit voxels (Z, Y, X); steps are fractions in units of "um"."""
+    depth, height, width = voxels.shape
+    planes = voxels.astype(np.uint8).tobytes()
+    # The strip begins at byte 8, and what the tags point to follows the planes.
+    at = 8 + len(planes)
+    beyond = struct.pack("<2I", *pixel) + struct.pack("<I3s", 3, b"um")
+    calibration = struct.pack("<6I", 4, at, 5, at, 6, at + 8)
+    distances = struct.pack("<6I", *step, 0, 0, 0, 0) * depth
+    more: list[Tag] = [
+        (33628, 4, (3, calibration)), (33629, 5, (depth, distances)),
+        (33630, 5, [(500, 1)] * depth), (279, 4, [height * width]),
+    ]  # fmt: skip
+    tags = page_tags(width, height, more=more)
+    return tiff_bytes([(tags, planes + beyond)])

@@ -28,7 +28,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     path = Path(request["path"])
     try:
         each = format_of_content(path)
-        with _opened(each, path) as source:
+        with _open_source(each, path) as source:
             source.header.check(path, request["max_bytes"])
         return {"suffix": each.suffixes[0]}
     except DineuroError as error:
@@ -38,7 +38,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
         return {"code": BadFile.code, "detail": detail}
 
 
-def _opened(each: Format, path: Path) -> Source:
+def _open_source(each: Format, path: Path) -> Source:
     """The file, whatever its slices are called: the options of the job are not known here."""
     try:
         return each.open(path, DEFAULT_READING)

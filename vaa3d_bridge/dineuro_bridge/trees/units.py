@@ -19,7 +19,7 @@ _MICROMETRES = re.compile(
 )
 #: Ratios of the extents of two trees that point to another unit, and how alike the axes must be.
 _SMALLEST, _LARGEST, _ALIKE = 0.02, 0.85, 1.6
-#: Voxels of an extent that is compared.
+#: Voxels of an extent that is axes.
 _EXTENT = 8.0
 
 
@@ -55,11 +55,11 @@ def scale_doubt(gold: Tree, test: Tree) -> str | None:
     if len(gold) < 2 or len(test) < 2:
         return None
     sizes = [np.ptp(tree.xyz, axis=0) for tree in (gold, test)]
-    compared = np.minimum(*sizes) > _EXTENT * _SMALLEST
-    compared &= np.maximum(*sizes) > _EXTENT
-    if compared.sum() < 2:
+    axes = np.minimum(*sizes) > _EXTENT * _SMALLEST
+    axes &= np.maximum(*sizes) > _EXTENT
+    if axes.sum() < 2:
         return None
-    ratios = sizes[0][compared] / sizes[1][compared]
+    ratios = sizes[0][axes] / sizes[1][axes]
     if ratios.max() > _ALIKE**2 * ratios.min():
         return None
     if _SMALLEST < ratios.max() < _LARGEST:

@@ -83,7 +83,7 @@ def lay_out(path: Path | str, file: tifffile.TiffFile, *, beside: bool) -> Layou
             if xml.companion is None:
                 return _Ome(path, file, xml, beside=beside).layout()
             warnings.append(
-                f"the metadata are in {_shown(xml.companion)}, which is not opened: the pages are "
+                f"the metadata are in {_display_name(xml.companion)}, which is not opened: the pages are "
                 "taken as the slices of one channel, and the voxel size is unknown"
             )
         except BadXml as error:
@@ -109,22 +109,25 @@ def _only_series(path: Path | str, file: tifffile.TiffFile) -> tifffile.TiffPage
             f"{path}: holds {len(series)} images of differing kinds ({shapes}): save the "
             "stack alone, all pages of one size"
         )
-    return _with_own_pages(file, series[0]) if file.is_imagej else series[0]
+    if file.is_imagej or file.is_lsm:
+        return _with_own_pages(file, series[0])
+    return series[0]
 
 
 def _with_own_pages(
     file: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> tifffile.TiffPageSeries:
-    """An ImageJ series by its pages, if there is one for every plane.
+    """A series of ImageJ or Zeiss by its pages, if there is one for every plane.
 
-    The library takes the voxels after the first page for the whole stack where they would fit
-    before the second page. That is right only for files that have a single page.
+    The library takes the voxels after ImageJ's first page for the whole stack where they would
+    fit before the second page. That is right only for files that have a single page. Of an LSM
+    file it takes every other page for a thumbnail, and not every LSM file has thumbnails.
     """
     shape, keyframe = series.get_shape(squeeze=False), series.keyframe
     if math.prod(shape) != len(file.pages) * math.prod(keyframe.shape):
         return series
     return tifffile.TiffPageSeries(
-        _frames(file, 0), shape, series.dtype, series.get_axes(squeeze=False), kind="imagej"
+        _frames(file, 0), shape, series.dtype, series.get_axes(squeeze=False), kind=series.kind
     )
 
 
@@ -286,28 +289,28 @@ class _Ome:
         Raises:
             BadFile: it lies elsewhere, is missing, or is another file than the one meant.
         """
-        said = f"{self.path}: is part of a set, and {_shown(name or '')}"
+        subject = f"{self.path}: is part of a set, and {_display_name(name or '')}"
         if not name or Path(name).name != name or "\\" in name:  # a path, and no name alone
-            raise BadFile(f"{said} does not lie in the same folder: save the stack as one file")
+            raise BadFile(f"{subject} does not lie in the same folder: save the stack as one file")
         place = Path(self.path).parent / name
         if place.suffix.lower() not in (".tif", ".tiff"):
-            raise BadFile(f"{said} is no TIFF: save the stack as one file")
+            raise BadFile(f"{subject} is no TIFF: save the stack as one file")
         if place.is_symlink() or not place.is_file():
-            raise BadFile(f"{said} is missing: copy it to the same folder, or save one file")
+            raise BadFile(f"{subject} is missing: copy it to the same folder, or save one file")
         try:
             size_of_file(place)
             part = self.parts[name] = open_tiff(place)
         except DineuroError as error:
-            raise BadFile(f"{said} cannot be read: {error}") from error
+            raise BadFile(f"{subject} cannot be read: {error}") from error
         try:
             xml = parse_ome(part.pages.first.description)
         except BadXml:
             xml = OmeXml()
         if not uuid or xml.uuid != uuid:
-            raise BadFile(f"{said} has another UUID: it is not the file that was saved with it")
+            raise BadFile(f"{subject} has another UUID: it is not the file that was saved with it")
         ours, theirs = self.file.pages.first, part.pages.first
         if (ours.shaped, ours.dtype) != (theirs.shaped, theirs.dtype):
-            raise BadFile(f"{said} has pages of another size or type")
+            raise BadFile(f"{subject} has pages of another size or type")
         return _frames(part, 0)
 
     def _series(self, axes: str, sizes: Sequence[int], pages: list[Any]) -> tifffile.TiffPageSeries:
@@ -323,7 +326,7 @@ class _Ome:
         text = f"{self.path}: its OME-XML promises {count} planes, the file holds {held}"
         if not others:
             return BadFile(f"{text}: it was cut off, or saved by a program that kept an old header")
-        names = ", ".join(map(_shown, others[:3])) + (", …" if len(others) > 3 else "")
+        names = ", ".join(map(_display_name, others[:3])) + (", …" if len(others) > 3 else "")
         return BadFile(
             f"{text}; the others are in {names}. Other files are not opened for it: save the "
             "stack as one file"
@@ -365,7 +368,7 @@ def _planes(
     return planes
 
 
-def _shown(name: str) -> str:
+def _display_name(name: str) -> str:
     """The last part of a file's name, printable and short."""
     last = re.split(r"[/\\]", name)[-1]
     return "".join(letter for letter in last if letter.isprintable())[:80] or "another file"

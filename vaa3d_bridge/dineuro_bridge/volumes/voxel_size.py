@@ -42,7 +42,7 @@ def micrometres_of(unit: str) -> float | None:
 
 
 def imagej_voxel_size(
-    described: dict[str, Any], page: tifffile.TiffPage, depth: int
+    metadata: dict[str, Any], page: tifffile.TiffPage, depth: int
 ) -> Spacing | None:
     """From ImageJ's text and the resolution tags of the first page.
 
@@ -50,11 +50,11 @@ def imagej_voxel_size(
     the stack was recorded. `yunit` and `zunit` stand where an axis has a unit of its own.
     Source: ij.io.FileSaver and ij.io.FileOpener.
     """
-    unit = str(described.get("unit", ""))
+    unit = str(metadata.get("unit", ""))
     names = ("zunit", "yunit", "unit")
-    factors = [micrometres_of(str(described.get(name, unit))) for name in names]
+    factors = [micrometres_of(str(metadata.get(name, unit))) for name in names]
     y, x = (_pixel_size(page, name) for name in ("YResolution", "XResolution"))
-    z = _number(described.get("spacing", 1.0 if depth > 1 else None))
+    z = _number(metadata.get("spacing", 1.0 if depth > 1 else None))
     sizes = [
         None if factor is None or step is None else abs(step) * factor
         for factor, step in zip(factors, (z, y, x), strict=True)
@@ -72,20 +72,20 @@ def ome_voxel_size(image: OmeImage) -> Spacing | None:
     return _complete(sizes)
 
 
-def lsm_voxel_size(described: dict[str, Any]) -> Spacing | None:
+def lsm_voxel_size(metadata: dict[str, Any]) -> Spacing | None:
     """From the information block of a Zeiss LSM file, which is in metres."""
-    sizes = [_number(described.get(f"VoxelSize{axis}")) for axis in "ZYX"]
+    sizes = [_number(metadata.get(f"VoxelSize{axis}")) for axis in "ZYX"]
     return _complete([None if size is None else size * 1e6 for size in sizes])
 
 
-def stk_voxel_size(described: dict[str, Any]) -> Spacing | None:
+def stk_voxel_size(metadata: dict[str, Any]) -> Spacing | None:
     """From MetaMorph's tags: calibration in a unit of its own, and the distance of planes."""
-    factor = micrometres_of(str(described.get("CalibrationUnits", "")))
+    factor = micrometres_of(str(metadata.get("CalibrationUnits", "")))
     if factor is None:
         return None
-    distances = described.get("ZDistance")
+    distances = metadata.get("ZDistance")
     z = _number(distances[0]) if distances is not None and len(distances) else None
-    sizes = [z, _number(described.get("YCalibration")), _number(described.get("XCalibration"))]
+    sizes = [z, _number(metadata.get("YCalibration")), _number(metadata.get("XCalibration"))]
     return _complete([None if size is None else abs(size) * factor for size in sizes])
 
 
