@@ -83,8 +83,8 @@ def lay_out(path: Path | str, file: tifffile.TiffFile, *, beside: bool) -> Layou
             if xml.companion is None:
                 return _Ome(path, file, xml, beside=beside).layout()
             warnings.append(
-                f"the metadata are in {_display_name(xml.companion)}, which is not opened: the pages are "
-                "taken as the slices of one channel, and the voxel size is unknown"
+                f"the metadata are in {_display_name(xml.companion)}, which is not opened: the "
+                "pages are taken as the slices of one channel, and the voxel size is unknown"
             )
         except BadXml as error:
             warnings.append(
