@@ -74,7 +74,7 @@ class Engine:
         """Clean up after the last run, queue its unfinished jobs, and start the workers."""
         shutil.rmtree(self.store.folder / "spool")
         (self.store.folder / "spool").mkdir(mode=0o700)
-        self.store.results.discard_all()
+        self.store.remove_strays()
         for job in self.store.in_state("running"):
             log.info("was running when the server ended", extra={"job": job.id})
             self._dispatcher.lost(job)
@@ -87,6 +87,7 @@ class Engine:
         """Accept no further uploads and begin no further jobs; returns at once. See `stop`."""
         deadline = time.monotonic() + (self.settings.drain_s if drain else 0.0)
         changed = self._dispatcher.changed
+        self._dispatcher.close()
         with changed:
             self._stopping = True
             for runner in self.runners:

@@ -1,10 +1,12 @@
 """The SQLite file of a state folder: its schema, its connection and its transactions.
 
-One connection serves all threads behind one lock, and every transaction is short.
+One connection serves all threads behind one lock, and every transaction is short. Another program
+may lock the file, and the disk may be full: both become errors that a client can act on.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import FileAccess
+from dineuro_bridge.errors import DiskFull, FileAccess, TryLater
 
-_SCHEMA_VERSION = 1
+#: Time that a transaction waits for a lock, of this process or of another one (seconds).
+_WAIT_S = 2.0
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE jobs (
   id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
@@ -26,6 +30,7 @@ CREATE TABLE jobs (
   stage TEXT, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,
   error_code TEXT, error_text TEXT, reused INTEGER NOT NULL DEFAULT 0,
   result_bytes INTEGER NOT NULL DEFAULT 0,
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
   UNIQUE (owner, idempotency_key)
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state, owner);
@@ -39,6 +44,8 @@ CREATE TABLE blobs (
   sha256 TEXT PRIMARY KEY, suffix TEXT NOT NULL, bytes INTEGER NOT NULL, stored REAL NOT NULL
 ) STRICT;
 """
+#: The statements that bring a file of an earlier schema to the next one, by its version.
+_UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;"}
 
 
 class Database:
@@ -58,20 +65,47 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit all changes of the block, or none of them if it raises."""
-        with self._lock:
+        """Commit all changes of the block, or none of them if it raises.
+
+        Raises:
+            TryLater: another program has locked the file.
+            DiskFull: the disk has no room for the changes.
+        """
+        with self._locked():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query."""
-        with self._lock:
+        """All rows of a query.
+
+        Raises:
+            TryLater: another program has locked the file.
+        """
+        with self._locked():
             return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the connection, and turn its errors into those of the service."""
+        if not self._lock.acquire(timeout=2 * _WAIT_S):
+            raise _store_locked()
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & 0xFF  # the lower byte is the primary result code
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise _store_locked() from error
+            if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise DiskFull("the server's disk is full: try again later") from error
+            raise
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Close the connection."""
@@ -79,9 +113,18 @@ class Database:
             self._connection.close()
 
 
+def _store_locked() -> TryLater:
+    return TryLater("the server's job store is locked by another program: try again", 5)
+
+
 def _open(path: Path) -> sqlite3.Connection:
-    """The connection, with its pragmas set and its schema checked."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    """The connection, with its pragmas set and its schema checked or upgraded."""
+    # SQLite gives its further files the permissions of the first one.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
+    connection = sqlite3.connect(
+        path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -91,7 +134,12 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.executescript(
             f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
         )
-    elif version != _SCHEMA_VERSION:
+    while version in _UPGRADES:
+        connection.executescript(
+            f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        )
+        version += 1
+    if version not in (0, _SCHEMA_VERSION):
         connection.close()
         raise FileAccess(
             f"{path}: was written by another version of DINeuro (schema {version}, this version "

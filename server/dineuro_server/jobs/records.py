@@ -75,6 +75,7 @@ class Job:
         error_code, error_text: error of a failed or cancelled job; see `dineuro_bridge.errors`.
         reused: whether the job was answered from the store.
         result_bytes: size of the results on disk.
+        cancel_requested: whether its owner has cancelled it.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Job:
     error_text: str | None
     reused: bool
     result_bytes: int
+    cancel_requested: bool
 
     @property
     def ended(self) -> bool:

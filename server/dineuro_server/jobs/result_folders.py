@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Set
 from pathlib import Path
 
 
@@ -48,10 +49,11 @@ class ResultFolders:
         """Remove the unfinished results of a job."""
         shutil.rmtree(self.unfinished(job_id), ignore_errors=True)
 
-    def discard_all(self) -> None:
-        """Remove the unfinished results of all jobs."""
-        for folder in self._root.glob("*.part"):
-            shutil.rmtree(folder, ignore_errors=True)
+    def remove_others(self, job_ids: Set[str]) -> None:
+        """Remove all unfinished results, and the results of all jobs but these."""
+        for folder in self._root.iterdir():
+            if folder.name not in job_ids:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, job_id: str) -> None:
         """Remove the results of a job."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import sqlite3
 import time
@@ -43,6 +44,8 @@ class JobStore:
         try:
             for name in ("spool", "blobs", "results"):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_uid == os.getuid():
+                folder.chmod(0o700)  # also where the folder was there before
             self._lock_file = _locked(folder / "lock")
             self._database = Database(folder / "jobs.sqlite")
         except (OSError, sqlite3.Error) as error:
@@ -178,6 +181,11 @@ class JobStore:
             )
             _add_event(db, job_id, "progress", {"stage": stage, "done": done, "total": total})
 
+    def request_cancel(self, job_id: str) -> None:
+        """Record that the owner of a running job has cancelled it."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", (job_id,))
+
     def end(
         self,
         job_id: str,
@@ -216,6 +224,15 @@ class JobStore:
         with self._database.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         self.results.remove(job_id)
+
+    def remove_strays(self) -> None:
+        """Remove the result folders and inputs that a killed server left without a record."""
+        job_ids = {row["id"] for row in self._database.rows("SELECT id FROM jobs")}
+        self.results.remove_others(job_ids)
+        hashes = {row["sha256"] for row in self._database.rows("SELECT sha256 FROM blobs")}
+        for path in (self.folder / "blobs").glob("*/*"):
+            if path.stem not in hashes:
+                path.unlink()
 
     def expired(self, now: float) -> list[Job]:
         """Jobs whose results are due to be swept at a time (seconds since 1970)."""
@@ -329,5 +346,6 @@ def _locked(path: Path) -> IO[bytes]:
 def _job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row is no mapping
     values["parameters"] = json.loads(values["parameters"])
-    values["reuse"], values["reused"] = bool(values["reuse"]), bool(values["reused"])
+    for name in ("reuse", "reused", "cancel_requested"):
+        values[name] = bool(values[name])
     return Job(**values)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
-from dineuro_bridge.errors import Cancelled, DineuroError, WorkerLost
+from dineuro_bridge.errors import (
+    Cancelled,
+    Conflict,
+    DineuroError,
+    DiskFull,
+    TryLater,
+    WorkerLost,
+)
 from dineuro_server.jobs.fair_queue import FairQueue
 from dineuro_server.jobs.listeners import Listeners
 from dineuro_server.jobs.records import Job, State, WorkFigures
@@ -20,6 +28,10 @@ from dineuro_server.workers.source import Task
 
 #: Number of times that a job is begun before the loss of its worker fails it.
 _ATTEMPTS = 2
+#: Pause before a change of the store that failed is tried again (seconds).
+_RETRY_S = 1.0
+#: Time for which a job that cannot be begun is passed over (seconds).
+_POSTPONED_S = 30.0
 #: Run time of a job before any job has ended (seconds).
 _FIRST_GUESS_S = 10.0
 
@@ -46,6 +58,8 @@ class Dispatcher:
         self.listeners = Listeners()
         self._queue = FairQueue()
         self._cancelled: set[str] = set()
+        self._postponed: dict[str, float] = {}
+        self._closed = threading.Event()
         self._run_times: deque[float] = deque(maxlen=20)
 
     @property
@@ -69,7 +83,12 @@ class Dispatcher:
             if job.state == "queued":
                 self._end(job, "cancelled", error=Cancelled("the job was cancelled"))
             elif job.state == "running":
+                self._store.request_cancel(job.id)
                 self._cancelled.add(job.id)
+
+    def close(self) -> None:
+        """Give up changes of the store that fail: the next start of the server repeats them."""
+        self._closed.set()
 
     def notify(self, job_id: str) -> None:
         """Wake everyone who waits for an event of a job."""
@@ -83,20 +102,51 @@ class Dispatcher:
         """Begin the next job; blocks until there is one, and returns None once `leaving()`."""
         with self.changed:
             while not leaving():
-                job = self._queue.choose(self._store.in_state("queued"))
+                try:
+                    job = self._queue.choose(self._due())
+                except TryLater as error:
+                    log.warning("the queue cannot be read: %s", error)
+                    self.changed.wait(_RETRY_S)
+                    continue
                 if job is None:
-                    self.changed.wait()
-                elif not self._answer(job):
-                    job = self._store.begin(job.id)
-                    self.notify(job.id)
-                    return job
+                    self.changed.wait(_RETRY_S if self._postponed else None)
+                elif self._begin(job):
+                    return self._store.job(job.id)
         return None
+
+    def _due(self) -> list[Job]:
+        """The queued jobs that are not postponed, the oldest first."""
+        now = time.monotonic()
+        self._postponed = {job: until for job, until in self._postponed.items() if until > now}
+        return [job for job in self._store.in_state("queued") if job.id not in self._postponed]
+
+    def _begin(self, job: Job) -> bool:
+        """Begin a queued job, unless the store answers it; no error of one job holds up the next.
+
+        Returns:
+            Whether the job is for the caller to do.
+        """
+        try:
+            if self._answer(job):
+                return False
+            self._store.begin(job.id)
+            self.notify(job.id)
+        except Exception as error:
+            busy = isinstance(error, TryLater | DiskFull)
+            log.exception("the job cannot be begun", extra={"job": job.id})
+            self._postponed[job.id] = time.monotonic() + (_RETRY_S if busy else _POSTPONED_S)
+            if not busy:
+                with contextlib.suppress(TryLater, DiskFull):
+                    self._end(job, "failed", error=_internal_error(job))
+            return False
+        return True
 
     def task(self, job: Job) -> Task:
         """The work of a job, for its worker.
 
         Raises:
             NotFound: the input is not in the store any more.
+            Conflict: the earlier job of a retrace was deleted meanwhile.
         """
         if job.input is None:
             raise ValueError(f"job {job.id} has no input")
@@ -104,6 +154,8 @@ class Dispatcher:
         if job.source is not None:
             source = self._store.results.folder(job.source)
             probability, report = str(source / PROBABILITY), str(source / REPORT)
+            if not (source / PROBABILITY).exists():
+                raise Conflict(f"job {job.source}: was deleted and cannot be traced again")
         return Task(
             job=job.id,
             kind=job.kind,
@@ -122,7 +174,10 @@ class Dispatcher:
 
     def progress(self, job_id: str, stage: str, done: int, total: int) -> None:
         """Record the progress of a running job."""
-        self._store.progress(job_id, stage, done, total)
+        try:
+            self._store.progress(job_id, stage, done, total)
+        except (TryLater, DiskFull) as error:
+            log.warning("the progress is not recorded: %s", error, extra={"job": job_id})
         self.notify(job_id)
 
     def complete(self, job: Job, figures: WorkFigures) -> None:
@@ -130,20 +185,22 @@ class Dispatcher:
         self._store.results.publish(job.id)
         if job.started is not None:
             self._run_times.append(max(0.0, time.time() - job.started))
-        self._end(job, "done", figures=figures)
+        self._retry(lambda: self._end(job, "done", figures=figures))
 
     def fail(self, job: Job, error: DineuroError) -> None:
         """End a running job with an error: it is cancelled or failed."""
         self._store.results.discard(job.id)
-        self._end(job, "cancelled" if isinstance(error, Cancelled) else "failed", error=error)
+        state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
+        self._retry(lambda: self._end(job, state, error=error))
 
     def lost(self, job: Job) -> None:
         """Queue a job once more after its worker died, or fail it after the last attempt."""
         self._store.results.discard(job.id)
-        if self.is_cancelled(job.id):
-            self._end(job, "cancelled", error=Cancelled("the job was cancelled"))
+        if job.cancel_requested or self.is_cancelled(job.id):
+            cancelled = Cancelled("the job was cancelled")
+            self._retry(lambda: self._end(job, "cancelled", error=cancelled))
         elif job.attempts < _ATTEMPTS:
-            self._store.requeue(job.id, counted=True)
+            self._retry(lambda: self._store.requeue(job.id, counted=True))
             log.warning("the worker was lost: the job is queued again", extra={"job": job.id})
             self.notify(job.id)
         else:
@@ -151,11 +208,11 @@ class Dispatcher:
                 f"the process that worked on it died {job.attempts} times: the machine's memory "
                 "may be too small for it: trace a part of it (roi)"
             )
-            self._end(job, "failed", error=WorkerLost(text))
+            self._retry(lambda: self._end(job, "failed", error=WorkerLost(text)))
 
     def put_back(self, job: Job) -> None:
         """Queue a running job for the next start of the server; the attempt does not count."""
-        self._store.requeue(job.id, counted=False)
+        self._retry(lambda: self._store.requeue(job.id, counted=False))
         log.info("put back into the queue", extra={"job": job.id})
         self.notify(job.id)
 
@@ -170,7 +227,12 @@ class Dispatcher:
         source = self._store.answered(job.answer_key, job.owner) if job.reuse else None
         if source is None:
             return False
-        self._store.results.link(source.id, job.id)
+        try:
+            self._store.results.link(source.id, job.id)
+        except OSError as error:
+            log.warning("not answered from the store: %s", error, extra={"job": job.id})
+            self._store.results.discard(job.id)
+            return False
         self._end(job, "done", source=source)
         return True
 
@@ -195,7 +257,6 @@ class Dispatcher:
         reused = source is not None
         result_bytes = source.result_bytes if source else figures.nbytes if figures else 0
         with self.changed:
-            self._cancelled.discard(job.id)
             self._store.end(
                 job.id,
                 state,
@@ -204,6 +265,7 @@ class Dispatcher:
                 reused=reused,
                 result_bytes=result_bytes,
             )
+            self._cancelled.discard(job.id)
         self._metrics.ended(job, state, error, figures, reused=reused)
         log.info(
             "%s%s",
@@ -212,3 +274,25 @@ class Dispatcher:
             extra={"job": job.id, "owner": job.owner},
         )
         self.notify(job.id)
+
+    def _retry(self, change: Callable[[], None]) -> None:
+        """Make a change of the store; repeat it while the store is locked or the disk is full.
+
+        Only for a runner's thread, without the lock of `changed`: the call may block.
+
+        Raises:
+            TryLater, DiskFull: the server shuts down before the change is possible.
+        """
+        while True:
+            try:
+                return change()
+            except (TryLater, DiskFull) as error:
+                log.warning("the store cannot be changed: %s", error)
+                if self._closed.wait(_RETRY_S):
+                    raise
+
+
+def _internal_error(job: Job) -> DineuroError:
+    """The error of a job that failed through no fault of its input."""
+    name = job.parameters["name"]
+    return DineuroError(f"{name}: an internal error; the server's log has it under this job")

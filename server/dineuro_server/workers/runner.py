@@ -135,8 +135,13 @@ class Runner(threading.Thread):
             _Killed: the worker was killed; the job has ended.
             _Leave: the server shuts down; the job is queued again.
         """
+        try:
+            task = self._source.task(job)
+        except DineuroError as error:
+            self._source.fail(job, error)
+            return
         watch = JobWatch(self._source, self._settings, job, worker)
-        worker.send(asdict(self._source.task(job)))
+        worker.send(asdict(task))
         while True:
             message = worker.receive(_CHECK_S)
             if message is not None and message.get("job") == job.id and self._ends(job, message):

@@ -37,13 +37,13 @@ def models(service: ServiceOf, _: OwnerOf) -> ModelList:
 
 
 @router.get("/livez")
-def livez() -> Health:
+async def livez() -> Health:
     """Whether the process answers."""
     return Health(status="ok", detail="alive")
 
 
 @router.get("/readyz", responses={503: {"model": Health, "description": "Not ready yet."}})
-def readyz(service: ServiceOf, response: Response) -> Health:
+async def readyz(service: ServiceOf, response: Response) -> Health:
     """Whether jobs are accepted and every worker is warm."""
     engine = service.engine
     if engine.ready:

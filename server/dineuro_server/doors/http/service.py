@@ -25,7 +25,7 @@ class Service:
     tokens: TokenFile | None
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The server that a request is for."""
     service: Service = request.app.state.service
     return service
