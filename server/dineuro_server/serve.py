@@ -47,7 +47,11 @@ def serve(settings: Settings) -> None:
     try:
         if door is not None:
             door.start()
-        _serve_http(Service(engine, settings, tokens), listener, shutdown)
+        _serve_http(
+            Service(engine, settings, tokens, lambda: door is None or door.healthy),
+            listener,
+            shutdown,
+        )
     finally:
         if door is not None:
             door.close()

@@ -21,7 +21,7 @@ import zmq.auth
 
 from dineuro_bridge import protocol
 from dineuro_bridge.client.zeromq import CurveKeys
-from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.errors import BadParameter, FileAccess, Unauthorized
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
@@ -29,6 +29,7 @@ from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.access.curve import make_client_keys, revoke_client
 from dineuro_server.access.tokens import LOCAL, check_doors
 from dineuro_server.doors.zeromq.door import Door, Limits
+from dineuro_server.doors.zeromq.peers import Peers, Sender
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import JobSpec
 from dineuro_server.settings import Settings
@@ -46,9 +47,13 @@ _NUMBERS = itertools.count()
 class Peer:
     """One DEALER that speaks as told."""
 
-    def __init__(self, address: str, hello: bool = True, keys: Any = None) -> None:
+    def __init__(
+        self, address: str, hello: bool = True, keys: Any = None, identity: bytes = b""
+    ) -> None:
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        if identity:
+            self.socket.setsockopt(zmq.ROUTING_ID, identity)
         if keys is not None:
             server, public, secret = keys
             self.socket.curve_serverkey = server
@@ -265,6 +270,7 @@ def test_enhance_has_no_tree(peer: Peer) -> None:
         ({"nbytes": 2**40, "volume": {"format": "file"}}, "too_large", "the limit"),
         ({"volume": {"format": "picture"}}, "bad_request", "'raw' or 'file'"),
         ({"volume": {**RAW, "dtype": "int64"}}, "bad_request", "dtype"),
+        ({"volume": {**RAW, "dtype": ["uint8"]}}, "bad_request", "dtype"),
         ({"volume": {**RAW, "shape": [1, 2, 3]}}, "bad_request", "shape"),
         ({"volume": {**RAW, "shape": [1, 16, 24, -48]}}, "bad_request", "shape"),
         ({"volume": {**RAW, "shape": [1, 16, 24, 47]}}, "bad_request", "make"),
@@ -389,6 +395,7 @@ def test_no_volume_at_all_is_refused_and_no_path_told(peer: Peer, engine: Engine
         ([b"DNP1", b"SUBMIT", b'{"request":1,"kind":"trace"}'], "no text"),
         ([b"DNP1", b"SUBMIT", b'{"request":"a","kind":"trace","nbytes":NaN}'], "no JSON"),
         ([b"DNP1", b"SUBMIT", b'{"request":"a","kind":"trace","nbytes":true}'], "whole number"),
+        ([b"DNP1", b"ATTACH", b'{"job":"\\ud800"}'], "is no text"),
         ([b"DNP1", b"ATTACH", b"{}"], "a transfer or a job"),
         ([b"DNP1", b"WELCOME", b"{}"], "lacks"),
         ([b"DNP1", b"PONG", b"{}"], "is a message of the server"),
@@ -556,6 +563,15 @@ def test_a_fetch_out_of_bounds_is_refused(peer: Peer, offset: int, nbytes: int) 
     assert peer.hear("ERROR").header["code"] == "bad_request"
 
 
+@pytest.mark.parametrize("offset", [2**20, 2**61])
+def test_a_fetch_beyond_the_end_of_its_part_is_refused(peer: Peer, offset: int) -> None:
+    job = peer.result(other()).header["job"]
+    peer.say("FETCH", job=job, part="swc", offset=offset, nbytes=10)
+    error = peer.hear("ERROR").header
+    assert error["code"] == "bad_request"
+    assert "bytes, the offset is" in error["detail"]
+
+
 def test_two_clients_at_once_get_each_their_own(door: Door) -> None:
     peers = [Peer(door.address) for _ in range(2)]
     volumes = [other() for _ in peers]
@@ -605,6 +621,50 @@ def _random_header(rng: random.Random) -> bytes:
     values = [0, -1, 2**70, "", "x" * 300, None, [], {}, {"format": "raw"}, True, 1.5, "trace"]
     chosen = {name: rng.choice(values) for name in rng.sample(names, rng.randrange(len(names)))}
     return json.dumps(chosen).encode()
+
+
+# Floods
+
+
+def test_a_peer_that_requests_pieces_and_reads_none_holds_its_credit_only(
+    engine: Engine, peer: Peer
+) -> None:
+    job = peer.result(other()).header["job"]
+    with (engine.store.results.folder(job) / "mask.v3draw").open("ab") as file:
+        file.truncate(2**26)
+    greedy = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, chunk_bytes=2**21))
+    greedy.start()
+    glutton, modest = Peer(greedy.address), Peer(greedy.address)
+    for _ in range(300):
+        glutton.say("FETCH", job=job, part="mask", offset=0, nbytes=2**21)
+    modest.say("FETCH", job=job, part="mask", offset=0, nbytes=2**21)
+    assert len(modest.hear("CHUNK").payload) == 2**21
+    refused = [glutton.any().type for _ in range(300)].count("ERROR")
+    assert refused > 0
+    for one in (glutton, modest):
+        one.close()
+    greedy.close()
+
+
+def test_a_flood_of_hellos_shuts_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dineuro_server.doors.zeromq.peers._MAX_PEERS", 8)
+    flood = [Peer(door.address) for _ in range(12)]
+    late = Peer(door.address)
+    late.say("PING")
+    late.hear("PONG")
+    for one in (*flood, late):
+        one.close()
+
+
+def test_the_sender_with_the_most_connections_makes_room() -> None:
+    peers = Peers()
+    few, many = Sender("anna", "a", "1.1.1.1"), Sender("ben", "b", "2.2.2.2")
+    peers.greet(b"anna", few)
+    for number in range(2000):
+        peers.greet(b"ben%d" % number, many)
+    assert peers.active(b"anna", few).owner == "anna"
+    with pytest.raises(Unauthorized):
+        peers.active(b"ben0", many)
 
 
 # CURVE
@@ -664,6 +724,71 @@ def test_a_revoked_key_comes_in_no_more(guarded: tuple[Door, Path]) -> None:
     anna.close()
     with pytest.raises(BadParameter, match="has no key of anna"):
         revoke_client(keys, "anna")
+
+
+def test_a_revoked_key_loses_its_open_connection(guarded: tuple[Door, Path]) -> None:
+    door, keys = guarded
+    make_client_keys(keys, "ben")
+    anna, ben = (Peer(door.address, keys=curve(keys, name)) for name in ("anna", "ben"))
+    revoke_client(keys, "anna")
+    assert anna.hear("ERROR").header["code"] == "unauthorized"
+    anna.say("PING")
+    assert anna.hear("ERROR").header["code"] == "unauthorized"
+    ben.say("PING")
+    ben.hear("PONG")
+    for one in (anna, ben):
+        one.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"curve\n    public-key = ", b"\xff\xfe nothing"])
+def test_a_key_file_that_is_half_copied_keeps_nobody_else_out(
+    guarded: tuple[Door, Path], content: bytes
+) -> None:
+    door, keys = guarded
+    (keys / "clients" / "half.key").write_bytes(content)
+    (keys / "clients" / "gone.key").symlink_to(keys / "nothing")
+    anna = Peer(door.address, keys=curve(keys, "anna"))
+    assert door.healthy
+    make_client_keys(keys, "half2")
+    late = Peer(door.address, keys=curve(keys, "half2"))
+    for one in (anna, late):
+        one.close()
+
+
+def test_the_authenticator_outlives_any_error_and_the_door_says_if_it_does_not(
+    guarded: tuple[Door, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, keys = guarded
+    assert door.allowed is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(door.allowed, "name", lambda key: 1 / 0)
+        refused = Peer(door.address, hello=False, keys=curve(keys, "anna"))
+        assert refused.turned_away()
+        refused.close()
+    anna = Peer(door.address, keys=curve(keys, "anna"))
+    assert door.healthy
+    anna.close()
+    authenticator = door._authenticator
+    assert authenticator is not None
+    authenticator.pipe.send(b"TERMINATE")
+    authenticator.thread.join(30)
+    assert not door.healthy  # and the fixture closes the door, which does not hang
+
+
+def test_an_identity_is_of_use_to_no_other_key(guarded: tuple[Door, Path]) -> None:
+    door, keys = guarded
+    make_client_keys(keys, "ben")
+    anna = Peer(door.address, keys=curve(keys, "anna"), identity=b"anna-1")
+    job = anna.result(other()).header["job"]
+    anna.close()
+    thief = Peer(door.address, hello=False, keys=curve(keys, "ben"), identity=b"anna-1")
+    thief.say("FETCH", job=job, part="swc", offset=0, nbytes=100)
+    assert thief.hear("ERROR").header["code"] == "unauthorized"
+    thief.say("HELLO", protocol=1)
+    thief.hear("WELCOME")
+    thief.say("FETCH", job=job, part="swc", offset=0, nbytes=100)
+    assert thief.hear("ERROR").header["code"] == "not_found"
+    thief.close()
 
 
 def test_secret_keys_are_their_owner_s_alone(tmp_path: Path) -> None:

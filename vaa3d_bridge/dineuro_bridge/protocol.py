@@ -147,6 +147,11 @@ def _checked(kind: str, raw: bytes) -> dict[str, Any]:
         raise BadRequest(f"{kind}: the header is no JSON: {error}") from error
     if not isinstance(header, dict):
         raise BadRequest(f"{kind}: the header is no JSON object")
+    if b"\\ud" in raw.lower():
+        try:
+            json.dumps(header, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"{kind}: half of a surrogate pair is no text") from error
     needed, possible = _FIELDS[kind]
     for name in needed:
         if name not in header:
@@ -219,7 +224,7 @@ def raw_volume(description: Mapping[str, Any]) -> RawVolume | None:
     if form != "raw":
         raise BadRequest("SUBMIT: the volume's format is 'raw' or 'file'")
     shape, dtype = description.get("shape"), description.get("dtype")
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise BadRequest(f"SUBMIT: the volume's dtype is one of {', '.join(_DTYPES)}")
     sizes = shape if isinstance(shape, list) else []
     if len(sizes) != 4 or not all(_is(n, int) and 0 < n < 2**31 for n in sizes):

@@ -5,14 +5,18 @@
     KEYS/clients/NAME.key      the public key of an admitted client; NAME owns its jobs
     KEYS/NAME.key_secret       a client's own pair, to be handed to the client and deleted here
 
-The files have the format of pyzmq (`zmq.auth`). A change of `clients/` takes effect for the next
-connections.
+The files have the format of pyzmq (`zmq.auth`). A change of `clients/` takes effect at once, also
+for open connections.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import zmq.auth
@@ -22,6 +26,9 @@ from dineuro_bridge.files import reason
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERVER = "server"
+Stamp = tuple[tuple[str, int, int], ...]
+
+log = logging.getLogger(__name__)
 
 
 def make_server_keys(folder: Path) -> Path:
@@ -101,7 +108,7 @@ class AllowedKeys:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "clients"
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: Stamp = ()
         self._names: dict[bytes, str] = {}
 
     def callback(self, _domain: str, key: bytes) -> bool:
@@ -111,12 +118,37 @@ class AllowedKeys:
     def name(self, key: bytes) -> str | None:
         """The owner of a key; None if the key is not admitted."""
         with self._lock:
-            files = sorted(self._folder.glob("*.key")) if self._folder.is_dir() else []
-            stamp = (len(files), max((f.stat().st_mtime_ns for f in files), default=0))
+            stamp = _stamp(self._folder)
             if stamp != self._stamp:
-                self._names = {_load(file)[0]: file.stem for file in files}
+                self._names = dict(client_keys(self._folder.parent))
                 self._stamp = stamp
             return self._names.get(key)
+
+
+def client_keys(folder: Path) -> Iterator[tuple[bytes, str]]:
+    """The admitted public keys of a folder, with the name of each owner, sorted by name.
+
+    A file that holds no key admits nobody: it may be half-copied, or gone again.
+    """
+    for name, _, _ in _stamp(folder / "clients"):
+        try:
+            public, _secret = _load(folder / "clients" / name)
+        except FileAccess as error:
+            log.warning("no key: %s", error)
+            continue
+        yield public, name.removesuffix(".key")
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Name, time and size of each key file, by which a change of the folder shows."""
+    files = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".key"):
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat()
+                    files.append((entry.name, status.st_mtime_ns, status.st_size))
+    return tuple(sorted(files))
 
 
 def _make(folder: Path, name: str) -> tuple[Path, Path]:

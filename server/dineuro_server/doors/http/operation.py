@@ -46,11 +46,14 @@ async def livez() -> Health:
 async def readyz(service: ServiceOf, response: Response) -> Health:
     """Whether jobs are accepted and every worker is warm."""
     engine = service.engine
-    if engine.ready:
+    healthy = service.zmq_healthy()
+    if engine.ready and healthy:
         return Health(status="ok", detail="ready")
     response.status_code = 503
     if engine.stopping:
         return Health(status="stopping", detail="the server is shutting down")
+    if not healthy:
+        return Health(status="failing", detail="the ZeroMQ door does not answer")
     cold = [runner.device for runner in engine.runners if not runner.ready]
     return Health(status="starting", detail=f"workers that are not warm yet: {', '.join(cold)}")
 

@@ -104,7 +104,7 @@ class ModelList(BaseModel):
 class Health(BaseModel):
     """Whether the server is alive, or ready; `detail` says what it is waiting for."""
 
-    status: Literal["ok", "starting", "stopping"]
+    status: Literal["ok", "starting", "failing", "stopping"]
     detail: str
 
 

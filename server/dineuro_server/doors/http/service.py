@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -18,11 +19,19 @@ from dineuro_server.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One server behind its HTTP door; `tokens` is None if no token is required."""
+    """One server behind its HTTP door.
+
+    Attributes:
+        engine: the engine of the jobs.
+        settings: the server's settings.
+        tokens: the admitted tokens; None if no token is required.
+        zmq_healthy: whether the ZeroMQ door answers; True if it is off.
+    """
 
     engine: Engine
     settings: Settings
     tokens: TokenFile | None
+    zmq_healthy: Callable[[], bool]
 
 
 async def service_of(request: Request) -> Service:

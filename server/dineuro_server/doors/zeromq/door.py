@@ -31,8 +31,9 @@ from dineuro_bridge.protocol import (
     decode,
 )
 from dineuro_server.access.tokens import LOCAL
+from dineuro_server.doors.zeromq.fetches import Fetches, Piece
 from dineuro_server.doors.zeromq.loop import RouterLoop
-from dineuro_server.doors.zeromq.peers import Peer, Peers
+from dineuro_server.doors.zeromq.peers import Peer, Peers, Sender
 from dineuro_server.doors.zeromq.replies import (
     is_internal,
     part_file,
@@ -77,6 +78,7 @@ class Door(RouterLoop):
         self._engine, self._limits = engine, limits
         self._peers = Peers()
         self._transfers = Transfers(engine)
+        self._fetches = Fetches(self._send_piece)
         self._helpers = ThreadPoolExecutor(2, "zeromq-helper")
         self._handlers = {
             "SUBMIT": self._submit,
@@ -96,10 +98,11 @@ class Door(RouterLoop):
             message = decode([frame.buffer for frame in frames])
             names = ("request", "transfer", "job")
             about = {name: message.header[name] for name in names if name in message.header}
+            sender = self._sender(frames)
             if message.type == "HELLO":
-                self._hello(identity, message, frames)
+                self._hello(identity, message, sender)
                 return
-            peer = self._peers.sender(identity)
+            peer = self._peers.active(identity, sender)
             handler = self._handlers.get(message.type)
             if handler is None:
                 raise BadRequest(f"{message.type}: is a message of the server")
@@ -108,14 +111,24 @@ class Door(RouterLoop):
             self._refuse(identity, error, about)
 
     def on_tick(self) -> None:
-        """Forget silent peers and abandoned uploads."""
+        """Forget silent peers, peers whose key was revoked, and abandoned uploads."""
+        if self.allowed is not None:
+            for identity in self._peers.unless(self._is_admitted):
+                self._refuse(identity, _revoked(), {})
+                self.on_gone(identity)
         for identity in self._peers.silent(LOST_AFTER * self._limits.heartbeat_s):
             self.on_gone(identity)
         self._transfers.sweep(self._limits.idle_s)
 
+    def on_turn(self) -> bool:
+        """Send the pieces that there is memory for."""
+        self._fetches.pump()
+        return self._fetches.waiting
+
     def on_gone(self, identity: bytes) -> None:
         """Forget a peer; its uploads wait for an ATTACH, and its jobs go on."""
         self._peers.remove(identity)
+        self._fetches.forget(identity)
 
     def on_end(self) -> None:
         """Forget all peers and uploads."""
@@ -126,13 +139,13 @@ class Door(RouterLoop):
 
     # Connections
 
-    def _hello(self, identity: bytes, message: Message, frames: list[zmq.Frame]) -> None:
+    def _hello(self, identity: bytes, message: Message, sender: Sender) -> None:
         if message.header["protocol"] != VERSION:
             raise BadRequest(
                 f"this server speaks DNP{VERSION}, not {message.header['protocol']}: client and "
                 "server need matching versions"
             )
-        self._peers.greet(identity, self._owner(frames))
+        self._peers.greet(identity, sender)
         welcome = {
             "protocol": VERSION,
             "server": version("dineuro"),
@@ -147,15 +160,24 @@ class Door(RouterLoop):
         }
         self.send(identity, Message("WELCOME", welcome))
 
-    def _owner(self, frames: list[zmq.Frame]) -> str:
-        """The owner behind a connection: the name of its key."""
+    def _sender(self, frames: list[zmq.Frame]) -> Sender:
+        """The sender of a message: the owner of the connection's key.
+
+        Raises:
+            Unauthorized: the key was revoked.
+        """
+        address = str(frames[-1].get("Peer-Address"))
         if self.allowed is None:
-            return LOCAL
+            return Sender(LOCAL, "", address)
         key = str(frames[-1].get("User-Id"))
         name = self.allowed.name(key.encode())
         if name is None:
-            raise Unauthorized("the key is not valid here any more: ask who runs the server")
-        return name
+            raise _revoked()
+        return Sender(name, key, address)
+
+    def _is_admitted(self, sender: Sender) -> bool:
+        """Whether a sender's key still belongs to its owner."""
+        return self.allowed is None or self.allowed.name(sender.key.encode()) == sender.owner
 
     def _ping(self, identity: bytes, _peer: Peer, _message: Message) -> None:
         self.send(identity, Message("PONG"))
@@ -274,13 +296,26 @@ class Door(RouterLoop):
         job = self._engine.get(header["job"], peer.owner)
         path, start = part_file(self._engine, job, header["part"])
         try:
-            with path.open("rb") as file:
-                file.seek(start + offset)
-                payload = file.read(nbytes)
+            end = path.stat().st_size - start
         except FileNotFoundError as error:
-            raise NotFound(f"job {job.id}: its results have been swept") from error
-        piece = {"job": job.id, "part": header["part"], "offset": offset}
-        self.send(identity, Message("CHUNK", piece, payload))
+            raise _swept(job.id) from error
+        if offset > end:
+            raise BadRequest(f"FETCH: {header['part']} has {end} bytes, the offset is {offset}")
+        self._fetches.add(identity, Piece(job.id, header["part"], path, start, offset, nbytes))
+
+    def _send_piece(self, identity: bytes, piece: Piece) -> zmq.MessageTracker | None:
+        """Read and send a piece; an error goes to its peer."""
+        about = {"job": piece.job}
+        try:
+            payload = piece.read()
+        except FileNotFoundError:
+            self._refuse(identity, _swept(piece.job), about)
+            return None
+        except OSError as error:
+            self._refuse(identity, error, about)
+            return None
+        header = {"job": piece.job, "part": piece.part, "offset": piece.offset}
+        return self.send(identity, Message("CHUNK", header, payload))
 
     def _watch(self, identity: bytes, peer: Peer, job: Job) -> None:
         """Send the state of a job to a peer, now and at every event."""
@@ -328,3 +363,11 @@ class Door(RouterLoop):
         message = refused(error, about, problem_id)
         self.send(identity, message)
         return message
+
+
+def _revoked() -> Unauthorized:
+    return Unauthorized("the key is not valid here any more: ask who runs the server")
+
+
+def _swept(job_id: str) -> NotFound:
+    return NotFound(f"job {job_id}: its results have been swept")

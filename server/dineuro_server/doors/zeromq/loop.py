@@ -15,16 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.protocol import CREDIT, HEADER_BYTES, Message, encode
 from dineuro_server.access.curve import AllowedKeys, server_keys
+from dineuro_server.doors.zeromq.authenticator import CurveAuthenticator
 
 #: Messages that may wait for a peer that does not read; at more the peer counts as gone.
 _WAITING = 256
 #: Longest time between two ticks (seconds).
 _TICK_S = 0.5
+#: Longest time between two looks at memory that peers hold up (seconds).
+_BUSY_TICK_S = 0.02
+#: A connection has to finish its handshake, and then to answer, within these times (seconds).
+_HANDSHAKE_S, _PING_EVERY_S, _PING_TIMEOUT_S = 10, 20, 60
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class RouterLoop(threading.Thread):
         super().__init__(name="zeromq", daemon=True)
         self.allowed = None if keys is None else AllowedKeys(keys)
         self._context = zmq.Context()
-        self._authenticator: ThreadAuthenticator | None = None
+        self._authenticator: CurveAuthenticator | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._bell, self._ringer = socket.socketpair()
@@ -72,6 +76,10 @@ class RouterLoop(threading.Thread):
         """Do what is due; called at every tick."""
         raise NotImplementedError
 
+    def on_turn(self) -> bool:
+        """Called after each turn of the loop; returns whether the next one is due soon."""
+        raise NotImplementedError
+
     def on_gone(self, identity: bytes) -> None:
         """Forget a peer that does not read, or is not connected any more."""
         raise NotImplementedError
@@ -87,14 +95,25 @@ class RouterLoop(threading.Thread):
         self._inbox.put(call)
         self._ring()
 
-    def send(self, identity: bytes, message: Message) -> None:
-        """Send without waiting; a peer that does not read counts as gone. For the loop's thread."""
+    @property
+    def healthy(self) -> bool:
+        """Whether the door answers, and admits those who may come in."""
+        return self.is_alive() and (self._authenticator is None or self._authenticator.is_alive())
+
+    def send(self, identity: bytes, message: Message) -> zmq.MessageTracker | None:
+        """Send without waiting; a peer that does not read counts as gone. For the loop's thread.
+
+        Returns:
+            The tracker of the message's memory; None if the peer is gone.
+        """
+        frames = [identity, *encode(message)]
         try:
-            self._socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK, copy=False)
+            return self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False, track=True)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
             self.on_gone(identity)
+            return None
 
     def close(self) -> None:
         """End the loop; blocks until it has ended."""
@@ -114,10 +133,12 @@ class RouterLoop(threading.Thread):
         poller.register(self._bell, zmq.POLLIN)
         last_tick = time.monotonic()
         try:
+            soon = False
             while not self._closing.is_set():
-                poller.poll(int(_TICK_S * 1000))
+                poller.poll(int(1000 * (_BUSY_TICK_S if soon else _TICK_S)))
                 self._empty_inbox()
                 self._receive()
+                soon = self.on_turn()
                 if time.monotonic() - last_tick > _TICK_S:
                     last_tick = time.monotonic()
                     self.on_tick()
@@ -131,14 +152,17 @@ class RouterLoop(threading.Thread):
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.LINGER, 0)
         router.setsockopt(zmq.SNDHWM, _WAITING)
+        router.setsockopt(zmq.HANDSHAKE_IVL, 1000 * _HANDSHAKE_S)
+        # A peer that does not read does not answer either: its connection ends with its memory.
+        router.setsockopt(zmq.HEARTBEAT_IVL, 1000 * _PING_EVERY_S)
+        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000 * _PING_TIMEOUT_S)
         router.setsockopt(zmq.RCVHWM, 4 * CREDIT)
         router.setsockopt(zmq.MAXMSGSIZE, max(chunk_bytes, HEADER_BYTES) + 1024)
         router.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
-        if keys is not None:
+        if keys is not None and self.allowed is not None:
             public, secret = server_keys(keys)
-            self._authenticator = ThreadAuthenticator(self._context)
+            self._authenticator = CurveAuthenticator(self._context, self.allowed)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", credentials_provider=self.allowed)
             router.curve_publickey, router.curve_secretkey, router.curve_server = (
                 public,
                 secret,
