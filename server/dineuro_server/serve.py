@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.files import reason
 from dineuro_server.access.tokens import TokenFile, check_doors, host_and_port
 from dineuro_server.doors.http.app import make_app
+from dineuro_server.doors.http.connections import BoundedProtocol
 from dineuro_server.doors.http.service import Service
 from dineuro_server.doors.zeromq.door import Door
 from dineuro_server.engine import Engine
@@ -22,6 +24,8 @@ from dineuro_server.settings import Settings
 
 #: Time that open connections have to end after the last running job (seconds).
 _FAREWELL_S = 5
+#: Files and connections that the server may have open.
+_DESCRIPTORS = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ def serve(settings: Settings) -> None:
         FileAccess: the state folder or an address cannot be used.
     """
     check_doors(settings)
+    _allow_descriptors()
     tokens = None if settings.tokens is None else TokenFile(settings.tokens, settings)
     listener = _listen(settings.http)
     engine = Engine(settings, None if tokens is None else tokens.quota)
@@ -57,6 +62,14 @@ def serve(settings: Settings) -> None:
             door.close()
         engine.stop()
         log.info("stopped")
+
+
+def _allow_descriptors() -> None:
+    """Raise the number of files and connections that this process may have open."""
+    current, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, _DESCRIPTORS)
+    if current < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
 
 
 def _zmq_door(engine: Engine, settings: Settings) -> Door | None:
@@ -117,6 +130,7 @@ def _serve_http(service: Service, listener: socket.socket, shutdown: _Shutdown) 
     """Answer HTTP requests until the shutdown."""
     config = uvicorn.Config(
         make_app(service),
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

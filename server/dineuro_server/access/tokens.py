@@ -63,8 +63,7 @@ class TokenFile:
         settings: the server's limits.
 
     Raises:
-        FileAccess: the file cannot be read.
-        BadParameter: a line of the file is no token.
+        FileAccess: the file cannot be read, or a line of it is no token.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
@@ -109,7 +108,10 @@ class TokenFile:
                 raise FileAccess(f"{self._path}: cannot be read: {reason(error)}") from error
             stamp = (status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
-                self._tokens, self._stamp = tuple(read_tokens(self._path)), stamp
+                try:
+                    self._tokens, self._stamp = tuple(read_tokens(self._path)), stamp
+                except BadParameter as error:  # the fault is the server's, not the client's
+                    raise FileAccess(str(error)) from error
             return self._tokens
 
 

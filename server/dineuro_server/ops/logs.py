@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 #: The fields that a record may have besides its message.
-_FIELDS = ("problem", "job", "owner", "method", "route", "status", "seconds", "door")
+_FIELDS = ("problem", "job", "owner", "method", "route", "status", "seconds", "peer")
 
 
 class JsonLines(logging.Formatter):
@@ -35,9 +35,10 @@ class TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """One line of the log."""
+        """One line of the log; control characters in it are escaped, so that none forges a line."""
         job = getattr(record, "job", None)
-        return super().formatMessage(record) + ("" if job is None else f" [job {job}]")
+        line = super().formatMessage(record) + ("" if job is None else f" [job {job}]")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def configure(style: str, level: str) -> None:

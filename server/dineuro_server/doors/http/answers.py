@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 
 from fastapi.responses import FileResponse, Response
-from starlette.background import BackgroundTask
 
 from dineuro_bridge.parts import PARTS, Part
 from dineuro_bridge.volumes.formats import read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.doors.http.negotiation import ZIP
 from dineuro_server.doors.http.service import Service
+from dineuro_server.doors.http.temporary import TemporaryFileResponse, temporary_file
 from dineuro_server.jobs.records import Job
 from dineuro_server.jobs.results import Results
 
@@ -43,28 +42,20 @@ def part_answer(service: Service, job: Job, part: Part, media_type: str) -> Resp
             path, headers=_headers(job), media_type=media_type, filename=name,
             content_disposition_type="inline" if part.inline else "attachment",
         )  # fmt: skip
-    converted = _temporary(service, suffix)
-    try:
+    with temporary_file(_spool_folder(service), suffix) as converted:
         volume = read_volume(path, max_bytes=service.settings.max_bytes)
         volume = Volume(volume.voxels, _spacing(results))
         write_volume(converted, volume, compress=suffix == ".tif")
-    except BaseException:
-        converted.unlink(missing_ok=True)
-        raise
-    return _passing_file(converted, job, media_type, name)
+    return _temporary_answer(converted, job, media_type, name)
 
 
 def zip_answer(service: Service, job: Job) -> Response:
     """The parts for users in a zip file, named after the image; errors as `part_answer`."""
     paths = service.engine.results(job).select(lambda part: part.is_delivered)
     stem = _stem(job)
-    archive = _temporary(service, ".zip")
-    try:
+    with temporary_file(_spool_folder(service), ".zip") as archive:
         _zip(archive, {PARTS[name].file_name(stem): path for name, path in paths.items()})
-    except BaseException:
-        archive.unlink(missing_ok=True)
-        raise
-    return _passing_file(archive, job, ZIP, f"{stem}.zip")
+    return _temporary_answer(archive, job, ZIP, f"{stem}.zip")
 
 
 def _zip(target: Path, paths: dict[str, Path]) -> None:
@@ -95,18 +86,14 @@ def _headers(job: Job) -> dict[str, str]:
     return {"X-DINeuro-Job": job.id, "X-DINeuro-Reused": str(job.reused).lower()}
 
 
-def _temporary(service: Service, suffix: str) -> Path:
-    """A file that is removed once it has been sent; the next start removes what a crash left."""
-    with tempfile.NamedTemporaryFile(
-        dir=service.engine.store.folder / "spool", suffix=suffix, delete=False
-    ) as file:
-        return Path(file.name)
+def _spool_folder(service: Service) -> Path:
+    """The folder of temporary files, which each start of the server empties."""
+    return service.engine.store.folder / "spool"
 
 
-def _passing_file(path: Path, job: Job, media_type: str, name: str) -> Response:
+def _temporary_answer(path: Path, job: Job, media_type: str, name: str) -> Response:
     """A temporary file as an answer."""
-    after = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(
-        path, headers=_headers(job), media_type=media_type, filename=name, background=after,
+    return TemporaryFileResponse(
+        path, headers=_headers(job), media_type=media_type, filename=name,
         content_disposition_type="attachment",
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
@@ -18,6 +19,8 @@ from dineuro_server.doors.http.negotiation import ZIP, choose
 from dineuro_server.doors.http.openapi import BINARY, content_schema, problems
 from dineuro_server.doors.http.records import JobList, JobRecord, record_of
 from dineuro_server.doors.http.service import JobOf, OwnerOf, ServiceOf
+from dineuro_server.jobs.kinds import Kind
+from dineuro_server.jobs.records import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems(401, 403))
 
@@ -28,11 +31,17 @@ def list_jobs(
     owner: OwnerOf,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[float | None, Query(allow_inf_nan=False, description="See `next`.")] = None,
+    state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
 ) -> JobList:
     """Your jobs, the newest first."""
-    jobs = service.engine.jobs(owner, before=before, limit=limit)
-    more = f"/v1/jobs?limit={limit}&before={jobs[-1].created!r}" if len(jobs) == limit else None
-    return JobList(jobs=[record_of(job) for job in jobs], next=more)
+    jobs = service.engine.jobs(owner, before=before, limit=limit, state=state, kind=kind)
+    following = None
+    if len(jobs) == limit:
+        filters = {"limit": limit, "before": jobs[-1].created, "state": state, "kind": kind}
+        query = urlencode({name: value for name, value in filters.items() if value is not None})
+        following = f"/v1/jobs?{query}"
+    return JobList(jobs=[record_of(job) for job in jobs], next=following)
 
 
 @router.get("/{job_id}", responses=problems(404))

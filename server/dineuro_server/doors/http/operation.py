@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +20,8 @@ from dineuro_server.doors.http.service import OwnerOf, ServiceOf, may_watch
 from dineuro_server.ops.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operation"])
-_STATIC = "/static"
+#: Path of the files of /docs.
+STATIC = "/static"
 
 
 @router.get("/v1/models", responses=problems(401, 403))
@@ -67,14 +71,30 @@ def metrics(service: ServiceOf, _: Annotated[None, Depends(may_watch)]) -> Respo
 def add_docs(app: FastAPI) -> None:
     """Serve /docs from an installed package, without requests to other servers."""
     folder = Path(str(files("fastapi_offline"))) / "static"
-    app.mount(_STATIC, StaticFiles(directory=folder), name="static")
+    app.mount(STATIC, StaticFiles(directory=folder), name="static")
+
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url or "/openapi.json",
+        title="DINeuro",
+        swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{STATIC}/favicon.png",
+    )
+    page.headers["Content-Security-Policy"] = _docs_policy(bytes(page.body).decode())
 
     @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=app.openapi_url or "/openapi.json",
-            title="DINeuro",
-            swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_STATIC}/swagger-ui.css",
-            swagger_favicon_url=f"{_STATIC}/favicon.png",
-        )
+    async def docs() -> HTMLResponse:
+        return page
+
+
+def _docs_policy(html: str) -> str:
+    """The policy of /docs: scripts of this server, and the page's own by their hashes."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    ]
+    scripts = " ".join(["'self'", *(f"'sha256-{value}'" for value in hashes)])
+    return (
+        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -62,6 +62,7 @@ def owner_of(
     owner = _holder_of(service, credentials)
     if owner is None and not service.settings.insecure:
         _check_local(request)
+    request.state.owner = owner or LOCAL  # for the log
     return owner or LOCAL
 
 
@@ -99,10 +100,22 @@ def _check_local(request: Request) -> None:
     """
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if not is_loopback(_split(f"//{host}").hostname or ""):
         raise Forbidden(f"{host}: this server is for its own machine only: use the name localhost")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _split(origin).netloc != host:
         raise Forbidden(f"{origin}: pages of other sites may not use this server")
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        Forbidden: the address is malformed.
+    """
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise Forbidden(f"{address[:100]}: is no address") from error
 
 
 OwnerOf = Annotated[str, Depends(owner_of)]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -29,6 +29,8 @@ _PIECE = 2**19
 #: Bytes of all fields of a form that are no file.
 _FIELD_BYTES = 2**14
 _FORM = "multipart/form-data"
+#: Parts of a form.
+_MAX_PARTS = 100
 #: Accepted media types of a volume; the last one is the default of curl's --data-binary.
 RAW_TYPES = (
     "application/octet-stream",
@@ -103,12 +105,12 @@ async def receive(request: Request, spool: Spool) -> dict[str, str]:
 
 async def _receive_form(request: Request, spool: Spool, boundary: bytes) -> dict[str, str]:
     form = _Form(spool)
-    parser = MultipartParser(boundary, cast("MultipartCallbacks", form.callbacks()))
     try:
+        parser = MultipartParser(boundary, cast("MultipartCallbacks", form.callbacks()))
         async for piece in _pieces(request):
             await run_in_threadpool(parser.write, bytes(piece))
         await run_in_threadpool(parser.finalize)
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise BadRequest(f"the form is broken: {error}") from error
     return form.complete()
 
@@ -137,7 +139,7 @@ class _Form:
         self._header, self._value = bytearray(), bytearray()
         self._disposition: dict[bytes, bytes] = {}
         self._in_file = False
-        self._files = self._size = 0
+        self._files = self._size = self._parts = 0
         self._field = bytearray()
         self._ended = False
         self.fields: dict[str, str] = {}
@@ -170,6 +172,9 @@ class _Form:
     def _begin(self) -> None:
         self._disposition, self._in_file = {}, False
         self._field = bytearray()
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise BadRequest(f"the form has more than {_MAX_PARTS} parts")
 
     def _on_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
