@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -159,6 +160,17 @@ TokensFile = Annotated[
 ]
 
 
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FOLDER",
+        envvar="DINEURO_KEYS",
+        help="The key folder of the server. [keys in the default state folder]",
+    ),
+]
+
+
 @keys_app.command("token", epilog=EPILOG)
 def token_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The owner of the jobs.")],
@@ -170,53 +182,69 @@ def token_command(
     gib: Annotated[
         float | None, typer.Option(min=0.001, help="The owner's disk (GiB). [the server's limit]")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Tells the owner's tokens apart.")
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="The last day. [no end]"),
+    ] = None,
 ) -> None:
     """Make a bearer token for the HTTP door and print it. It cannot be displayed again."""
     needs_server("tokens", service=True)
     from dineuro_server.access.tokens import add_token
 
     path = _tokens_file(tokens)
-    typer.echo(add_token(path, name, jobs=jobs, gib=gib))
+    last_day = None if expires is None else expires.date()
+    typer.echo(add_token(path, name, jobs=jobs, gib=gib, label=label, expires=last_day))
     complain(f"{path}: contains its hash; start the server with --tokens {path}")
 
 
 @keys_app.command("list", epilog=EPILOG)
-def list_command(tokens: TokensFile = None) -> None:
-    """List the owners of tokens, with their quotas."""
+def list_command(tokens: TokensFile = None, keys: KeysFolder = None) -> None:
+    """List the tokens with their quotas and last use, and the CURVE keys."""
     needs_server("tokens", service=True)
-    from dineuro_server.access.tokens import read_tokens
+    from dineuro_server.access.curve import client_keys
+    from dineuro_server.access.tokens import last_uses, read_tokens
 
-    for token in read_tokens(_tokens_file(tokens)):
-        quotas = [f"jobs={token.jobs}"] if token.jobs is not None else []
-        quotas += [f"gib={token.gib:g}"] if token.gib is not None else []
-        typer.echo(" ".join([token.name, f"{token.sha256[:12]}…", *quotas]))
+    path, folder = _tokens_file(tokens), _keys_folder(keys)
+    uses = last_uses(path)
+    lines = [
+        token.line().replace(token.sha256, f"{token.sha256[:12]}…")
+        + f" last_use={uses.get(token.sha256, 'never')}"
+        for token in read_tokens(path)
+    ]
+    _echo_list(f"tokens in {path}:", lines)
+    _echo_list(
+        f"CURVE keys in {folder}:", [f"{name} {key.decode()}" for key, name in client_keys(folder)]
+    )
+
+
+def _echo_list(title: str, lines: list[str]) -> None:
+    typer.echo("\n  ".join([title, *(lines or ["none"])]))
 
 
 @keys_app.command("revoke", epilog=EPILOG)
 def revoke_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The owner of the tokens.")],
     tokens: TokensFile = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL|HASH", help="One token: its label, or the hash of dineuro keys list."
+        ),
+    ] = None,
 ) -> None:
-    """Revoke all tokens of a name. A running server applies this at once."""
+    """Revoke the tokens of a name. A running server applies this at once."""
     needs_server("tokens", service=True)
     from dineuro_server.access.tokens import revoke
 
     path = _tokens_file(tokens)
-    count = revoke(path, name)
+    count = revoke(path, name, None if only is None else only.rstrip("…"))
     if not count:
-        raise BadParameter(f"{path}: has no token of {name}")
+        of = name if only is None else f"{name} with the label or hash {only}"
+        raise BadParameter(f"{path}: has no token of {of}")
     complain(f"{path}: {count} of {name} revoked")
-
-
-KeysFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--keys",
-        metavar="FOLDER",
-        envvar="DINEURO_KEYS",
-        help="The key folder of the server. [keys in the default state folder]",
-    ),
-]
 
 
 @keys_app.command("curve", epilog=EPILOG)
@@ -238,7 +266,7 @@ def revoke_curve_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The owner of the key.")],
     keys: KeysFolder = None,
 ) -> None:
-    """Revoke a client's CURVE key. A running server applies this at the next HELLO."""
+    """Revoke a client's CURVE key. A running server applies this at once."""
     from dineuro_server.access.curve import revoke_client
 
     folder = _keys_folder(keys)

@@ -25,7 +25,8 @@ from dineuro_bridge.errors import Conflict, NotFound, ServerStopping, error_for
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
-from dineuro_server.jobs.records import Event, Job, JobSpec, Kind, State
+from dineuro_server.jobs.kinds import Kind
+from dineuro_server.jobs.records import Event, Job, JobSpec, State
 from dineuro_server.jobs.results import PROBABILITY, Results
 from dineuro_server.jobs.spool import Spool
 from dineuro_server.jobs.store import JobStore
@@ -59,7 +60,7 @@ class Engine:
     def __init__(self, settings: Settings, quota_of: Callable[[str], Quota] | None = None) -> None:
         self.settings = settings
         self.store = JobStore(settings.state)
-        self.metrics = Metrics(self._gauges())
+        self.metrics = Metrics(self._gauges(), self.store.count_by_owner)
         self._admission = Admission(self.store, settings, quota_of)
         self._dispatcher = Dispatcher(self.store, settings, self.metrics)
         self._stopping = False

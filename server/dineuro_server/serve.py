@@ -14,7 +14,8 @@ import uvicorn
 
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.files import reason
-from dineuro_server.access.tokens import TokenFile, check_doors, host_and_port
+from dineuro_server.access.addresses import check_doors, host_and_port
+from dineuro_server.access.tokens import TokenFile
 from dineuro_server.doors.http.app import make_app
 from dineuro_server.doors.http.connections import BoundedProtocol
 from dineuro_server.doors.http.service import Service
@@ -37,9 +38,8 @@ def serve(settings: Settings) -> None:
     signal puts the running jobs back into the queue at once.
 
     Raises:
-        BadParameter: a door that others can reach has no keys, an address is wrong, or the token
-            file is broken.
-        FileAccess: the state folder or an address cannot be used.
+        BadParameter: a door that others can reach has no keys, or an address is wrong.
+        FileAccess: the state folder, the token file or an address cannot be used.
     """
     check_doors(settings)
     _allow_descriptors()

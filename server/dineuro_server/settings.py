@@ -15,6 +15,9 @@ GIB = 2**30
 #: Share of the machine's memory for all workers together, if `memory_gib` is not set.
 _MEMORY_SHARE = 0.9
 
+#: Bounds of settings in hours and seconds: beyond them no date and no timer can be computed.
+_CENTURY_H, _YEAR_S, _DAY_S = 876_600, 31_557_600, 86_400
+
 
 def default_state() -> Path:
     """The folder `dineuro` in the user's data directory."""
@@ -78,16 +81,16 @@ class Settings(BaseSettings):
     devices: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*)$")
     warm: bool = True
     max_gib: float = Field(default=16.0, gt=0, le=2**23)
-    max_queue: int = Field(default=200, ge=1)
-    owner_jobs: int = Field(default=50, ge=1)
-    owner_gib: float = Field(default=100.0, gt=0)
-    min_free_gib: float = Field(default=2.0, ge=0)
-    keep_hours: float = Field(default=168.0, gt=0)
-    time_limit_s: float = Field(default=3600.0, gt=0)
-    memory_gib: float | None = Field(default=None, gt=0)
-    wait_s: float = Field(default=60.0, ge=0)
-    drain_s: float = Field(default=30.0, ge=0)
-    cancel_s: float = Field(default=1.0, gt=0)
+    max_queue: int = Field(default=200, ge=1, le=10**6)
+    owner_jobs: int = Field(default=50, ge=1, le=10**6)
+    owner_gib: float = Field(default=100.0, gt=0, le=2**23)
+    min_free_gib: float = Field(default=2.0, ge=0, le=2**23)
+    keep_hours: float = Field(default=168.0, gt=0, le=_CENTURY_H)
+    time_limit_s: float = Field(default=3600.0, gt=0, le=_YEAR_S)
+    memory_gib: float | None = Field(default=None, gt=0, le=2**23)
+    wait_s: float = Field(default=60.0, ge=0, le=_DAY_S)
+    drain_s: float = Field(default=30.0, ge=0, le=_DAY_S)
+    cancel_s: float = Field(default=1.0, gt=0, le=_DAY_S)
     log: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -165,7 +165,7 @@ def test_the_image_is_built_from_every_package() -> None:
 
 
 def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
-    metrics = Metrics(dict.fromkeys(GAUGES, lambda: 0.0))
+    metrics = Metrics(dict.fromkeys(GAUGES, lambda: 0.0), dict)
     metrics.worker_lost()
     page = metrics.page().decode()
     exist = set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))

@@ -119,7 +119,7 @@ def test_a_form_of_empty_fields_is_refused_at_once(client: httpx.Client) -> None
 
 @pytest.mark.parametrize("boundary", ["b" * 300, '"', "ü"])
 def test_a_boundary_that_is_none_is_refused(client: httpx.Client, boundary: str) -> None:
-    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}".encode()}
+    kind = {b"Content-Type": f"multipart/form-data; boundary={boundary}".encode()}
     answer = client.post("/v1/trace", content=b"--x--", headers=kind)
     assert answer.status_code == 400, answer.text
 

@@ -26,8 +26,9 @@ from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_server.access.addresses import check_doors
 from dineuro_server.access.curve import make_client_keys, revoke_client
-from dineuro_server.access.tokens import LOCAL, check_doors
+from dineuro_server.access.tokens import LOCAL
 from dineuro_server.doors.zeromq.door import Door, Limits
 from dineuro_server.doors.zeromq.peers import Peers, Sender
 from dineuro_server.engine import Engine

@@ -1,22 +1,29 @@
-"""Bearer tokens in a file of hashes, and the rules for doors that others can reach.
+"""Bearer tokens in a file of hashes: who holds one, until when, and with which quota.
 
-A line of the file is a token: its owner's name, the SHA-256 of the token, and the owner's quotas if
-they differ from the server's. The file does not hold the token itself. A token has 256 random
-bits, so that its plain hash does not reveal it.
+A line of the file is a token: its owner's name, the SHA-256 of the token, and further words. The
+file does not hold the token itself. A token has 256 random bits, so that its plain hash does not
+reveal it.
 
-    # name sha256 [jobs=N] [gib=X]
-    anna 9f86d081884c7d65… jobs=20 gib=50
+    # name sha256 [jobs=N] [gib=X] [label=TEXT] [created=DATE] [expires=DATE]
+    anna 9f86d081884c7d65… jobs=20 label=laptop created=2026-05-04 expires=2027-05-04
+
+The server notes the day of a token's last use in a second file beside it, FILE.used.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
-import ipaddress
+import json
+import logging
 import re
 import secrets
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from dineuro_bridge.errors import BadParameter, FileAccess, Unauthorized
@@ -28,7 +35,11 @@ from dineuro_server.settings import GIB, Settings
 LOCAL = "local"
 _PREFIX = "dineuro_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_LINE = re.compile(r"(\S+) ([0-9a-f]{64})((?: (?:jobs|gib)=[0-9.]+)*)")
+_LINE = re.compile(r"(\S+) ([0-9a-f]{64})((?: [a-z]+=\S+)*)")
+_WORDS = ("jobs", "gib", "label", "created", "expires")
+_HEADER = "# name sha256 [jobs=N] [gib=X] [label=TEXT] [created=DATE] [expires=DATE]"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +51,29 @@ class Token:
         sha256: SHA-256 of the token, in hexadecimal.
         jobs: limit of queued and running jobs; None is the server's limit.
         gib: limit of disk space; None is the server's limit.
+        label: tells the tokens of one owner apart.
+        created: day on which it was made (UTC).
+        expires: last day on which it is valid (UTC); None is without end.
     """
 
     name: str
     sha256: str
     jobs: int | None = None
     gib: float | None = None
+    label: str | None = None
+    created: date | None = None
+    expires: date | None = None
 
     def line(self) -> str:
         """The line of the file."""
-        words = [self.name, self.sha256]
-        words += [] if self.jobs is None else [f"jobs={self.jobs}"]
-        words += [] if self.gib is None else [f"gib={self.gib:g}"]
-        return " ".join(words)
+        gib = None if self.gib is None else f"{self.gib:g}"
+        values = (self.jobs, gib, self.label, self.created, self.expires)
+        words = [f"{word}={v}" for word, v in zip(_WORDS, values, strict=True) if v is not None]
+        return " ".join([self.name, self.sha256, *words])
 
 
 class TokenFile:
-    """The tokens of a file; a change of the file takes effect at once.
+    """The tokens of a file, for a server; a change of the file takes effect at once.
 
     Args:
         path: path of the file.
@@ -71,7 +88,10 @@ class TokenFile:
         self._lock = threading.Lock()
         self._stamp = (0, 0)
         self._tokens: tuple[Token, ...] = ()
+        self._uses: dict[str, date] = {}
         self._current()
+        with contextlib.suppress(FileAccess):
+            self._uses = last_uses(path)
 
     def owner(self, token: str) -> str:
         """The owner of a token.
@@ -79,16 +99,22 @@ class TokenFile:
         Every line is compared, so that the time of the comparison reveals nothing.
 
         Raises:
-            Unauthorized: the token is not in the file.
+            Unauthorized: the token is not in the file, or has expired.
+            FileAccess: the file cannot be read, or a line of it is no token.
         """
         digest = hashlib.sha256(token.encode()).hexdigest()
-        owner = None
+        match = None
         for line in self._current():
             if hmac.compare_digest(line.sha256, digest):
-                owner = line.name
-        if owner is None:
+                match = line
+        if match is None:
             raise Unauthorized("the token is not valid here: ask who runs the server for one")
-        return owner
+        if match.expires is not None and _today() > match.expires:
+            raise Unauthorized(
+                f"the token expired on {match.expires}: ask who runs the server for a new one"
+            )
+        self._note_use(match)
+        return match.name
 
     def quota(self, owner: str) -> Quota:
         """The quota of an owner: the first of its lines with a limit, or the server's limit."""
@@ -99,6 +125,18 @@ class TokenFile:
             jobs[0] if jobs else self._settings.owner_jobs,
             int(gib[0] * GIB) if gib else self._settings.owner_bytes,
         )
+
+    def _note_use(self, token: Token) -> None:
+        """Write the first use of a token on each day to the file of uses."""
+        with self._lock:
+            if self._uses.get(token.sha256) == _today():
+                return
+            self._uses[token.sha256] = _today()
+            text = json.dumps({digest: str(day) for digest, day in self._uses.items()}, indent=1)
+            try:
+                _write_private(_uses_path(self._path), text + "\n")
+            except FileAccess as error:  # a token counts also where its file is read-only
+                log.warning("the last use of a token is not noted: %s", error)
 
     def _current(self) -> tuple[Token, ...]:
         with self._lock:
@@ -122,108 +160,152 @@ def read_tokens(path: Path) -> list[Token]:
         FileAccess: the file cannot be read.
         BadParameter: a line of the file is no token.
     """
-    try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no text"
-        raise FileAccess(f"{path}: cannot be read: {why}") from error
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _text(path).splitlines()]
     return [_token(path, n + 1, line) for n, line in enumerate(lines) if line and line[0] != "#"]
 
 
-def _token(path: Path, number: int, line: str) -> Token:
-    match = _LINE.fullmatch(line)
+def last_uses(path: Path) -> dict[str, date]:
+    """The day (UTC) of the last use of each token of a file, by the token's SHA-256.
+
+    Raises:
+        FileAccess: the file of uses cannot be read.
+    """
+    uses = _uses_path(path)
     try:
-        if match is None or not _NAME.fullmatch(match[1]):
-            raise ValueError
-        quotas = dict(word.split("=") for word in match[3].split())
-        jobs, gib = quotas.get("jobs"), quotas.get("gib")
-        return Token(
-            match[1], match[2], None if jobs is None else int(jobs), (gib and float(gib)) or None
-        )
-    except ValueError as error:
-        raise BadParameter(
-            f"{path}: line {number} is no token (NAME SHA256 [jobs=N] [gib=X]): make them with "
-            "dineuro keys token"
-        ) from error
+        return {k: date.fromisoformat(v) for k, v in json.loads(_text(uses) or "{}").items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise FileAccess(f"{uses}: holds no days of use: delete it") from error
 
 
-def add_token(path: Path, name: str, *, jobs: int | None = None, gib: float | None = None) -> str:
+def add_token(
+    path: Path,
+    name: str,
+    *,
+    jobs: int | None = None,
+    gib: float | None = None,
+    label: str | None = None,
+    expires: date | None = None,
+) -> str:
     """Make a token and add its hash to the file, which only the file's owner may read.
+
+    Args:
+        path: path of the token file.
+        name: name of the owner.
+        jobs: limit of queued and running jobs; None is the server's limit.
+        gib: limit of disk space; None is the server's limit.
+        label: tells the tokens of one owner apart.
+        expires: last day on which it is valid (UTC); None is without end.
 
     Returns:
         The token, which is not stored anywhere.
 
     Raises:
-        BadParameter: the name has characters other than letters, digits, dot, dash and underscore.
+        BadParameter: name or label has characters other than letters, digits, dot, dash and
+            underscore, or the token would already have expired.
         FileAccess: the file cannot be written.
     """
-    if not _NAME.fullmatch(name):
-        raise BadParameter(f"{name!r}: a name has at most 64 letters, digits, '.', '-' and '_'")
+    for text in (name, *([] if label is None else [label])):
+        if not _NAME.fullmatch(text):
+            raise BadParameter(f"{text!r}: a name has at most 64 letters, digits, '.', '-' and '_'")
+    if expires is not None and expires < _today():
+        raise BadParameter(f"expires {expires}: lies in the past")
     secret = _PREFIX + secrets.token_urlsafe(32)
-    token = Token(name, hashlib.sha256(secret.encode()).hexdigest(), jobs, gib)
-    _write(path, [*read_tokens(path), token])
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    token = Token(name, digest, jobs, gib, label, _today(), expires)
+    with _changing(path) as tokens:
+        tokens.append(token)
     return secret
 
 
-def revoke(path: Path, name: str) -> int:
-    """Remove all tokens of an owner from the file; returns their number."""
-    tokens = read_tokens(path)
-    kept = [token for token in tokens if token.name != name]
-    if len(kept) < len(tokens):
-        _write(path, kept)
-    return len(tokens) - len(kept)
+def revoke(path: Path, name: str, only: str | None = None) -> int:
+    """Remove tokens of an owner from the file; returns their number.
+
+    Args:
+        path: path of the token file.
+        name: name of the owner.
+        only: label, or beginning of the hash, of the tokens to remove; None removes all.
+    """
+    with _changing(path) as tokens:
+        before = len(tokens)
+        tokens[:] = [token for token in tokens if not _is_meant(token, name, only)]
+        return before - len(tokens)
 
 
-def _write(path: Path, tokens: list[Token]) -> None:
-    lines = ["# name sha256 [jobs=N] [gib=X]", *(token.line() for token in tokens)]
+def _is_meant(token: Token, name: str, only: str | None) -> bool:
+    by_hash = only is not None and len(only) >= 6 and token.sha256.startswith(only)
+    return token.name == name and (only in (None, token.label) or by_hash)
+
+
+@contextlib.contextmanager
+def _changing(path: Path) -> Iterator[list[Token]]:
+    """The tokens of a file, to be changed in the block; one program at a time changes them.
+
+    Raises:
+        FileAccess: the file cannot be written.
+    """
+    try:
+        lock = path.with_name(path.name + ".lock").open("a")
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be written: {reason(error)}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tokens = read_tokens(path)
+        before = list(tokens)
+        yield tokens
+        if tokens != before:
+            lines = [_HEADER, *(token.line() for token in tokens)]
+            _write_private(path, "\n".join(lines) + "\n")
+
+
+def _token(path: Path, number: int, line: str) -> Token:
+    """The token of a line."""
+    match = _LINE.fullmatch(line)
+    try:
+        if match is None or not _NAME.fullmatch(match[1]):
+            raise ValueError
+        words = dict(word.split("=", 1) for word in match[3].split())
+        if not words.keys() <= set(_WORDS):
+            raise ValueError
+        days = {
+            name: date.fromisoformat(words[name])
+            for name in ("created", "expires")
+            if name in words
+        }
+        return Token(
+            match[1],
+            match[2],
+            int(words["jobs"]) if "jobs" in words else None,
+            float(words["gib"]) if "gib" in words else None,
+            words.get("label"),
+            **days,
+        )
+    except ValueError as error:
+        raise BadParameter(
+            f"{path}: line {number} is no token ({_HEADER[2:]}): make them with dineuro keys token"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    """The text of a file; empty if the file does not exist."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is no text"
+        raise FileAccess(f"{path}: cannot be read: {why}") from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
     with atomic_output(path) as temporary:
         temporary.touch(mode=0o600)
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _uses_path(path: Path) -> Path:
+    return path.with_name(path.name + ".used")
 
 
-def host_and_port(address: str) -> tuple[str, int]:
-    """The host and the port of HOST:PORT or tcp://HOST:PORT.
-
-    Raises:
-        BadParameter: the address has another form.
-    """
-    host, colon, port = address.removeprefix("tcp://").rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise BadParameter(f"{address}: must be HOST:PORT, such as 127.0.0.1:8000")
-    return host.strip("[]"), int(port)
-
-
-def check_doors(settings: Settings) -> None:
-    """Refuse to open a door that others can reach without tokens or keys.
-
-    Raises:
-        BadParameter: tokens or keys are missing and neither `insecure` nor `local` is set, or an
-            address is wrong.
-    """
-    open_to_all = settings.insecure or settings.local
-    if settings.zmq != "off":
-        if not settings.zmq.startswith("tcp://"):
-            raise BadParameter(f"{settings.zmq}: must be tcp://HOST:PORT, or off")
-        host, _ = host_and_port(settings.zmq)
-        if settings.keys is None and not open_to_all and not is_loopback(host):
-            raise BadParameter(
-                f"{settings.zmq}: can be reached from other machines and needs CURVE keys (dineuro "
-                "keys curve; --keys FOLDER); --insecure admits everyone"
-            )
-    host, _ = host_and_port(settings.http)
-    if settings.tokens is None and not open_to_all and not is_loopback(host):
-        raise BadParameter(
-            f"{settings.http}: can be reached from other machines and needs bearer tokens "
-            "(dineuro keys token; --tokens FILE); --insecure admits everyone"
-        )
+def _today() -> date:
+    return datetime.now(UTC).date()

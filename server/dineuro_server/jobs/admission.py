@@ -34,6 +34,11 @@ class Admission:
         store: the store.
         settings: the limits.
         quota_of: returns the quota of an owner; None gives every owner that of the settings.
+
+    Attributes:
+        lock: guards the other attributes.
+        upload_bytes: bytes of each owner's open uploads.
+        pins: inputs that stay in the store although no job has them yet, with their upload count.
     """
 
     def __init__(
@@ -44,11 +49,11 @@ class Admission:
     ) -> None:
         self._store, self._settings = store, settings
         self._quota_of = quota_of or (lambda _: Quota(settings.owner_jobs, settings.owner_bytes))
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._headers = HeaderReader()
         self._uploads: Counter[str] = Counter()
-        #: Inputs that stay in the store although no job has them yet, with their upload count.
-        self._pins: Counter[str] = Counter()
+        self.upload_bytes: Counter[str] = Counter()
+        self.pins: Counter[str] = Counter()
 
     @property
     def uploads(self) -> int:
@@ -69,16 +74,13 @@ class Admission:
         if self._store.count("queued") >= self._settings.max_queue:
             raise QueueFull(f"the queue is full: {self._settings.max_queue} jobs wait", retry_after)
         quota, usage = self._quota_of(owner), self._store.usage(owner)
+        used = usage.nbytes + self.upload_bytes[owner]
         if usage.jobs >= quota.jobs:
             raise QuotaExceeded(
                 f"{usage.jobs} of your jobs wait or run, which is your limit", retry_after
             )
-        if usage.nbytes + nbytes > quota.nbytes:
-            raise QuotaExceeded(
-                f"your inputs and results take {usage.nbytes} bytes, and this one exceeds your "
-                f"limit of {quota.nbytes} bytes: delete jobs that you no longer need",
-                _FULL_RETRY,
-            )
+        if used + nbytes > quota.nbytes:
+            raise _over_quota(used, quota)
         check_room(self._store.folder, self._settings.min_free_bytes, nbytes)
 
     def spool(self, owner: str, name: str) -> Spool:
@@ -88,23 +90,20 @@ class Admission:
             owner: name of the owner.
             name: name of the image, for messages.
 
+        The bytes of open uploads count in the owner's quota.
+
         Raises:
             TryLater: too many uploads are in progress.
             DiskFull: the disk has no room.
         """
-        with self._lock:
+        quota = self._quota_of(owner)
+        room = quota.nbytes - self._store.usage(owner).nbytes
+        with self.lock:
             if self.uploads >= MAX_UPLOADS or self._uploads[owner] >= OWNER_UPLOADS:
                 raise TryLater("too many uploads at the same time: try again when some are done", 5)
             self._uploads[owner] += 1
-
-        def release(sha256: str | None) -> None:
-            with self._lock:
-                self._uploads[owner] -= 1
-                if sha256 is not None:
-                    self._pins[sha256] -= 1
-                    self.drop(sha256)
-
         self._headers.prepare()
+        upload = _Upload(self, owner, quota, room)
         try:
             return Spool(
                 self._store,
@@ -112,24 +111,79 @@ class Admission:
                 max_bytes=self._settings.max_bytes,
                 min_free=self._settings.min_free_bytes,
                 headers=self._headers,
-                pin=self._pin,
-                release=release,
+                grow=upload.grow,
+                pin=upload.pin,
+                release=upload.release,
             )
         except BaseException:
-            release(None)
+            upload.release(None)
             raise
 
     def close(self) -> None:
         """End the processes that read headers."""
         self._headers.close()
 
-    def _pin(self, sha256: str) -> None:
-        with self._lock:
-            self._pins[sha256] += 1
+    def count_end(self, owner: str) -> None:
+        """Count the end of one of an owner's uploads."""
+        self._uploads[owner] -= 1
 
     def drop(self, sha256: str | None) -> None:
         """Remove an input from the store, unless a job has it or an upload is about to use it."""
-        with self._lock:
-            if sha256 is not None and self._pins[sha256] <= 0:
-                del self._pins[sha256]
+        with self.lock:
+            if sha256 is not None and self.pins[sha256] <= 0:
+                del self.pins[sha256]
                 self._store.remove_blob(sha256)
+
+
+class _Upload:
+    """The share of one open upload in its owner's quota.
+
+    Args:
+        admission: counts the uploads.
+        owner: name of the owner.
+        quota: quota of the owner.
+        room: bytes of the quota that are not in the store yet.
+    """
+
+    def __init__(self, admission: Admission, owner: str, quota: Quota, room: int) -> None:
+        self._admission, self._owner = admission, owner
+        self._quota, self._room = quota, room
+        self._written = 0
+
+    def grow(self, nbytes: int) -> None:
+        """Count bytes that are about to be written.
+
+        Raises:
+            QuotaExceeded: the owner's open uploads exceed the room.
+        """
+        with self._admission.lock:
+            self._written += nbytes
+            self._admission.upload_bytes[self._owner] += nbytes
+            open_bytes = self._admission.upload_bytes[self._owner]
+        if open_bytes > self._room:
+            raise _over_quota(self._quota.nbytes - self._room + open_bytes - nbytes, self._quota)
+
+    def pin(self, sha256: str) -> None:
+        """Keep a finished input, which counts with its job from now on."""
+        with self._admission.lock:
+            self._admission.pins[sha256] += 1
+            self._admission.upload_bytes[self._owner] -= self._written
+            self._written = 0
+
+    def release(self, sha256: str | None) -> None:
+        """End the upload, and let its input go if no job has it."""
+        with self._admission.lock:
+            self._admission.count_end(self._owner)
+            self._admission.upload_bytes[self._owner] -= self._written
+            self._written = 0
+            if sha256 is not None:
+                self._admission.pins[sha256] -= 1
+                self._admission.drop(sha256)
+
+
+def _over_quota(used: int, quota: Quota) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"your inputs, results and uploads take {used} bytes, and this one exceeds your limit of "
+        f"{quota.nbytes} bytes: delete jobs that you no longer need",
+        _FULL_RETRY,
+    )

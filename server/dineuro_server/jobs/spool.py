@@ -33,6 +33,7 @@ class Spool:
         max_bytes: limit of the upload, and of the volume in it.
         min_free: bytes of the disk that stay free.
         headers: reads the header of the finished upload.
+        grow: called with the number of bytes before they are written; it may refuse them.
         pin: called with the SHA-256 just before the input enters the store.
         release: called once at the end, with the pinned SHA-256 or None.
 
@@ -48,6 +49,7 @@ class Spool:
         max_bytes: int,
         min_free: int,
         headers: HeaderReader,
+        grow: Callable[[int], None],
         pin: Callable[[str], None],
         release: Callable[[str | None], None],
     ) -> None:
@@ -56,7 +58,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._min_free = min_free
         self._headers = headers
-        self._pin, self._release = pin, release
+        self._grow, self._pin, self._release = grow, pin, release
         self._path = store.folder / "spool" / f"{secrets.token_hex(12)}.part"
         self._hash = hashlib.sha256()
         self._pinned: str | None = None
@@ -85,6 +87,7 @@ class Spool:
 
         Raises:
             LimitExceeded: the upload exceeds `max_bytes`.
+            QuotaExceeded: the upload exceeds its owner's quota.
             DiskFull: the disk has no room.
         """
         self.nbytes += len(chunk)
@@ -96,6 +99,7 @@ class Spool:
         if self.nbytes - self._checked_at > _CHECK_BYTES:
             self._checked_at = self.nbytes
             check_room(self._store.folder, self._min_free)
+        self._grow(len(chunk))
         self._hash.update(chunk)
         left = memoryview(chunk)
         try:

@@ -150,6 +150,14 @@ class JobStore:
         rows = self._database.rows("SELECT count(*) FROM jobs WHERE state = ?", (state,))
         return int(rows[0][0])
 
+    def count_by_owner(self) -> dict[tuple[str, State], int]:
+        """Number of queued and running jobs by owner and state."""
+        rows = self._database.rows(
+            "SELECT owner, state, count(*) AS n FROM jobs WHERE state IN ('queued', 'running')"
+            " GROUP BY owner, state"
+        )
+        return {(row["owner"], row["state"]): row["n"] for row in rows}
+
     def answered(self, answer_key: str, owner: str) -> Job | None:
         """The owner's newest done job with an answer key."""
         rows = self._database.rows(

@@ -1,8 +1,9 @@
-"""The server's figures for Prometheus; no label holds the name of a client, a file or a job."""
+"""The server's figures for Prometheus; a label may hold an owner's name, never a file or a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from dineuro_bridge.errors import DineuroError
 from dineuro_server.jobs.records import Job, State, WorkFigures
@@ -28,6 +31,8 @@ GAUGES = {
     "worker_memory_bytes": "Memory of all workers",
     "disk_free_bytes": "Free space on the disk of the state folder",
 }
+#: Returns the number of queued and running jobs by owner and state.
+OwnerCounts = Callable[[], Mapping[tuple[str, State], int]]
 #: Bounds of the histograms' buckets (seconds).
 _SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 
@@ -37,14 +42,28 @@ class Metrics:
 
     Args:
         gauges: the measurement of each name of `GAUGES`.
+        owner_counts: counts the queued and running jobs by owner and state.
     """
 
-    def __init__(self, gauges: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(
+        self, gauges: Mapping[str, Callable[[], float]], owner_counts: OwnerCounts
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         for name, text in GAUGES.items():
             gauge = Gauge(f"dineuro_{name}", text, registry=self._registry)
             gauge.set_function(gauges[name])
+        build = Gauge(
+            "dineuro_build_info", "1; version of the server", ["version"], registry=self._registry
+        )
+        build.labels(version("dineuro")).set(1)
+        self._registry.register(_OwnerJobs(owner_counts))
+        self._wait = Histogram(
+            "dineuro_queue_seconds",
+            "Time from the submission of a job to its begin",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
         self._ended = Counter(
             "dineuro_jobs",
             "Jobs that ended, by kind, state, error, and whether the store answered them",
@@ -75,6 +94,11 @@ class Metrics:
             ["method", "route", "status"],
             registry=self._registry,
         )
+
+    def begun(self, job: Job) -> None:
+        """Measure how long a job waited in the queue, at its first begin."""
+        if job.started is not None and job.attempts == 1:
+            self._wait.observe(max(0.0, job.started - job.created))
 
     def ended(
         self,
@@ -113,3 +137,25 @@ class Metrics:
     def page(self) -> bytes:
         """All figures in the text format of Prometheus."""
         return generate_latest(self._registry)
+
+
+class _OwnerJobs(Collector):
+    """The queued and running jobs of each owner, counted at each request."""
+
+    def __init__(self, counts: OwnerCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures."""
+        family = GaugeMetricFamily(
+            "dineuro_owner_jobs",
+            "Jobs of an owner that wait or run",
+            labels=["owner", "state"],
+        )
+        for (owner, state), count in self._counts().items():
+            family.add_metric([owner, state], count)
+        yield family
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that a registration does not measure."""
+        return []

@@ -129,7 +129,7 @@ class Dispatcher:
         try:
             if self._answer(job):
                 return False
-            self._store.begin(job.id)
+            self._metrics.begun(self._store.begin(job.id))
             self.notify(job.id)
         except Exception as error:
             busy = isinstance(error, TryLater | DiskFull)

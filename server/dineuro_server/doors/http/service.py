@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dineuro_bridge.errors import Forbidden, Unauthorized
-from dineuro_server.access.tokens import LOCAL, TokenFile, is_loopback
+from dineuro_server.access.addresses import is_loopback
+from dineuro_server.access.tokens import LOCAL, TokenFile
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job
 from dineuro_server.settings import Settings
