@@ -43,7 +43,7 @@ def queued(client: httpx.Client, body: bytes, **params: Any) -> str:
 
 
 def running(client: httpx.Client, path: str) -> None:
-    until(lambda: client.get(path).json()["state"] == "running", 60, "the job to run")
+    until(lambda: client.get(path).json()["state"] == "running", 200, "the job to run")
 
 
 def at_stage(client: httpx.Client, path: str, stage: str) -> None:
@@ -53,7 +53,7 @@ def at_stage(client: httpx.Client, path: str, stage: str) -> None:
         progress = client.get(path).json()["progress"]
         return progress is not None and progress["stage"] == stage
 
-    until(reached, 60, f"the stage {stage}")
+    until(reached, 200, f"the stage {stage}")
 
 
 def dineuro(*words: object) -> subprocess.CompletedProcess[str]:

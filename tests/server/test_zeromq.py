@@ -21,7 +21,7 @@ import zmq.auth
 
 from dineuro_bridge import protocol
 from dineuro_bridge.client.zeromq import CurveKeys
-from dineuro_bridge.errors import BadParameter, FileAccess, Unauthorized
+from dineuro_bridge.errors import BadParameter, BadRequest, FileAccess, Unauthorized
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
@@ -30,6 +30,7 @@ from dineuro_server.access.addresses import check_doors
 from dineuro_server.access.curve import make_client_keys, revoke_client
 from dineuro_server.access.tokens import LOCAL
 from dineuro_server.doors.zeromq.door import Door, Limits
+from dineuro_server.doors.zeromq.fetches import Fetches, Piece
 from dineuro_server.doors.zeromq.peers import Peers, Sender
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import JobSpec
@@ -627,24 +628,44 @@ def _random_header(rng: random.Random) -> bytes:
 # Floods
 
 
+class Tracker:
+    """Memory that libzmq still holds, until `done`."""
+
+    done = False
+
+
 def test_a_peer_that_requests_pieces_and_reads_none_holds_its_credit_only(
-    engine: Engine, peer: Peer
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = peer.result(other()).header["job"]
-    with (engine.store.results.folder(job) / "mask.v3draw").open("ab") as file:
-        file.truncate(2**26)
-    greedy = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, chunk_bytes=2**21))
-    greedy.start()
-    glutton, modest = Peer(greedy.address), Peer(greedy.address)
-    for _ in range(300):
-        glutton.say("FETCH", job=job, part="mask", offset=0, nbytes=2**21)
-    modest.say("FETCH", job=job, part="mask", offset=0, nbytes=2**21)
-    assert len(modest.hear("CHUNK").payload) == 2**21
-    refused = [glutton.any().type for _ in range(300)].count("ERROR")
-    assert refused > 0
-    for one in (glutton, modest):
-        one.close()
-    greedy.close()
+    sent: list[tuple[bytes, Any]] = []
+
+    def send(identity: bytes, piece: Piece) -> Any:
+        sent.append((identity, Tracker()))
+        return sent[-1][1]
+
+    fetches = Fetches(send)
+    piece = Piece("job", "mask", Path("mask"), 0, 0, 2**20)
+    for _ in range(2 * protocol.CREDIT):
+        fetches.add(b"glutton", piece)
+    with pytest.raises(BadRequest, match="at the same time"):
+        fetches.add(b"glutton", piece)
+    assert len(sent) == protocol.CREDIT
+    assert fetches.waiting
+    fetches.add(b"modest", piece)
+    assert sent[-1][0] == b"modest"
+    sent[0][1].done = True
+    fetches.pump()
+    assert len(sent) == protocol.CREDIT + 2
+    # The memory of all peers together is bounded too.
+    monkeypatch.setattr("dineuro_server.doors.zeromq.fetches._TOTAL_BYTES", 9 * 2**20)
+    fetches.add(b"late", piece)
+    assert len(sent) == protocol.CREDIT + 2
+    fetches.forget(b"glutton")
+    for _, tracker in sent:
+        tracker.done = True
+    fetches.pump()
+    assert sent[-1][0] == b"late"
+    assert not fetches.waiting
 
 
 def test_a_flood_of_hellos_shuts_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -782,8 +803,19 @@ def test_an_identity_is_of_use_to_no_other_key(guarded: tuple[Door, Path]) -> No
     anna = Peer(door.address, keys=curve(keys, "anna"), identity=b"anna-1")
     job = anna.result(other()).header["job"]
     anna.close()
-    thief = Peer(door.address, hello=False, keys=curve(keys, "ben"), identity=b"anna-1")
-    thief.say("FETCH", job=job, part="swc", offset=0, nbytes=100)
+    thieves: list[Peer] = []
+
+    def comes_in() -> bool:
+        """While the server still sees anna's connection, it does not answer another one."""
+        thieves.append(Peer(door.address, hello=False, keys=curve(keys, "ben"), identity=b"anna-1"))
+        thieves[-1].say("FETCH", job=job, part="swc", offset=0, nbytes=100)
+        if not thieves[-1].silent(1.0):
+            return True
+        thieves[-1].close()
+        return False
+
+    until(comes_in, 60)
+    thief = thieves[-1]
     assert thief.hear("ERROR").header["code"] == "unauthorized"
     thief.say("HELLO", protocol=1)
     thief.hear("WELCOME")
