@@ -102,9 +102,9 @@ class Admission:
             if self.uploads >= MAX_UPLOADS or self._uploads[owner] >= OWNER_UPLOADS:
                 raise TryLater("too many uploads at the same time: try again when some are done", 5)
             self._uploads[owner] += 1
-        self._headers.prepare()
         upload = _Upload(self, owner, quota, room)
         try:
+            self._headers.prepare()
             return Spool(
                 self._store,
                 name,
