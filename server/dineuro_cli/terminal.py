@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from dineuro_bridge.errors import plain_text
 from dineuro_bridge.progress import Progress
 from dineuro_cli.interrupts import interrupts
 
@@ -31,7 +32,7 @@ class ProgressBar:
     def __init__(self, name: str, *, remaining: bool = False) -> None:
         more = [MofNCompleteColumn(), TimeRemainingColumn(compact=True)] if remaining else []
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
             *more,
@@ -70,8 +71,8 @@ class ProgressBar:
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(f"dineuro: {text}\n")
+    """One line on stderr; a server's control characters do not reach the terminal."""
+    sys.stderr.write(f"dineuro: {plain_text(text)}\n")
 
 
 def print_figures(title: str, figures: dict[str, str]) -> None:

@@ -240,6 +240,9 @@ class Cancelled(DineuroError):
 def error_for(code: str, message: str, retry_after: int | None = None) -> DineuroError:
     """Return the error of a code word. An unknown word gives a `ServiceError`.
 
+    Control characters of the message become spaces: it comes from another machine, and a terminal
+    would obey them.
+
     Args:
         code: a code word of the table above.
         message: a sentence for a person.
@@ -247,9 +250,15 @@ def error_for(code: str, message: str, retry_after: int | None = None) -> Dineur
     """
     kinds = {kind.code: kind for kind in _family(DineuroError)}
     kind = kinds.get(code, ServiceError)
+    message = plain_text(message)
     if issubclass(kind, TryLater) and retry_after is not None:
         return kind(message, retry_after)
     return kind(message)
+
+
+def plain_text(text: str) -> str:
+    """Return a text with a space in place of each control character."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _family(kind: type[DineuroError]) -> Iterator[type[DineuroError]]:

@@ -12,8 +12,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from dineuro_bridge.client.http import HttpTransport
-from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Transport, upload_of
-from dineuro_bridge.errors import BadParameter, Cancelled
+from dineuro_bridge.client.transport import (
+    Deadline,
+    Job,
+    TraceResult,
+    Transport,
+    understood,
+    upload_of,
+)
+from dineuro_bridge.errors import BadParameter, Cancelled, plain_text
 from dineuro_bridge.options import RetraceKwargs, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.volumes.volume import Volume
@@ -46,6 +53,7 @@ class Client:
         patience_s: float = 300.0,
     ) -> None:
         self._door: Transport
+        self._address = address
         if address.startswith(("http://", "https://")):
             self._door = HttpTransport(address, token, patience_s)
         elif address.startswith("tcp://"):
@@ -130,15 +138,17 @@ class Client:
             DineuroError: see `trace`.
         """
         params = _checked(options)
-        return self._door.run(Job("retrace", params, source=job), progress, Deadline(deadline_s))
+        return self._ask(Job("retrace", params, source=job), progress, deadline_s)
 
     def models(self) -> list[str]:
         """Return the names of the server's networks, the default first."""
-        return self._door.models()
+        with understood(self._address, silent):
+            return [plain_text(name) for name in self._door.models()]
 
     def cancel(self, job: str) -> None:
         """Cancel a job. A job that has ended does not change."""
-        self._door.cancel(job)
+        with understood(self._address, silent):
+            self._door.cancel(job)
 
     def close(self) -> None:
         """Close the connection."""
@@ -160,7 +170,12 @@ class Client:
             if volume.spacing is not None:
                 params = {"spacing": list(volume.spacing[::-1]), **params}
         job = Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
-        return self._door.run(job, progress, Deadline(deadline_s))
+        return self._ask(job, progress, deadline_s)
+
+    def _ask(self, job: Job, progress: ProgressCallback, deadline_s: float | None) -> TraceResult:
+        """Run a job through the door."""
+        with understood(self._address, progress) as watched:
+            return self._door.run(job, watched, Deadline(deadline_s))
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -31,6 +31,8 @@ from dineuro_bridge.progress import Progress, ProgressCallback
 _SILENT_S = 60.0
 #: The attempts after a lost connection, and the first pause (seconds), which doubles each time.
 _TRIES, _FIRST_PAUSE_S = 6, 0.25
+#: The bytes of the longest line of an event.
+_LONGEST_LINE = 2**20
 
 
 class HttpTransport:
@@ -115,39 +117,40 @@ class HttpTransport:
         while True:
             attempt = next(attempts)
             try:
-                for event, data, number in self._events(job, after, deadline):
-                    # An event proves that the server is reachable, so the attempts start again.
-                    after, record, attempts = number, json.loads(data), _attempts()
-                    if event == "progress":
-                        progress(Progress(record["stage"], record["done"], record["total"]))
-                    elif record.get("code") is not None:
-                        raise error_for(record["code"], record.get("detail", ""))
-                    elif record["state"] == "done":
-                        return
+                with contextlib.closing(self._events(job, after, deadline)) as events:
+                    for event, data, number in events:
+                        # An event proves that the server is reachable: the attempts start again.
+                        after, record, attempts = number, json.loads(data), _attempts()
+                        if event == "progress":
+                            progress(Progress(record["stage"], record["done"], record["total"]))
+                        elif record.get("code") is not None:
+                            raise error_for(record["code"], record.get("detail", ""))
+                        elif record["state"] == "done":
+                            return
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, DineuroError):
                     raise
                 attempt(error, deadline, self._url)
 
-    def _events(self, job: str, after: str, deadline: Deadline) -> Iterator[tuple[str, str, str]]:
+    def _events(self, job: str, after: str, deadline: Deadline) -> Generator[tuple[str, str, str]]:
         """Yield the kind, data and number of each server-sent event after event `after`."""
         connection = self._connection(deadline)
         try:
             headers = self._headers({"Last-Event-ID": after})
             connection.request("GET", f"{self._parts.path}/v1/jobs/{job}/events", headers=headers)
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise _problem(answer.status, answer.read())
-            fields: dict[str, str] = {}
-            for raw in answer:
-                deadline.left(1)
-                line = raw.decode().rstrip("\r\n")
-                if line:
-                    name, _, value = line.partition(":")
-                    fields[name] = value.removeprefix(" ")
-                elif "data" in fields:
-                    yield fields.get("event", ""), fields["data"], fields.get("id", after)
-                    fields = {}
+            with contextlib.closing(connection.getresponse()) as answer:
+                if answer.status != 200:
+                    raise _problem(answer.status, answer.read())
+                fields: dict[str, str] = {}
+                while raw := answer.readline(_LONGEST_LINE):
+                    deadline.left(1)
+                    line = raw.decode().rstrip("\r\n")
+                    if line:
+                        name, _, value = line.partition(":")
+                        fields[name] = value.removeprefix(" ")
+                    elif "data" in fields:
+                        yield fields.get("event", ""), fields["data"], fields.get("id", after)
+                        fields = {}
             raise http.client.IncompleteRead(b"")
         finally:
             connection.close()

@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dineuro_bridge.errors import ServiceError, TimeLimit
+from dineuro_bridge.errors import DineuroError, ServiceError, TimeLimit, plain_text
 from dineuro_bridge.files import size_of_file
 from dineuro_bridge.parts import PARTS
-from dineuro_bridge.progress import ProgressCallback
+from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes import v3draw
@@ -149,6 +150,46 @@ class TraceResult:
     def tree(self) -> Tree:
         """The tree; empty for "enhance"."""
         return parse_swc(self.swc, self.job) if self.swc else Tree.empty()
+
+
+#: Errors that an answer can cause which is not that of a DINeuro server.
+_MISUNDERSTANDINGS = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
+@contextmanager
+def understood(address: str, progress: ProgressCallback) -> Iterator[ProgressCallback]:
+    """Turn what a wrong answer causes in the block into an error that names the server.
+
+    Args:
+        address: the address of the server.
+        progress: the caller's callback.
+
+    Yields:
+        The callback for the block, whose exceptions pass through unchanged.
+
+    Raises:
+        ServiceError: the server does not answer as a DINeuro server does.
+    """
+    own: list[BaseException] = []
+
+    def watched(step: Progress) -> None:
+        plain = Progress(plain_text(str(step.stage)), int(step.done), int(step.total))
+        try:
+            progress(plain)
+        except BaseException as error:
+            own.append(error)
+            raise
+
+    try:
+        yield watched
+    except _MISUNDERSTANDINGS as error:
+        if isinstance(error, DineuroError) or error in own:
+            raise
+        raise ServiceError(
+            f"{plain_text(address)}: does not answer as a DINeuro server of this version does"
+        ) from error
 
 
 class Deadline:

@@ -20,6 +20,7 @@ from dineuro_bridge.errors import (
     FileAccess,
     NotFound,
     ServerGone,
+    ServiceError,
     TimeLimit,
     TryLater,
     Unauthorized,
@@ -27,7 +28,7 @@ from dineuro_bridge.errors import (
 )
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
-from dineuro_bridge.protocol import LOST_AFTER, VERSION, Message, decode, encode
+from dineuro_bridge.protocol import CREDIT, LOST_AFTER, VERSION, Message, decode, encode
 
 #: The longest wait for the first answer (seconds).
 _WELCOME_S = 10.0
@@ -35,6 +36,8 @@ _WELCOME_S = 10.0
 _TRIES = 5
 #: The time between two checks of a waiting client for a refused handshake (seconds).
 _LOOK_S = 0.5
+#: The largest limits that a server may announce: bytes, chunks, seconds.
+_LARGEST_CHUNK, _LARGEST_CREDIT, _LONGEST_HEARTBEAT_S = 2**26, 1024, 600
 
 
 class _Lost(Exception):
@@ -162,7 +165,7 @@ class ZmqTransport:
                 why = "requires a key" if self._keys is None else "does not know the key"
                 raise ServerGone(f"{self._address}: does not answer, or {why}") from error
             if message.type == "WELCOME":
-                self._limits = message.header
+                self._limits = _checked_limits(message.header)
                 return
             if message.type == "ERROR" and not {"job", "transfer"} & set(message.header):
                 raise _error(message)
@@ -306,7 +309,7 @@ class _Run:
         size = int(self._door.limits["chunk_bytes"])
         for seq, piece in enumerate(upload.pieces(size, start * size), start):
             while not credit:
-                credit += self._wait("CREDIT").header["n"]
+                credit += _positive("n", self._wait("CREDIT").header["n"], CREDIT)
             header = {"transfer": self._transfer, "seq": seq}
             self._door.say(Message("CHUNK", header, piece))
             credit -= 1
@@ -325,6 +328,8 @@ class _Run:
                 offset += size
             chunk = self._wait("CHUNK")
             if chunk.header.get("part") == part and chunk.header["offset"] == len(data):
+                if len(chunk.payload) != min(size, nbytes - len(data)):
+                    raise ServiceError(f"the server sent {len(chunk.payload)} bytes of {part}")
                 data += chunk.payload
                 if PARTS[part].content == "volume":
                     self._progress(Progress("download", len(data), nbytes))
@@ -369,6 +374,29 @@ class _Run:
                 self._door.say(Message("CANCEL", about))
                 # The message must be sent before the socket is closed.
                 self._door.hear(Deadline(1.0))
+
+
+def _checked_limits(welcome: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The limits of a WELCOME.
+
+    Raises:
+        ServiceError: a limit with which no job could be done.
+    """
+    _positive("chunk_bytes", welcome["chunk_bytes"], _LARGEST_CHUNK)
+    _positive("credit", welcome["credit"], _LARGEST_CREDIT)
+    _positive("heartbeat_s", welcome["heartbeat_s"], _LONGEST_HEARTBEAT_S)
+    return welcome
+
+
+def _positive(name: str, value: float, most: float) -> Any:
+    """A number of the server's that must be above 0 and at most `most`.
+
+    Raises:
+        ServiceError: it is not.
+    """
+    if not 0 < value <= most:
+        raise ServiceError(f"the server's {name} is {value}: it must be above 0, at most {most}")
+    return value
 
 
 def _error(message: Message) -> DineuroError:
