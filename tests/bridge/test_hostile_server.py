@@ -90,10 +90,10 @@ def script(**changes: Any) -> Answer:
             return [Message("ACCEPT", accept | changes.get("accept", {}))]
         if message.type == "CHUNK":
             queued = Message("QUEUED", {"request": request, "job": "j", "reused": False})
-            return changes.get("chunk", [queued] if header["seq"] == 3 else [])
+            return [*changes.get("chunk", [queued] if header["seq"] == 3 else [])]
         if message.type == "ATTACH":
             result = Message("RESULT", {"job": "j", "parts": parts, "reused": False})
-            return changes.get("attach", [result])
+            return [*changes.get("attach", [result])]
         if message.type == "FETCH":
             piece = {"job": "j", "part": header["part"], "offset": header["offset"]}
             return [Message("CHUNK", piece, changes.get("payload", PARTS[header["part"]]))]

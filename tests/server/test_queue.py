@@ -156,6 +156,7 @@ def test_a_cancel_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert job is not None
     assert first.cancel(job.id, "anna").cancel_requested
     first.store.close()  # as a kill does
+    first._admission.close()
     again = engine_of(tmp_path)
     try:
         again._dispatcher.lost(again.get(job.id, "anna"))

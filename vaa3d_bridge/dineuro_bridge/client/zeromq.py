@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 import zmq.auth
 
+from dineuro_bridge.client.limits import checked_limits, positive
 from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Upload, result_of
 from dineuro_bridge.errors import (
     DineuroError,
@@ -36,8 +37,6 @@ _WELCOME_S = 10.0
 _TRIES = 5
 #: The time between two checks of a waiting client for a refused handshake (seconds).
 _LOOK_S = 0.5
-#: The largest limits that a server may announce: bytes, chunks, seconds.
-_LARGEST_CHUNK, _LARGEST_CREDIT, _LONGEST_HEARTBEAT_S = 2**26, 1024, 600
 
 
 class _Lost(Exception):
@@ -165,7 +164,7 @@ class ZmqTransport:
                 why = "requires a key" if self._keys is None else "does not know the key"
                 raise ServerGone(f"{self._address}: does not answer, or {why}") from error
             if message.type == "WELCOME":
-                self._limits = _checked_limits(message.header)
+                self._limits = checked_limits(message.header)
                 return
             if message.type == "ERROR" and not {"job", "transfer"} & set(message.header):
                 raise _error(message)
@@ -309,7 +308,7 @@ class _Run:
         size = int(self._door.limits["chunk_bytes"])
         for seq, piece in enumerate(upload.pieces(size, start * size), start):
             while not credit:
-                credit += _positive("n", self._wait("CREDIT").header["n"], CREDIT)
+                credit += positive("n", self._wait("CREDIT").header["n"], CREDIT)
             header = {"transfer": self._transfer, "seq": seq}
             self._door.say(Message("CHUNK", header, piece))
             credit -= 1
@@ -374,29 +373,6 @@ class _Run:
                 self._door.say(Message("CANCEL", about))
                 # The message must be sent before the socket is closed.
                 self._door.hear(Deadline(1.0))
-
-
-def _checked_limits(welcome: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The limits of a WELCOME.
-
-    Raises:
-        ServiceError: a limit with which no job could be done.
-    """
-    _positive("chunk_bytes", welcome["chunk_bytes"], _LARGEST_CHUNK)
-    _positive("credit", welcome["credit"], _LARGEST_CREDIT)
-    _positive("heartbeat_s", welcome["heartbeat_s"], _LONGEST_HEARTBEAT_S)
-    return welcome
-
-
-def _positive(name: str, value: float, most: float) -> Any:
-    """A number of the server's that must be above 0 and at most `most`.
-
-    Raises:
-        ServiceError: it is not.
-    """
-    if not 0 < value <= most:
-        raise ServiceError(f"the server's {name} is {value}: it must be above 0, at most {most}")
-    return value
 
 
 def _error(message: Message) -> DineuroError:
