@@ -42,6 +42,12 @@ def serve_command(
         Path | None,
         typer.Option(metavar="FOLDER", help="CURVE keys, from dineuro keys curve. [none]"),
     ] = None,
+    watcher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The owner who sees the figures of all owners. [prometheus]"
+        ),
+    ] = None,
     insecure: Annotated[
         bool | None,
         typer.Option(

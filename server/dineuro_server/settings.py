@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         keys: folder of CURVE keys, made by `dineuro keys curve`; None admits every peer.
         state: folder of the jobs, their inputs and results, for one server at a time.
         tokens: file of hashed bearer tokens, made by `dineuro keys`; None admits every client.
+        watcher: owner whose token sees the figures of every owner in /metrics.
         insecure: admit every client from everywhere.
         local: declares that only this machine can reach the doors, whatever their addresses, as in
             a container whose ports are published at loopback. No keys are needed, and requests
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     keys: Path | None = None
     state: Path = Field(default_factory=default_state)
     tokens: Path | None = None
+    watcher: str = "prometheus"
     insecure: bool = False
     local: bool = False
     devices: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*)$")

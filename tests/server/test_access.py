@@ -167,7 +167,8 @@ def test_figures_tell_the_version_the_wait_and_each_owner_s_jobs(engine: Engine)
     submitted(engine, 2)
     looks = iter([False, True])
     assert engine._dispatcher.next_job(lambda: next(looks)) is not None
-    figures = engine.metrics.page().decode()
+    assert "anna" not in engine.metrics.page(owners=False).decode()
+    figures = engine.metrics.page(owners=True).decode()
     assert 'dineuro_owner_jobs{owner="anna",state="queued"} 1.0' in figures
     assert 'dineuro_owner_jobs{owner="anna",state="running"} 1.0' in figures
     assert "dineuro_queue_seconds_count 1.0" in figures

@@ -167,7 +167,7 @@ def test_the_image_is_built_from_every_package() -> None:
 def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
     metrics = Metrics(dict.fromkeys(GAUGES, lambda: 0.0), dict)
     metrics.worker_lost()
-    page = metrics.page().decode()
+    page = metrics.page(owners=True).decode()
     exist = set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
     exist |= {f"{name}{end}" for name in exist for end in ("_bucket", "_sum", "_count")}
     board = json.loads((DOCKER / "grafana/dashboards/dineuro.json").read_text())

@@ -229,6 +229,9 @@ def test_a_token_file_that_is_broken_tells_clients_nothing(tmp_path: Path) -> No
     try:
         with server.client(token) as client:
             assert client.get("/v1/jobs").status_code == 200
+            assert "dineuro_owner_jobs" not in client.get("/metrics").text
+            with server.client(add_token(tokens, "prometheus")) as watcher:
+                assert "dineuro_owner_jobs" in watcher.get("/metrics").text
             tokens.write_text("nonsense\n")
             answer = client.get("/v1/jobs")
             assert (answer.status_code, answer.json()["code"]) == (500, "file_access")

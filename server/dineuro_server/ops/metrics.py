@@ -1,4 +1,7 @@
-"""The server's figures for Prometheus; a label may hold an owner's name, never a file or a job."""
+"""The server's figures for Prometheus; no label holds a file or a job.
+
+The figures of each owner are apart, because an owner may not count the jobs of others.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,8 @@ class Metrics:
             "dineuro_build_info", "1; version of the server", ["version"], registry=self._registry
         )
         build.labels(version("dineuro")).set(1)
-        self._registry.register(_OwnerJobs(owner_counts))
+        self._owners = CollectorRegistry()
+        self._owners.register(_OwnerJobs(owner_counts))
         self._wait = Histogram(
             "dineuro_queue_seconds",
             "Time from the submission of a job to its begin",
@@ -134,9 +138,14 @@ class Metrics:
         """Count an answered HTTP request; `route` is the pattern, not the path."""
         self._requests.labels(method, route, str(status)).inc()
 
-    def page(self) -> bytes:
-        """All figures in the text format of Prometheus."""
-        return generate_latest(self._registry)
+    def page(self, *, owners: bool) -> bytes:
+        """The figures in the text format of Prometheus.
+
+        Args:
+            owners: whether the figures of each owner are among them.
+        """
+        page = generate_latest(self._registry)
+        return page + generate_latest(self._owners) if owners else page
 
 
 class _OwnerJobs(Collector):

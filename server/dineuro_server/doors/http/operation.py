@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from dineuro_server.doors.http.openapi import problems
 from dineuro_server.doors.http.records import Health, ModelList, ModelRecord
-from dineuro_server.doors.http.service import OwnerOf, ServiceOf, may_watch
+from dineuro_server.doors.http.service import OwnerOf, ServiceOf, watcher_of
 from dineuro_server.ops.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operation"])
@@ -63,9 +63,10 @@ async def readyz(service: ServiceOf, response: Response) -> Health:
 
 
 @router.get("/metrics", response_class=Response, responses=problems(401))
-def metrics(service: ServiceOf, _: Annotated[None, Depends(may_watch)]) -> Response:
-    """Figures for Prometheus."""
-    return Response(service.engine.metrics.page(), media_type=CONTENT_TYPE)
+def metrics(service: ServiceOf, watcher: Annotated[str | None, Depends(watcher_of)]) -> Response:
+    """Figures for Prometheus; those of each owner are for the watcher's token alone."""
+    owners = watcher in (None, service.settings.watcher)
+    return Response(service.engine.metrics.page(owners=owners), media_type=CONTENT_TYPE)
 
 
 def add_docs(app: FastAPI) -> None:

@@ -67,19 +67,16 @@ def owner_of(
     return owner or LOCAL
 
 
-def may_watch(
-    service: ServiceOf,
-    credentials: Credentials,
-) -> None:
-    """Admit a reader of the figures: every holder of a token, or everyone if none is required.
+def watcher_of(service: ServiceOf, credentials: Credentials) -> str | None:
+    """The reader of the figures: the holder of a token; None if no token is required.
 
-    The figures name no client and no file. Prometheus addresses a container by the container's
-    name, so that the Host header is not checked.
+    Prometheus addresses a container by the container's name, so that the Host header is not
+    checked.
 
     Raises:
         Unauthorized: the token is missing or invalid.
     """
-    _holder_of(service, credentials)
+    return _holder_of(service, credentials)
 
 
 def _holder_of(service: Service, credentials: HTTPAuthorizationCredentials | None) -> str | None:
