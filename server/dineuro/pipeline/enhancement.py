@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.pipeline.agreement import Agreement, agreement
+from dineuro.pipeline.memory import SegmentationMemory
 from dineuro_bridge.options import Enhancer
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.scale import VoxelScale
@@ -87,6 +88,7 @@ def run_enhancer(
     scale: VoxelScale,
     threshold: int,
     progress: ProgressCallback,
+    memory: SegmentationMemory | None = None,
 ) -> Enhancement:
     """The probability of every voxel.
 
@@ -97,6 +99,7 @@ def run_enhancer(
         scale: the voxel size.
         threshold: the least probability of a voxel in the mask.
         progress: called between tiles; it may raise `Cancelled`.
+        memory: holds the network's probability of the last volume; None computes it each time.
     """
     if model is None:
         progress(Progress("enhance", 0, 1))
@@ -107,7 +110,7 @@ def run_enhancer(
         )
         progress(Progress("enhance", 1, 1))
         return with_agreement(intensity, probability, threshold, enhancer)
-    probability = _segment(intensity, model, scale, progress)
+    probability = _segment(intensity, model, scale, progress, memory)
     by_network = with_agreement(intensity, probability, threshold, "dineuro", model)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return by_network
@@ -177,12 +180,22 @@ def _sureness(probability: NDArray[np.uint8]) -> float | None:
 
 
 def _segment(
-    intensity: NDArray[Any], model: Model, scale: VoxelScale, progress: ProgressCallback
+    intensity: NDArray[Any],
+    model: Model,
+    scale: VoxelScale,
+    progress: ProgressCallback,
+    memory: SegmentationMemory | None,
 ) -> NDArray[np.uint8]:
     """The network's probability, with interpolated slices where the voxels are long."""
     # The network was trained on voxels that are about cubes; twice that length has little effect.
     between = min(_MOST_BETWEEN, max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1))
-    return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
+
+    def compute() -> NDArray[np.uint8]:
+        return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
+
+    if memory is None:
+        return compute()
+    return memory.recall(intensity, f"{model.sha256} {between}", compute)
 
 
 def _is_doubtful(measure: Agreement) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dineuro.pipeline.enhancement import Enhancement, ProbabilityMap, run_enhancer, with_agreement
 from dineuro.pipeline.input_checks import input_warnings
+from dineuro.pipeline.memory import SegmentationMemory
 from dineuro.pipeline.region import Region, select_region, spacing_of
 from dineuro.pipeline.report import disagreement, make_report
 from dineuro.pipeline.result import EnhancedVolume, Result
@@ -35,6 +36,7 @@ def reconstruct(
     *,
     device: str = "auto",
     probability: ProbabilityMap | None = None,
+    memory: SegmentationMemory | None = None,
 ) -> Result:
     """Enhance and trace one volume.
 
@@ -44,6 +46,7 @@ def reconstruct(
         progress: called between units of work; it may raise `Cancelled`.
         device: where the network is evaluated: "auto", "cpu" or "cuda".
         probability: the probability of the region; None computes it. It excludes a second pass.
+        memory: holds the network's probability of the last volume; None computes it each time.
 
     Raises:
         BadVolume: a 2D image, NaN or infinite voxels.
@@ -55,7 +58,7 @@ def reconstruct(
         raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
     stages = StageTimer()
     region = select_region(volume, options)
-    enhancement = _enhance(region, options, device, progress, probability, stages)
+    enhancement = _enhance(region, options, device, progress, probability, stages, memory)
     passes = options.passes if probability is None else 1
     best = _trace_passes(enhancement, region, replace(options, passes=passes), progress, stages)
     tree, mask = best.trace.tree, best.enhancement.probability >= options.threshold
@@ -86,6 +89,7 @@ def enhance_only(
     progress: ProgressCallback = silent,
     *,
     device: str = "auto",
+    memory: SegmentationMemory | None = None,
 ) -> EnhancedVolume:
     """The first half of `reconstruct`: the mask without a tree.
 
@@ -93,7 +97,7 @@ def enhance_only(
     """
     stages = StageTimer()
     region = select_region(volume, options)
-    enhancement = _enhance(region, options, device, progress, None, stages)
+    enhancement = _enhance(region, options, device, progress, None, stages, memory)
     mask = enhancement.probability >= options.threshold
     warnings = (*input_warnings(region, options), enhancement.warning, disagreement(enhancement))
     return EnhancedVolume(
@@ -119,6 +123,7 @@ def _enhance(
     progress: ProgressCallback,
     probability: ProbabilityMap | None,
     stages: StageTimer,
+    memory: SegmentationMemory | None,
 ) -> Enhancement:
     """The probability of the region, computed unless the caller has it."""
     if probability is not None:
@@ -133,7 +138,7 @@ def _enhance(
     with stages("enhance"):
         return run_enhancer(
             region.intensity, options.enhancer, model, scale=region.scale,
-            threshold=options.threshold, progress=progress,
+            threshold=options.threshold, progress=progress, memory=memory,
         )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from dineuro.pipeline.memory import SegmentationMemory
 from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.errors import Cancelled, DineuroError, DiskFull, MemoryLimit
 from dineuro_bridge.options import TraceOptions
@@ -66,8 +67,9 @@ def main() -> None:
     if "warm" in rest:
         warm_up(device)
     send({"ready": {"device": device}})
+    memory = SegmentationMemory()
     while True:
-        _do(Task(**inbox.tasks.get()), device, inbox, send)
+        _do(Task(**inbox.tasks.get()), device, memory, inbox, send)
 
 
 class _Inbox:
@@ -98,12 +100,12 @@ def warm_up(device: str) -> None:
     log.info("warm after %.1f s", time.monotonic() - start)
 
 
-def _do(task: Task, device: str, inbox: _Inbox, send: Send) -> None:
+def _do(task: Task, device: str, memory: SegmentationMemory, inbox: _Inbox, send: Send) -> None:
     """Do one job and report its end; the process outlives every error of the job."""
     name, output = task.parameters["name"], Path(task.output)
     shutil.rmtree(output, ignore_errors=True)
     try:
-        figures = run_task(task, device, _Reporter(task.job, inbox, send))
+        figures = run_task(task, device, _Reporter(task.job, inbox, send), memory)
     except DineuroError as error:
         shown = DiskFull(f"{name}: no room for the results") if _full(error) else error
         send({"job": task.job, "failed": [shown.code, str(shown)]})

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dineuro.files.parts import write_parts
 from dineuro.files.write import outcome_of
 from dineuro.pipeline.enhancement import ProbabilityMap
+from dineuro.pipeline.memory import SegmentationMemory
 from dineuro.pipeline.reconstruct import enhance_only, reconstruct
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import BadVolume, DineuroError
@@ -36,7 +37,12 @@ from dineuro_server.jobs.spool import renamed
 from dineuro_server.workers.source import Task
 
 
-def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures:
+def run_task(
+    task: Task,
+    device: str,
+    progress: ProgressCallback,
+    memory: SegmentationMemory | None = None,
+) -> WorkFigures:
     """Do one job.
 
     The output folder is the working directory meanwhile, so that no report contains a path.
@@ -45,6 +51,7 @@ def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures
         task: the job.
         device: "auto", "cpu" or "cuda".
         progress: called between units of work; its exceptions pass through.
+        memory: holds the network's probability of the last volume.
 
     Raises:
         DineuroError: an error of the input or the parameters, with the client's name of the image.
@@ -58,7 +65,7 @@ def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures
     folder = Path(task.output)
     folder.mkdir(parents=True)
     with contextlib.chdir(folder):
-        result = _result(task, device, volume, options, progress)
+        result = _result(task, device, volume, options, progress, memory)
         progress(Progress("write", 0, 1))
         _write(task, volume, result)
     progress(Progress("write", 1, 1))
@@ -69,13 +76,20 @@ def run_task(task: Task, device: str, progress: ProgressCallback) -> WorkFigures
 
 
 def _result(
-    task: Task, device: str, volume: Volume, options: TraceOptions, progress: ProgressCallback
+    task: Task,
+    device: str,
+    volume: Volume,
+    options: TraceOptions,
+    progress: ProgressCallback,
+    memory: SegmentationMemory | None,
 ) -> EnhancedVolume | Result:
     """What the pipeline makes of the volume, by the kind of the job."""
     if not KINDS[task.kind].has_tree:
-        return enhance_only(volume, options, progress, device=device)
+        return enhance_only(volume, options, progress, device=device, memory=memory)
     probability = _probability(task, volume, options)
-    return reconstruct(volume, options, progress, device=device, probability=probability)
+    return reconstruct(
+        volume, options, progress, device=device, probability=probability, memory=memory
+    )
 
 
 def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
