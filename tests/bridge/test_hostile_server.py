@@ -26,7 +26,7 @@ WELCOME = {
     "heartbeat_s": 5, "idle_s": 60, "models": ["m"],
 }  # fmt: skip
 PARTS = {
-    "report": b'{"settings": {"spacing_um_xyz": null}, "input": "x"}',
+    "report": b'{"settings": {"spacing_um_xyz": null, "row_order": "file"}, "input": "x"}',
     "preview": b"png",
     "mask": bytes(64),
 }
