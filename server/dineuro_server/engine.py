@@ -25,8 +25,7 @@ from dineuro_bridge.errors import Conflict, NotFound, ServerStopping, error_for
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
-from dineuro_server.jobs.kinds import Kind
-from dineuro_server.jobs.records import Event, Job, JobSpec, State
+from dineuro_server.jobs.records import NEWEST, Event, Job, JobSpec, Selection
 from dineuro_server.jobs.results import PROBABILITY, Results
 from dineuro_server.jobs.spool import Spool
 from dineuro_server.jobs.store import JobStore
@@ -216,17 +215,9 @@ class Engine:
             raise NotFound(f"job {job_id}: there is none, or it has been swept")
         return job
 
-    def jobs(
-        self,
-        owner: str,
-        *,
-        before: float | None = None,
-        limit: int = 100,
-        state: State | None = None,
-        kind: Kind | None = None,
-    ) -> list[Job]:
-        """The owner's jobs, the newest first; see `JobStore.jobs`."""
-        return self.store.jobs(owner, before=before, limit=limit, state=state, kind=kind)
+    def jobs(self, owner: str, selection: Selection = NEWEST) -> list[Job]:
+        """The selected jobs of an owner, the newest first."""
+        return self.store.jobs(owner, selection)
 
     def cancel(self, job_id: str, owner: str) -> Job:
         """Cancel a job; a running one ends about a second later, an ended one does not change.

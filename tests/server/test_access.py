@@ -97,13 +97,13 @@ def test_keys_list_shows_tokens_and_curve_keys_and_says_when_there_are_none(
     dineuro("keys", "token", "anna", "--tokens", file, "--label", "laptop", "--expires", "2999-1-2")
     make_client_keys(tmp_path / "keys", "ben")
     (tmp_path / "keys" / "clients" / "half.key").write_text("")
-    said = dineuro(*words).stdout
-    assert "anna" in said
-    assert "label=laptop" in said
-    assert f"created={TODAY}" in said
-    assert "expires=2999-01-02 last_use=never" in said
+    listing = dineuro(*words).stdout
+    assert "anna" in listing
+    assert "label=laptop" in listing
+    assert f"created={TODAY}" in listing
+    assert "expires=2999-01-02 last_use=never" in listing
     ((key, name),) = client_keys(tmp_path / "keys")
-    assert f"{name} {key.decode()}" in said
+    assert f"{name} {key.decode()}" in listing
     once = dineuro("keys", "revoke", "anna", "--only", "laptop", "--tokens", file)
     assert once.returncode == 0
     again = dineuro("keys", "revoke", "anna", "--only", "laptop", "--tokens", file)

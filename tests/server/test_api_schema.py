@@ -1,4 +1,4 @@
-"""The API as it describes itself, asked at random: whatever it is asked, it answers as it says."""
+"""The API as it describes itself, with random requests: every answer is one that it describes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _JSON = r"^/(livez|readyz|v1/models|v1/jobs|v1/jobs/\{job_id\})$"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("schema") / "state", max_gib=0.01, wait_s=20)
-    yield made
-    made.close()
-    assert "an error of DINeuro's own" not in made.log
+    server = Server(tmp_path_factory.mktemp("schema") / "state", max_gib=0.01, wait_s=20)
+    yield server
+    server.close()
+    assert "an error of DINeuro's own" not in server.log
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_every_answer_is_one_that_the_api_describes(described: Any) -> None:
         content_type_conformance,
         response_schema_conformance,
     ]
-    asked = []
+    requests = []
     for found in described.include(path_regex=_JSON).get_all_operations():
         operation = found.ok()
 
@@ -60,8 +60,8 @@ def test_every_answer_is_one_that_the_api_describes(described: Any) -> None:
             case.call_and_validate(checks=checks)
 
         ask()
-        asked.append(f"{operation.method.upper()} {operation.path}")
-    assert len(asked) >= 6
+        requests.append(f"{operation.method.upper()} {operation.path}")
+    assert len(requests) >= 6
 
 
 _HEADS = [

@@ -171,10 +171,10 @@ def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
     exist = set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
     exist |= {f"{name}{end}" for name in exist for end in ("_bucket", "_sum", "_count")}
     board = json.loads((DOCKER / "grafana/dashboards/dineuro.json").read_text())
-    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     alerts = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())
-    asked += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
-    for name in {name for expr in asked for name in re.findall(r"dineuro_\w+", expr)}:
+    expressions += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    for name in {name for expr in expressions for name in re.findall(r"dineuro_\w+", expr)}:
         assert name in exist, name
     uid = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yml").read_text())[
         "datasources"
@@ -221,9 +221,9 @@ def test_the_images_pin_what_the_packages_ask_for() -> None:
             assert name in pinned, f"{name}: run python -m release.dependencies"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in project["dependencies"] + project["optional-dependencies"]["server"]:
-        wanted = Requirement(line)
-        version = next(iter(pinned[canonicalize_name(wanted.name)].specifier)).version
-        assert wanted.specifier.contains(version), line
+        requirement = Requirement(line)
+        version = next(iter(pinned[canonicalize_name(requirement.name)].specifier)).version
+        assert requirement.specifier.contains(version), line
 
 
 def test_nothing_that_runs_is_under_the_gpl() -> None:

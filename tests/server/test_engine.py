@@ -71,12 +71,12 @@ def test_a_clock_that_is_set_is_seen_and_one_that_drifts_is_not() -> None:
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """Not started: its jobs wait."""
     quotas = {"small": Quota(jobs=2, nbytes=200)}
-    made = Engine(
+    fresh = Engine(
         Settings(state=tmp_path, warm=False, min_free_gib=0, devices="cpu"),
         lambda owner: quotas.get(owner, Quota(100, 2**30)),
     )
-    yield made
-    made.stop(drain=False)
+    yield fresh
+    fresh.stop(drain=False)
 
 
 def submitted(engine: Engine, owner: str, number: int = 0, **more: Any) -> Any:

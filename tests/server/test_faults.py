@@ -65,9 +65,9 @@ def dineuro(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_worker_that_is_killed_is_replaced_the_job_tried_once_more_and_then_given_up(
-    tmp_path: Path, made: list[Server], grid: bytes
+    tmp_path: Path, servers: list[Server], grid: bytes
 ) -> None:
-    made.append(server := Server(tmp_path / "state"))
+    servers.append(server := Server(tmp_path / "state"))
     with server.client() as client:
         job = queued(client, grid, **SLOW)
         behind = queued(client, other(1), **FAST)
@@ -90,9 +90,9 @@ def test_a_worker_that_is_killed_is_replaced_the_job_tried_once_more_and_then_gi
 
 @pytest.mark.slow
 def test_after_a_kill_of_the_server_nothing_is_lost(
-    tmp_path: Path, made: list[Server], grid: bytes
+    tmp_path: Path, servers: list[Server], grid: bytes
 ) -> None:
-    made.append(server := Server(tmp_path / "state"))
+    servers.append(server := Server(tmp_path / "state"))
     with server.client() as client:
         done = client.post("/v1/trace", params=FAST, content=other(1))
         job = queued(client, grid, **SLOW)
@@ -101,7 +101,7 @@ def test_after_a_kill_of_the_server_nothing_is_lost(
     worker = psutil.Process(server.worker())
     server.kill()
     worker.wait(30)  # it does not outlive its server
-    made.append(again := Server(tmp_path / "state"))
+    servers.append(again := Server(tmp_path / "state"))
     with again.client() as client:
         assert client.get(done.headers["location"] + "/swc").content == done.content
         for path in waiting:
@@ -115,9 +115,9 @@ def test_after_a_kill_of_the_server_nothing_is_lost(
 
 @pytest.mark.slow
 def test_at_shutdown_what_runs_may_end_and_what_waits_is_done_by_the_next_start(
-    tmp_path: Path, made: list[Server], grid: bytes
+    tmp_path: Path, servers: list[Server], grid: bytes
 ) -> None:
-    made.append(server := Server(tmp_path / "state", drain_s=0.5))
+    servers.append(server := Server(tmp_path / "state", drain_s=0.5))
     with server.client() as client:
         jobs = [queued(client, grid, **SLOW, gap=n) for n in (1, 2)]
         running(client, jobs[0])
@@ -127,15 +127,17 @@ def test_at_shutdown_what_runs_may_end_and_what_waits_is_done_by_the_next_start(
     with sqlite3.connect(next((tmp_path / "state").glob("*.sqlite*"))) as store:
         states = {row[0] for row in store.execute("select state from jobs")}
     assert states == {"queued"}
-    made.append(again := Server(tmp_path / "state"))
+    servers.append(again := Server(tmp_path / "state"))
     with again.client() as client:
         for job in jobs:
             record = job_after(client, job, 200)
             assert (record["state"], record["attempts"]) == ("done", 1)
 
 
-def test_a_second_server_on_one_state_folder_is_refused(tmp_path: Path, made: list[Server]) -> None:
-    made.append(server := Server(tmp_path / "state"))
+def test_a_second_server_on_one_state_folder_is_refused(
+    tmp_path: Path, servers: list[Server]
+) -> None:
+    servers.append(server := Server(tmp_path / "state"))
     second = dineuro(
         "serve", "--state", tmp_path / "state", "--http", "127.0.0.1:0", "--zmq", "off"
     )
@@ -146,9 +148,9 @@ def test_a_second_server_on_one_state_folder_is_refused(tmp_path: Path, made: li
 
 
 def test_a_disk_that_is_too_full_refuses_uploads_and_goes_on(
-    tmp_path: Path, made: list[Server]
+    tmp_path: Path, servers: list[Server]
 ) -> None:
-    made.append(server := Server(tmp_path / "state", min_free_gib=10**6))
+    servers.append(server := Server(tmp_path / "state", min_free_gib=10**6))
     with server.client() as client:
         answer = client.post("/v1/trace", params=FAST, content=small(tmp_path / "a.tif"))
         assert answer.status_code == 507
@@ -159,9 +161,9 @@ def test_a_disk_that_is_too_full_refuses_uploads_and_goes_on(
 
 
 def test_queues_and_quotas_are_bounded_and_say_when_to_come_again(
-    tmp_path: Path, made: list[Server], grid: bytes
+    tmp_path: Path, servers: list[Server], grid: bytes
 ) -> None:
-    made.append(server := Server(tmp_path / "state", max_queue=2, owner_jobs=3))
+    servers.append(server := Server(tmp_path / "state", max_queue=2, owner_jobs=3))
     with server.client() as client:
         running(client, queued(client, grid, **SLOW))
         mine = [queued(client, grid, **SLOW, gap=n) for n in (1, 2)]
@@ -177,14 +179,14 @@ def test_queues_and_quotas_are_bounded_and_say_when_to_come_again(
 
 
 def test_a_job_over_its_time_or_memory_is_ended_and_the_next_one_done(
-    tmp_path: Path, made: list[Server], grid: bytes
+    tmp_path: Path, servers: list[Server], grid: bytes
 ) -> None:
-    made.append(server := Server(tmp_path / "state", memory_gib=0.05))
+    servers.append(server := Server(tmp_path / "state", memory_gib=0.05))
     with server.client() as client:
         job = job_after(client, queued(client, grid, **SLOW), 100)
         assert (job["state"], job["error"]["code"]) == ("failed", "memory_limit")
     server.stop()
-    made.append(timed := Server(tmp_path / "other"))
+    servers.append(timed := Server(tmp_path / "other"))
     with timed.client() as client:
         job = job_after(client, queued(client, grid, **SLOW, time_limit=0.5), 100)
         assert (job["state"], job["error"]["code"]) == ("failed", "time_limit")
@@ -192,8 +194,8 @@ def test_a_job_over_its_time_or_memory_is_ended_and_the_next_one_done(
 
 
 @pytest.mark.slow
-def test_results_are_swept_after_their_time(tmp_path: Path, made: list[Server]) -> None:
-    made.append(server := Server(tmp_path / "state", keep_hours=0.0003))
+def test_results_are_swept_after_their_time(tmp_path: Path, servers: list[Server]) -> None:
+    servers.append(server := Server(tmp_path / "state", keep_hours=0.0003))
     with server.client() as client:
         job = queued(client, other(1), **FAST)
         until(lambda: client.get(job).status_code == 404, 120, "the sweep")
@@ -201,7 +203,7 @@ def test_results_are_swept_after_their_time(tmp_path: Path, made: list[Server]) 
 
 
 def test_owners_need_their_tokens_and_see_their_own_jobs_alone(
-    tmp_path: Path, made: list[Server]
+    tmp_path: Path, servers: list[Server]
 ) -> None:
     tokens = tmp_path / "tokens"
     own = {
@@ -210,7 +212,7 @@ def test_owners_need_their_tokens_and_see_their_own_jobs_alone(
     }
     assert tokens.stat().st_mode & 0o077 == 0
     assert not any(token in tokens.read_text() for token in own.values())
-    made.append(server := Server(tmp_path / "state", tokens=tokens))
+    servers.append(server := Server(tmp_path / "state", tokens=tokens))
     body = other(1)
     with server.client() as client:
         for wrong in ("", "Bearer nonsense", "Basic x"):
@@ -242,9 +244,9 @@ def test_owners_need_their_tokens_and_see_their_own_jobs_alone(
     ],
 )
 def test_a_server_that_would_be_open_or_is_wrongly_told_does_not_start(
-    tmp_path: Path, words: list[str], said: str
+    tmp_path: Path, words: list[str], text: str
 ) -> None:
     refused = dineuro("serve", "--state", tmp_path, *words)
     assert refused.returncode == 3
-    assert said in refused.stderr
+    assert text in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -284,14 +284,14 @@ def test_the_events_of_a_job_are_told_in_order_and_again_from_any_number(
         "/v1/trace", params=FAST, content=other(60), headers={"Prefer": "respond-async"}
     )
     url = answer.headers["location"] + "/events"
-    told = _events(client, url, {})
-    assert [number for number, _, _ in told] == list(range(1, len(told) + 1))
-    states = [data["state"] for _, kind, data in told if kind == "state"]
+    events = _events(client, url, {})
+    assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
+    states = [data["state"] for _, kind, data in events if kind == "state"]
     assert states == ["queued", "running", "done"]
-    stages = [data["stage"] for _, kind, data in told if kind == "progress"]
+    stages = [data["stage"] for _, kind, data in events if kind == "progress"]
     assert list(dict.fromkeys(stages)) == ["read", "enhance", "trace", "write"]
-    assert _events(client, url, {"Last-Event-ID": "3"}) == told[3:]
-    assert _events(client, url, {"Last-Event-ID": str(len(told))}) == []
+    assert _events(client, url, {"Last-Event-ID": "3"}) == events[3:]
+    assert _events(client, url, {"Last-Event-ID": str(len(events))}) == []
     assert client.get(url, headers={"Last-Event-ID": "x"}).status_code == 400
 
 
@@ -400,10 +400,10 @@ def test_jobs_are_listed_from_the_newest_on(client: httpx.Client) -> None:
     ],
 )
 def test_a_parameter_that_cannot_be_is_named(
-    client: httpx.Client, server: Server, cell: bytes, query: dict[str, str], said: str
+    client: httpx.Client, server: Server, cell: bytes, query: dict[str, str], text: str
 ) -> None:
     answer = client.post("/v1/trace", params=FAST | query, content=cell)
-    assert said in check_problem(answer, server, 422, "bad_parameter")
+    assert text in check_problem(answer, server, 422, "bad_parameter")
 
 
 @pytest.mark.parametrize(
@@ -420,12 +420,12 @@ def test_what_the_volume_has_not_fails_the_job_with_its_reason(
     cell: bytes,
     query: dict[str, str],
     code: str,
-    said: str,
+    text: str,
 ) -> None:
     answer = client.post("/v1/trace", params=FAST | query, content=cell)
     detail = check_problem(answer, server, 422, code)
     assert detail.startswith("cell.tif: ")
-    assert said in detail
+    assert text in detail
     job = client.get(f"/v1/jobs/{answer.json()['job']}").json()
     assert job["state"] == "failed"
     assert job["error"] == {"code": code, "detail": detail}
@@ -620,12 +620,12 @@ def test_the_api_describes_itself_without_a_network(client: httpx.Client) -> Non
     script = client.get("/static/swagger-ui-bundle.js")
     assert script.status_code == 200
     assert len(script.content) > 100_000
-    told = client.get("/openapi.json").json()
-    assert set(told["paths"]) >= {
+    description = client.get("/openapi.json").json()
+    assert set(description["paths"]) >= {
         "/v1/trace", "/v1/enhance", "/v1/retrace", "/v1/jobs", "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/events", "/v1/models", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
-    trace = told["paths"]["/v1/trace"]["post"]
+    trace = description["paths"]["/v1/trace"]["post"]
     assert set(trace["responses"]) == {
         "200", "202", "400", "401", "403", "404", "406", "409", "413", "415", "422", "429",
         "503", "507",

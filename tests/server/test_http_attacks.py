@@ -136,9 +136,9 @@ def test_an_address_that_is_none_is_refused(client: httpx.Client, headers: dict[
 @pytest.mark.parametrize("part", ["results.zip", "mask.tif"])
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=x", "bytes=0-9", "bytes=0-1,5-6"])
 def test_a_range_leaves_no_file_behind(
-    client: httpx.Client, server: Server, job: str, part: str, asked: str
+    client: httpx.Client, server: Server, job: str, part: str, range_: str
 ) -> None:
-    answer = client.get(f"{job}/{part}", headers={"Range": asked})
+    answer = client.get(f"{job}/{part}", headers={"Range": range_})
     assert answer.status_code in (206, 400, 416)
     spool = server.log_path.with_suffix("") / "spool"
     until(lambda: not list(spool.iterdir()), 10, "the temporary file's end")
@@ -180,12 +180,12 @@ def test_jobs_are_listed_by_state_and_kind(client: httpx.Client, job: str) -> No
     enhanced = client.post("/v1/enhance", params=FAST, content=other(2)).headers["location"]
 
     def listed(**filters: object) -> list[str]:
-        found, url = [], httpx.URL("/v1/jobs", params={"limit": 1, **filters})
+        links, url = list[str](), httpx.URL("/v1/jobs", params={"limit": 1, **filters})
         while url is not None:
             page = client.get(url).json()
-            found += [record["links"]["self"] for record in page["jobs"]]
+            links += [record["links"]["self"] for record in page["jobs"]]
             url = page["next"]
-        return found
+        return links
 
     assert enhanced in listed()
     assert job in listed(kind="trace", state="done")

@@ -47,7 +47,7 @@ _NUMBERS = itertools.count()
 
 
 class Peer:
-    """One DEALER that speaks as told."""
+    """One DEALER socket that sends what a test says."""
 
     def __init__(
         self, address: str, hello: bool = True, keys: Any = None, identity: bytes = b""
@@ -99,10 +99,10 @@ class Peer:
 
     def submit(self, data: bytes, **more: Any) -> Message:
         request = f"r{next(_NUMBERS)}-{random.random()}"
-        asked = {"request": request, "kind": "trace", "nbytes": len(data), "params": FAST}
-        asked = {**asked, "volume": RAW, **more}
-        self.say("SUBMIT", **asked)
-        while (message := self.any()).header.get("request", asked["request"]) != asked[
+        submit = {"request": request, "kind": "trace", "nbytes": len(data), "params": FAST}
+        submit = {**submit, "volume": RAW, **more}
+        self.say("SUBMIT", **submit)
+        while (message := self.any()).header.get("request", submit["request"]) != submit[
             "request"
         ] or (message.type in ("PONG", "PROGRESS", "RESULT", "CREDIT")):
             pass
@@ -143,25 +143,25 @@ class Peer:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     state = tmp_path_factory.mktemp("state")
-    made = Engine(Settings(state=state, warm=False, min_free_gib=0, max_gib=0.001, devices="cpu"))
-    made.start()
-    yield made
-    made.stop(drain=False)
+    fresh = Engine(Settings(state=state, warm=False, min_free_gib=0, max_gib=0.001, devices="cpu"))
+    fresh.start()
+    yield fresh
+    fresh.stop(drain=False)
 
 
 @pytest.fixture(scope="module")
 def door(engine: Engine) -> Iterator[Door]:
-    made = Door(engine, "tcp://127.0.0.1:0", limits=LIMITS)
-    made.start()
-    yield made
-    made.close()
+    fresh = Door(engine, "tcp://127.0.0.1:0", limits=LIMITS)
+    fresh.start()
+    yield fresh
+    fresh.close()
 
 
 @pytest.fixture
 def peer(door: Door) -> Iterator[Peer]:
-    made = Peer(door.address)
-    yield made
-    made.close()
+    fresh = Peer(door.address)
+    yield fresh
+    fresh.close()
 
 
 def other() -> bytes:
@@ -282,7 +282,7 @@ def test_enhance_has_no_tree(peer: Peer) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_before_a_byte_is_sent(
-    peer: Peer, engine: Engine, more: dict[str, Any], code: str, said: str
+    peer: Peer, engine: Engine, more: dict[str, Any], code: str, text: str
 ) -> None:
     data = other()
     answer = peer.submit(data, **more)
@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_before_a_byte_is_sent(
         answer = peer.hear("ERROR")
     assert answer.type in ("REJECT", "ERROR")
     assert answer.header["code"] == code
-    assert said in answer.header["detail"]
+    assert text in answer.header["detail"]
     until(lambda: spooled(engine) == 0)
 
 
@@ -327,10 +327,10 @@ def test_more_chunks_than_the_credit_end_the_upload_and_credit_is_given_again(
 ) -> None:
     from dineuro_server.doors.zeromq.transfers import Transfer
 
-    take, seen = Transfer.take, []
+    take, remaining = Transfer.take, []
 
     def watched(self: Transfer, *words: Any) -> None:
-        seen.append(self.credit)
+        remaining.append(self.credit)
         take(self, *words)
 
     monkeypatch.setattr(Transfer, "take", watched)
@@ -338,8 +338,8 @@ def test_more_chunks_than_the_credit_end_the_upload_and_credit_is_given_again(
     transfer = peer.submit(data).header["transfer"]
     peer.upload(transfer, data)
     peer.hear("RESULT", "QUEUED")
-    assert min(seen) >= 1
-    assert max(seen) == protocol.CREDIT
+    assert min(remaining) >= 1
+    assert max(remaining) == protocol.CREDIT
     # Without credit: the door's own count is made to be at its end.
     monkeypatch.setattr(Transfer, "accept", lambda self: _exhausted(self))
     transfer = peer.submit(other()).header["transfer"]
@@ -352,8 +352,8 @@ def test_more_chunks_than_the_credit_end_the_upload_and_credit_is_given_again(
 
 def _exhausted(transfer: Any) -> Message:
     transfer.credit = 0
-    told = {"request": transfer.request, "transfer": transfer.token, "next": 0, "credit": 0}
-    return Message("ACCEPT", told)
+    accept = {"request": transfer.request, "transfer": transfer.token, "next": 0, "credit": 0}
+    return Message("ACCEPT", accept)
 
 
 @pytest.mark.parametrize("form", ["raw", "file"])
@@ -406,12 +406,12 @@ def test_no_volume_at_all_is_refused_and_no_path_told(peer: Peer, engine: Engine
     ],
 )
 def test_what_is_no_message_is_said_so_and_harms_nobody(
-    peer: Peer, frames: list[bytes], said: str
+    peer: Peer, frames: list[bytes], text: str
 ) -> None:
     peer.frames(*frames)
     error = peer.hear("ERROR").header
     assert error["code"] == "bad_request"
-    assert said in error["detail"]
+    assert text in error["detail"]
     peer.say("PING")
     peer.hear("PONG")
 
@@ -696,10 +696,10 @@ def test_the_sender_with_the_most_connections_makes_room() -> None:
 def guarded(engine: Engine, tmp_path: Path) -> Iterator[tuple[Door, Path]]:
     keys = tmp_path / "keys"
     make_client_keys(keys, "anna")
-    made = Door(engine, "tcp://127.0.0.1:0", keys, LIMITS)
-    made.start()
-    yield made, keys
-    made.close()
+    fresh = Door(engine, "tcp://127.0.0.1:0", keys, LIMITS)
+    fresh.start()
+    yield fresh, keys
+    fresh.close()
 
 
 def curve(keys: Path, name: str) -> tuple[bytes, bytes, bytes | None]:
@@ -737,9 +737,9 @@ def test_without_a_key_or_with_a_strange_one_nobody_comes_in(
 
 def test_a_revoked_key_comes_in_no_more(guarded: tuple[Door, Path]) -> None:
     door, keys = guarded
-    known = Peer(door.address, hello=False, keys=curve(keys, "anna"))
-    assert not known.turned_away()
-    known.close()
+    admitted = Peer(door.address, hello=False, keys=curve(keys, "anna"))
+    assert not admitted.turned_away()
+    admitted.close()
     revoke_client(keys, "anna")
     anna = Peer(door.address, hello=False, keys=curve(keys, "anna"))
     assert anna.turned_away()
@@ -850,8 +850,8 @@ def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) 
     ("address", "said"),
     [("tcp://0.0.0.0:5599", "needs CURVE keys"), ("ipc:///tmp/x", "must be tcp://HOST:PORT")],
 )
-def test_a_door_to_others_needs_keys(address: str, said: str) -> None:
-    with pytest.raises(BadParameter, match=said):
+def test_a_door_to_others_needs_keys(address: str, text: str) -> None:
+    with pytest.raises(BadParameter, match=text):
         check_doors(Settings(zmq=address))
     check_doors(Settings(zmq="tcp://0.0.0.0:5599", insecure=True))
     check_doors(Settings(zmq="tcp://0.0.0.0:5599", http="0.0.0.0:8000", local=True))

@@ -129,6 +129,27 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which jobs of an owner are listed; None of a field selects all.
+
+    Attributes:
+        before: jobs created before this time (seconds since 1970).
+        limit: maximal number of jobs; the newest are listed.
+        state: jobs in this state.
+        kind: jobs of this kind.
+    """
+
+    before: float | None = None
+    limit: int = 100
+    state: State | None = None
+    kind: Kind | None = None
+
+
+#: The newest jobs of any state and kind.
+NEWEST = Selection()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Use of the store by one owner: queued and running jobs, and bytes of inputs and results."""
 

@@ -24,8 +24,7 @@ from typing import IO, Any
 from dineuro_bridge.errors import Conflict, FileAccess, NotFound
 from dineuro_bridge.files import reason
 from dineuro_server.jobs.database import Database
-from dineuro_server.jobs.kinds import Kind
-from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, State, Usage
+from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Selection, State, Usage
 from dineuro_server.jobs.result_folders import ResultFolders
 
 
@@ -112,29 +111,20 @@ class JobStore:
             raise NotFound(f"job {job_id}: there is none, or it has been swept")
         return _job(rows[0])
 
-    def jobs(
-        self,
-        owner: str,
-        *,
-        before: float | None = None,
-        limit: int = 100,
-        state: State | None = None,
-        kind: Kind | None = None,
-    ) -> list[Job]:
-        """An owner's jobs, the newest first.
-
-        Args:
-            owner: name of the owner.
-            before: only jobs created before this time (seconds since 1970); None takes all.
-            limit: maximal number of jobs.
-            state: only jobs in this state; None takes all.
-            kind: only jobs of this kind; None takes all.
-        """
+    def jobs(self, owner: str, selection: Selection) -> list[Job]:
+        """The selected jobs of an owner, the newest first."""
         rows = self._database.rows(
-            "SELECT * FROM jobs WHERE owner = ? AND created < ?"
+            "SELECT * FROM jobs WHERE owner = ? AND created < coalesce(?, ?)"
             " AND state = coalesce(?, state) AND kind = coalesce(?, kind)"
             " ORDER BY created DESC LIMIT ?",
-            (owner, time.time() + 1e9 if before is None else before, state, kind, limit),
+            (
+                owner,
+                selection.before,
+                time.time() + 1e9,
+                selection.state,
+                selection.kind,
+                selection.limit,
+            ),
         )
         return [_job(row) for row in rows]
 

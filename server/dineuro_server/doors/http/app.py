@@ -52,8 +52,8 @@ async def _check_query(request: Request) -> None:
     names = _query_names(request.scope["route"].dependant)
     for name in request.query_params:
         if name not in names:
-            known = f": this address has {', '.join(sorted(names))}" if names else ""
-            raise BadParameter(f"{name[:40]}: is no parameter here{known}")
+            valid = f": this address has {', '.join(sorted(names))}" if names else ""
+            raise BadParameter(f"{name[:40]}: is no parameter here{valid}")
 
 
 def _query_names(dependant: Dependant) -> Set[str]:

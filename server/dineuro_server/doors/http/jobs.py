@@ -20,7 +20,7 @@ from dineuro_server.doors.http.openapi import BINARY, content_schema, problems
 from dineuro_server.doors.http.records import JobList, JobRecord, record_of
 from dineuro_server.doors.http.service import JobOf, OwnerOf, ServiceOf
 from dineuro_server.jobs.kinds import Kind
-from dineuro_server.jobs.records import State
+from dineuro_server.jobs.records import Selection, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems(401, 403))
 
@@ -35,7 +35,7 @@ def list_jobs(
     kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
 ) -> JobList:
     """Your jobs, the newest first."""
-    jobs = service.engine.jobs(owner, before=before, limit=limit, state=state, kind=kind)
+    jobs = service.engine.jobs(owner, Selection(before, limit, state, kind))
     following = None
     if len(jobs) == limit:
         filters = {"limit": limit, "before": jobs[-1].created, "state": state, "kind": kind}
