@@ -20,7 +20,7 @@ from tests.support.server import FAST, SLOW, Server, job_after, other, slow, sma
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[list[Server]]:
+def servers(tmp_path: Path) -> Iterator[list[Server]]:
     """Servers to be closed, whatever happens."""
     servers: list[Server] = []
     yield servers
