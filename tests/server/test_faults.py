@@ -234,7 +234,7 @@ def test_owners_need_their_tokens_and_see_their_own_jobs_alone(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (["--http", "0.0.0.0:0"], "needs bearer tokens"),
         (["--zmq", "tcp://0.0.0.0:0"], "needs CURVE keys"),

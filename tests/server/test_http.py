@@ -381,7 +381,7 @@ def test_jobs_are_listed_from_the_newest_on(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "text"),
     [
         ({"threshold": "300"}, "threshold"),
         ({"threshold": "x"}, "threshold"),
@@ -407,7 +407,7 @@ def test_a_parameter_that_cannot_be_is_named(
 
 
 @pytest.mark.parametrize(
-    ("query", "code", "said"),
+    ("query", "code", "text"),
     [
         ({"channel": "3"}, "bad_parameter", "channel 3"),
         ({"roi": "0,0,0,999,2,2"}, "bad_parameter", "region"),

@@ -134,7 +134,7 @@ def test_an_address_that_is_none_is_refused(client: httpx.Client, headers: dict[
 
 
 @pytest.mark.parametrize("part", ["results.zip", "mask.tif"])
-@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=x", "bytes=0-9", "bytes=0-1,5-6"])
+@pytest.mark.parametrize("range_", ["bytes=99999999-", "bytes=x", "bytes=0-9", "bytes=0-1,5-6"])
 def test_a_range_leaves_no_file_behind(
     client: httpx.Client, server: Server, job: str, part: str, range_: str
 ) -> None:

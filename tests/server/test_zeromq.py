@@ -262,7 +262,7 @@ def test_enhance_has_no_tree(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "text"),
     [
         ({"kind": "paint"}, "bad_parameter", "kind 'paint'"),
         ({"params": {"threshold": 999}}, "bad_parameter", "threshold"),
@@ -380,7 +380,7 @@ def test_no_volume_at_all_is_refused_and_no_path_told(peer: Peer, engine: Engine
 
 
 @pytest.mark.parametrize(
-    ("frames", "said"),
+    ("frames", "text"),
     [
         ([b"hello"], "no message"),
         ([b"DNP1", b"PING"], "no message"),
@@ -847,7 +847,7 @@ def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "text"),
     [("tcp://0.0.0.0:5599", "needs CURVE keys"), ("ipc:///tmp/x", "must be tcp://HOST:PORT")],
 )
 def test_a_door_to_others_needs_keys(address: str, text: str) -> None:
