@@ -46,6 +46,14 @@ def noise(tmp_path: Path) -> Path:
     return tmp_path / "noise.v3draw"
 
 
+@pytest.fixture(autouse=True)
+def hangups_end_processes() -> Iterator[None]:
+    """A test run that nohup started ignores SIGHUP, and so would every process that it starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing_behind(number: signal.Signals, noise: Path, start: Start) -> None:
     terminal = start("trace", noise, "--enhancer", "classical")
