@@ -93,7 +93,7 @@ def _examples(data: Path, part: str) -> Iterator[Examples]:
     for stack in stacks(data, part):
         for enhancer in ENHANCERS:
             probability = run_enhancer(
-                stack.intensity, enhancer, model if enhancer == "auto" else None,
+                stack.intensity, enhancer, lambda: model,
                 scale=stack.scale, threshold=128, progress=silent,
             ).probability  # fmt: skip
             traced = trace(probability, TraceOptions(), scale=stack.scale)

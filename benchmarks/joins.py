@@ -76,9 +76,8 @@ def sample(case: Case, enhancer: Enhancer) -> Sample:
         raise ValueError(f"{case.name}: has no reference tree")
     volume = read_volume(case.volume).channel(1)
     threshold = TraceOptions().threshold
-    model = cached_model() if enhancer == "auto" else None
     probability = run_enhancer(
-        volume, enhancer, model, scale=CUBES, threshold=threshold, progress=silent
+        volume, enhancer, cached_model, scale=CUBES, threshold=threshold, progress=silent
     ).probability
     skeleton = pieces(probability)
     links = candidate_links(skeleton, probability, NEAR, CUBES)

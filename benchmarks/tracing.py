@@ -44,7 +44,7 @@ from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import is_volume, read_volume, write_volume
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_model.inference.registry import Model, cached_model
+from dineuro_model.inference.registry import cached_model
 from dineuro_model.synthesis.growth import GrowthSettings, grow_tree
 from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_tracing.scores import score_trees
@@ -103,7 +103,7 @@ def cases_in(folder: Path, part: str) -> list[Case]:
 
 
 def run_case(
-    case: Case, enhancers: Sequence[Enhancer], commands: Sequence[Command], model: Model | None
+    case: Case, enhancers: Sequence[Enhancer], commands: Sequence[Command]
 ) -> Iterator[Outcome]:
     """Run every method on one case."""
     volume = read_volume(case.volume)
@@ -112,9 +112,8 @@ def run_case(
         folder = Path(name)
         saved, mask = folder / "probability.npy", folder / "mask.tif"
         for enhancer in enhancers:
-            uses = model if enhancer in ("auto", "dineuro") else None
             probability = run_enhancer(
-                intensity, enhancer, uses, scale=scale,
+                intensity, enhancer, cached_model, scale=scale,
                 threshold=THRESHOLD, progress=silent,
             ).probability  # fmt: skip
             foreground = probability >= THRESHOLD
@@ -282,10 +281,9 @@ def main() -> None:
         print(as_table(lines))
         return
     enhancers = words.enhancer or ["auto", "classical"]
-    model = cached_model(None) if {"auto", "dineuro"} & set(enhancers) else None
     outcomes = []
     for case in cases_in(words.data, words.part):
-        for outcome in run_case(case, enhancers, words.peer, model):
+        for outcome in run_case(case, enhancers, words.peer):
             print(outcome, file=sys.stderr)
             outcomes.append(outcome)
     print(as_table(summary(outcomes)), as_table(by_case(outcomes)), sep="\n\n")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from dineuro_model.enhancers.classical import as_probability, enhance
+from dineuro_model.enhancers.classical import as_probability, enhance, enhance_and_measure
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import Rendering, RenderSettings, render
 from tests.support.shapes import line, paint
@@ -97,3 +97,23 @@ def test_the_input_is_not_touched() -> None:
     enhance(voxels)
     as_probability(voxels)
     assert np.array_equal(voxels, before)
+
+
+def test_a_dim_axon_far_from_its_bright_trunk_is_found() -> None:
+    shape = (30, 90, 120)
+    trunk = paint([line((5, 15, 15), (115, 15, 15))], shape, 2.5)
+    axon = paint([line((10, 65, 15), (110, 65, 15))], shape, 1.5)
+    noise = np.random.default_rng(2).normal(0, 1, shape)
+    volume = gaussian_filter(trunk * 4.0 + axon * 0.4, 1.0) + noise
+    mask = enhance(volume) >= 128
+    assert mask[15, 65, 15:105].mean() > 0.95
+    assert mask[:, 40:55].mean() < 1e-3
+
+
+def test_clearness_tells_a_clear_stack_from_noise() -> None:
+    clear = enhance_and_measure(rendered(RenderSettings.clean()).voxels).clearness
+    hard = enhance_and_measure(rendered(RenderSettings.hard()).voxels).clearness
+    assert hard < 5 < 12 < clear
+    no_noise = paint([line((5, 15, 15), (75, 15, 15))], (30, 60, 80))
+    assert enhance_and_measure(no_noise).clearness > 20
+    assert enhance_and_measure(np.zeros((5, 6, 7), dtype=np.uint8)).clearness == 0

@@ -38,7 +38,9 @@ def test_a_runtime_is_added_by_its_module_and_one_line_of_the_registry(
     weights.write_bytes(b"weights of another library")
     model = load_model(str(weights), RuntimeOptions("cpu"))
     assert model.runtime.info == RuntimeInfo("bright", "cpu", "float32")
-    result = run_enhancer(volume(), "dineuro", model, scale=CUBES, threshold=128, progress=silent)
+    result = run_enhancer(
+        volume(), "dineuro", lambda: model, scale=CUBES, threshold=128, progress=silent
+    )
     assert np.array_equal(result.probability >= 128, volume() > 0)
     assert result.model is model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -256,7 +257,7 @@ def test_slices_far_apart_are_shown_to_the_network_with_others_between(
 
     monkeypatch.setattr("dineuro.pipeline.enhancement.segment", listen)
     for step in (0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
-        reconstruct(volume(), TraceOptions(spacing=(1.0, 1.0, step)))
+        reconstruct(volume(), TraceOptions(enhancer="dineuro", spacing=(1.0, 1.0, step)))
     assert between == [0, 0, 0, 1, 1, 3]
 
 
@@ -270,6 +271,7 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     seen = np.where(neurite > 0, np.uint8(250), np.uint8(0))
     seen[:, 28:47, 44:57] = 0
     monkeypatch.setattr("dineuro.pipeline.enhancement.segment", lambda *_: seen.copy())
+    monkeypatch.setattr("dineuro.pipeline.enhancement._CLEAR", np.nan)
     stack = Volume((neurite // 3)[None], source="bend.tif")
     alone = reconstruct(stack, TraceOptions(enhancer="dineuro"))
     both = reconstruct(stack, TraceOptions(enhancer="auto"))
@@ -283,6 +285,25 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     monkeypatch.setattr("dineuro.pipeline.enhancement._LARGEST", stack.voxels.size - 1)
     too_large = reconstruct(stack, TraceOptions(enhancer="auto"))
     assert np.array_equal(too_large.tree.xyz, alone.tree.xyz)
+
+
+def test_auto_loads_a_network_for_noise_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+
+    def refuse(*_: object) -> NoReturn:
+        loads.append("network")
+        raise BadParameter("no network here")
+
+    monkeypatch.setattr("dineuro.pipeline.reconstruct.cached_model", refuse)
+    result = reconstruct(volume())
+    assert (result.enhancer, result.model, loads) == ("classical", None, [])
+    assert "load" not in result.seconds
+    noise = np.random.default_rng(3).normal(60, 25, SHAPE)
+    with pytest.raises(BadParameter, match="no network here"):
+        reconstruct(volume((VOXELS / 5 + noise).clip(0, 255).astype(np.uint8)))
+    with pytest.raises(BadParameter, match="no network here"):
+        reconstruct(volume(), TraceOptions(model="dineuro-s1"))
+    assert len(loads) == 2
 
 
 def test_auto_takes_the_classical_enhancer_where_the_network_misses_what_stands_out(

@@ -22,7 +22,7 @@ from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_model.inference.registry import cached_model
+from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.inference.runtime import RuntimeOptions
 from dineuro_tracing.doubts import doubts_of_segments, worst
 from dineuro_tracing.pruning import prune
@@ -130,15 +130,17 @@ def _enhance(
         return with_agreement(
             region.intensity, probability.voxels, options.threshold, probability.enhancer
         )
-    with stages("load"):
+
+    def load() -> Model:
         # torch is imported here at the earliest. The network stays in memory for the next volume.
-        model = None
-        if options.uses_network:
-            model = cached_model(options.model, RuntimeOptions(device))
+        with stages("load"):
+            return cached_model(options.model, RuntimeOptions(device))
+
     with stages("enhance"):
         return run_enhancer(
-            region.intensity, options.enhancer, model, scale=region.scale,
+            region.intensity, options.enhancer, load, scale=region.scale,
             threshold=options.threshold, progress=progress, memory=memory,
+            always_network=options.model is not None,  # a user who names a network wants it
         )  # fmt: skip
 
 

@@ -16,11 +16,13 @@ class StageTimer:
 
     Attributes:
         seconds: the time of every complete stage, in the order of their ends; the times of a stage
-            that runs several times are added.
+            that runs several times are added. The time of a stage within another counts once, as
+            that of the inner one.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._within = 0.0
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -29,6 +31,9 @@ class StageTimer:
         Args:
             stage: the name of the stage.
         """
+        before, self._within = self._within, 0.0
         start = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+        whole = time.perf_counter() - start
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + whole - self._within
+        self._within = before + whole
