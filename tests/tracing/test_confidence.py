@@ -141,11 +141,13 @@ def test_a_doubtful_join_is_made_where_a_large_part_would_be_left_out() -> None:
 
     def joined(second: NDArray[np.float64]) -> Trace:
         volume = paint([first, second], SHAPE, radius=1.5)
+        dim = paint([line((50, 30, 20), far)], SHAPE, radius=1.5) > 0
+        volume[dim & (volume == 0)] = 36  # too dim for the mask
         return trace(volume, TraceOptions(gap=45, root=(10, 30, 20)))
 
-    large, small = joined(line(far, (98, 58, 39))), joined(line(far, (84, 50, 27)))
+    large, small = joined(line(far, (98, 58, 39))), joined(line(far, (79, 47, 22)))
     assert (large.left_out, [doubt.kind for doubt in large.doubts]) == (0, ["join"])
-    assert 0.3 < large.doubts[0].chance < 0.5
+    assert 0.3 < large.doubts[0].chance < 0.6
     assert (small.left_out > 5, [doubt.kind for doubt in small.doubts]) == (True, ["end"])
 
 

@@ -52,6 +52,19 @@ def test_a_long_piece_straight_ahead_is_joined_over_a_wide_gap() -> None:
         assert apart.tree.n_trees == 2
 
 
+@pytest.mark.parametrize(("dim", "is_joined"), [(0, False), (80, True)])
+def test_a_long_gap_to_the_side_of_a_neurite_needs_evidence(dim: int, is_joined: bool) -> None:
+    """A branch points at the side of the trunk from 22 voxels away."""
+    shape = (40, 70, 120)
+    volume = paint([line((6, 10, 20), (114, 10, 20)), line((60, 34, 20), (60, 67, 20))], shape)
+    gap = paint([line((60, 10, 20), (60, 34, 20))], shape) > 0
+    volume[gap & (volume == 0)] = dim
+    result = trace(volume)
+    assert (result.tree.xyz[:, 1].max() > 60) == is_joined
+    if not is_joined:
+        assert result.left_out > 25
+
+
 @pytest.mark.parametrize(
     ("end", "gap", "joined"), [(170, 60, True), (126, 60, False), (170, 40, False)]
 )

@@ -119,6 +119,17 @@ def test_a_soma_with_arms_is_found_and_drawn_together() -> None:
     assert result.tree.n_children[0] == 3
 
 
+def test_a_soma_that_is_flat_is_found_where_nothing_else_is_as_thick() -> None:
+    """A coarse z step makes a soma flat, and a flat soma fills more of a ball than a round one."""
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    body = ((z - 20) / 7) ** 2 + ((y - 30) / 10.7) ** 2 + ((x - 40) / 10.7) ** 2 <= 1
+    arms = [line((40, 30, 20), end) for end in ((95, 30, 20), (4, 5, 20))]
+    volume = np.maximum(paint(arms, SHAPE, 1.5), np.where(body, np.uint8(255), np.uint8(0)))
+    result = trace(volume)
+    assert result.root_kind == "soma"
+    assert np.linalg.norm(result.tree.xyz[0] - (40, 30, 20)) < 5
+
+
 def test_a_hollow_soma_is_a_soma() -> None:
     center = np.array([50.0, 30.0, 20.0])
     volume = np.maximum(paint(Y_ARMS, SHAPE, 1.5), paint([center[None]], SHAPE, 8.0))

@@ -2,7 +2,8 @@
 
 Links that are more likely right than wrong are made, the likeliest first. Each connects two trees
 that are still apart (Kruskal), so that no loop arises. If a large part of the neurites would be
-left out, less likely and wider links are made too: a stray neurite is seldom that long.
+left out, less likely and wider links are made too: a stray neurite is seldom that long. A long link
+through a volume that shows nothing along it is never made; it is reported as an open end.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class _Forest:
         """Make the links that a rule allows, the likeliest first, and return them."""
         probability, least_length = links.probability(), self._least_length(rule.share)
         is_new = np.zeros(len(probability), dtype=np.bool_)
-        allowed = (probability > rule.least) & (links.bend <= rule.bend)
+        allowed = (probability > rule.least) & (links.bend <= rule.bend) & ~links.blind
         likeliest_first = np.argsort(-probability, kind="stable")
         for at in likeliest_first[allowed[likeliest_first]]:
             tip, point = int(links.tip[at]), int(links.point[at])

@@ -48,6 +48,23 @@ class Skeleton:
         child[self.parents[linked]] = linked
         return child
 
+    def path_from(
+        self, end: int, length: float, scale: VoxelScale
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The way from an end of a tree inwards, as far as a length in finest voxels.
+
+        Returns:
+            (M,) the points, and (M,) how far each is from the end.
+        """
+        onwards = self.parents if self.parents[end] >= 0 else self.last_children()
+        path, ways, point = [end], [0.0], end
+        while onwards[point] >= 0 and ways[-1] < length:
+            step = scale.finest_zyx(self.points[point] - self.points[onwards[point]])
+            ways.append(ways[-1] + float(np.linalg.norm(step)))
+            point = int(onwards[point])
+            path.append(point)
+        return np.array(path, dtype=np.int64), np.array(ways)
+
     def tree_numbers(self) -> NDArray[np.int64]:
         """(N,) the tree of each point; trees are numbered from 0 in the order of their roots."""
         roots = last_ancestors(parents_or_self(self.parents))

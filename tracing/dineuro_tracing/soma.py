@@ -18,6 +18,12 @@ _MIN_RADIUS = 3.5
 #: Largest share of the ball of 1.6 radii around a soma that is foreground: 0.24 for a lone ball,
 #: 0.6 for a long tube.
 _FILL_RADII, _MAX_FILL = 1.6, 0.55
+#: The thickest place is a soma, also a flat one, if its radius is this multiple of the radius of
+#: any place outside it, and at least so large (finest voxels). On the tuning stacks every such
+#: place was the soma, and the places that were none had ratios of at most 1.17.
+_DOMINANCE, _MIN_DOMINANT, _MAX_DOMINANT_FILL = 1.3, 3.0, 0.60
+#: A round place is no soma if another place, however shaped, is thicker than by this share.
+_THICKEST = 0.95
 #: A further soma has at least this share of the first one's radius, because bodies are alike.
 _ALIKE = 0.8
 #: A further soma lies this many mean radii from every other, because a lobed body is one soma.
@@ -49,17 +55,24 @@ def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
 
     A ball fits into a soma and not into a neurite. The radius that fits (`depth`) is several times
     the typical one. The surroundings of the ball are mostly empty, unlike those of a bundle or of
-    a wide tube.
+    a wide tube. A place that is much thicker than all others is a soma without that.
     """
     strong = np.flatnonzero(foreground.strong)
     if len(strong) < _MIN_VOXELS:
         return ()
-    least = max(_MIN_RADIUS, _THICKER * _typical_radius(foreground))
-    thick = strong[foreground.depth[strong] >= least]
-    by_depth = thick[np.argsort(-foreground.depth[thick], kind="stable")]
-    somata: list[Soma] = []
+    typical = _typical_radius(foreground)
+    by_depth = strong[np.argsort(-foreground.depth[strong], kind="stable")]
+    thickest = Soma(int(by_depth[0]), float(foreground.depth[by_depth[0]]))
+    is_dominant = thickest.radius >= _THICKER * typical and _dominates(foreground, thickest)
+    somata: list[Soma] = [thickest] if is_dominant else []
+    least = max(_MIN_RADIUS, _THICKER * typical)
+    if not is_dominant:
+        least = max(least, _THICKEST * thickest.radius)
+    by_depth = by_depth[foreground.depth[by_depth] >= least]
     for voxel in _separate_places(foreground, by_depth):
         soma = Soma(voxel, float(foreground.depth[voxel]))
+        if soma == thickest and is_dominant:
+            continue
         if somata and soma.radius < _ALIKE * somata[0].radius:
             break
         is_round = _fill(foreground, soma, _FILL_RADII) <= _MAX_FILL
@@ -93,6 +106,18 @@ def shows_soma(probability: NDArray[np.uint8], threshold: int, scale: VoxelScale
     """Whether the tracer would find a soma; arguments as of `soma_cores`."""
     strong = find_foreground(probability, threshold=threshold, gap=0, min_voxels=2, scale=scale)
     return bool(find_somata(strong))
+
+
+def _dominates(foreground: Foreground, thickest: Soma) -> bool:
+    """Whether the thickest place is much thicker than every place outside it."""
+    if thickest.radius < _MIN_DOMINANT:
+        return False
+    others = np.flatnonzero(foreground.strong)
+    outside = foreground.distances(thickest.voxel, others) > 2 * thickest.radius
+    second = float(foreground.depth[others[outside]].max(initial=0.0))
+    if thickest.radius < _DOMINANCE * second:
+        return False
+    return _fill(foreground, thickest, _FILL_RADII) <= _MAX_DOMINANT_FILL
 
 
 def _is_another(foreground: Foreground, soma: Soma, somata: list[Soma]) -> bool:

@@ -7,6 +7,7 @@
 5. neurons      trees with several somata are cut
 6. choice       the tree of the root alone, or all trees
 7. refinement   one point for each soma; lines centred, smoothed and resampled
+8. spines       short side branches of thick neurites are removed, or typed as spines
 
 Two stages need the image itself and come afterwards: `confidence` grades the segments, and
 `pruning` removes the branches that are more likely wrong than right.
@@ -33,11 +34,16 @@ from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import centre, gather_somata, resample, smooth
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import Soma, find_somata
+from dineuro_tracing.spines import SPINE_TYPE, find_spines, lateral_radii
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
 
 #: Distance of the tree's nodes along a branch (finest voxels).
 NODE_STEP = 2.0
+#: Length of neurite (finest voxels) over which the thickness of an end is measured.
+_END_LENGTH = 30.0
+#: An end with a fork within this length (finest voxels) is a spur.
+_SPUR_LENGTH = 20.0
 #: A soma whose tree has less than this share of the longest tree's length is not the main one.
 _OWN_SHARE = 0.25
 #: Greatest distance (finest voxels) of the user's root from the foreground.
@@ -54,7 +60,7 @@ class Trace:
 
     Attributes:
         tree: x, y, z in voxels of the traced volume; radii in finest voxels. Somata and the first
-            root have SWC's type 1, all other nodes type 3.
+            root have SWC's type 1, spines type 7, all other nodes type 3.
         joined: (N,) bool, the link to the parent crosses a gap.
         doubts: the joins over gaps, and the ends before gaps that were not joined.
         left_out: length (finest voxels) of the traced pieces that are not part of the tree.
@@ -84,9 +90,9 @@ def trace(
 
     Args:
         probability: (Z, Y, X) uint8, an enhanced volume, or raw intensity scaled to 0..255.
-        options: the tracer reads `root`, `threshold`, `min_length`, `gap` and `trees`. The root is
-            x, y, z in voxels of this volume. The tree starts at the nearest foreground voxel, or
-            in the soma's centre if that voxel is a part of the soma.
+        options: the tracer reads `root`, `threshold`, `min_length`, `gap`, `trees` and `spines`.
+            The root is x, y, z in voxels of this volume. The tree starts at the nearest foreground
+            voxel, or in the soma's centre if that voxel is a part of the soma.
         scale: the voxel's edges.
         progress: called between paths; it may raise `Cancelled`.
 
@@ -118,9 +124,7 @@ def trace(
     skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
     left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
     radius = float(skeleton.radii[0]) if is_soma else None
-    skeleton = gather_somata(skeleton, scale)
-    skeleton = smooth(centre(skeleton, foreground), foreground)
-    tree, joined = _as_tree(resample(skeleton, NODE_STEP, scale))
+    tree, joined = _refined_tree(skeleton, foreground, radius, options)
     kind: RootKind = "marker" if options.root is not None else "soma" if is_soma else "end"
     return Trace(tree, joined, doubts, left_out, kind, radius, lines.root_moved)
 
@@ -204,10 +208,23 @@ def _main_root(skeleton: Skeleton, scale: VoxelScale) -> int:
 
 
 def _thickest_end(skeleton: Skeleton, scale: VoxelScale) -> int:
-    """The thickest end of the longest tree: the soma is likely nearest to it."""
+    """The end of the longest tree whose neurite is the thickest: the soma is likely nearest to it.
+
+    The mean radius over a length of neurite decides, and spurs are no ends: a spur is short, and
+    its radius may be that of the neurite below it.
+    """
     of_longest = skeleton.tree_numbers() == skeleton.tree_lengths(scale).argmax()
-    radii = np.where(skeleton.ends() & of_longest, skeleton.radii, -1.0)
-    return int(radii.argmax())
+    is_fork = skeleton.n_children() + (skeleton.parents >= 0) > 2
+    ends, lengths, radii = np.flatnonzero(skeleton.ends() & of_longest), [], []
+    for end in ends:
+        path, way = skeleton.path_from(int(end), _END_LENGTH, scale)
+        forks = np.flatnonzero(is_fork[path])
+        lengths.append(way[forks[0]] if len(forks) else _END_LENGTH)
+        radii.append(float(skeleton.radii[path].mean()))
+    is_spur = np.array(lengths) < _SPUR_LENGTH
+    if is_spur.all():
+        is_spur[:] = False
+    return int(ends[int(np.where(is_spur, -1.0, radii).argmax())])
 
 
 def _rooted(skeleton: Skeleton, start: int) -> Skeleton:
@@ -225,6 +242,31 @@ def _chosen_trees(
     if options.trees == "all":
         kept |= skeleton.tree_lengths(scale)[number] >= options.min_length
     return np.asarray(kept)
+
+
+def _refined_tree(
+    skeleton: Skeleton, foreground: Foreground, soma_radius: float | None, options: TraceOptions
+) -> tuple[Tree, NDArray[np.bool_]]:
+    """Stages 7 and 8: the tree, and (N,) bool, the joined links."""
+    scale = foreground.scale
+    skeleton = gather_somata(skeleton, scale)
+    skeleton = smooth(centre(skeleton, foreground), foreground)
+    tree, joined = _as_tree(resample(skeleton, NODE_STEP, scale))
+    spines = find_spines(tree, lateral_radii(tree, foreground), scale, soma_radius)
+    return _with_spines(tree, joined, spines, options)
+
+
+def _with_spines(
+    tree: Tree, joined: NDArray[np.bool_], spines: NDArray[np.bool_], options: TraceOptions
+) -> tuple[Tree, NDArray[np.bool_]]:
+    """The tree and its joined links (N,) without the spines (N,), or with their type."""
+    if options.spines == "keep":
+        return replace(tree, types=np.where(spines, SPINE_TYPE, tree.types)), joined
+    kept = ~spines
+    number = np.cumsum(kept) - 1
+    parents = tree.parents[kept]
+    parents = np.where(parents >= 0, number[parents], -1)
+    return Tree(tree.xyz[kept], tree.radii[kept], parents, tree.types[kept]), joined[kept]
 
 
 def _as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:

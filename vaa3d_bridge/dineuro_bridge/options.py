@@ -22,6 +22,7 @@ from dineuro_bridge.volumes.terms import Roi, RowOrder, ZAxis
 Enhancer = Literal["auto", "dineuro", "classical", "none"]
 Trees = Literal["one", "all"]
 Units = Literal["voxel", "um"]
+Spines = Literal["drop", "keep"]
 Point = tuple[float, float, float]
 
 #: Enhancers that run a network.
@@ -113,6 +114,12 @@ class TraceOptions:
         help="Trees to keep: the tree of the root (one), or every neuron and piece (all).",
         group="tracing", retrace=True, comment=True,
     )  # fmt: skip
+    spines: Spines = option(
+        "drop",
+        help="Spines, which are short side branches of thick neurites: leave them out (drop), or "
+        "keep them with SWC type 7 (keep).",
+        group="tracing", retrace=True, comment=True,
+    )  # fmt: skip
     min_confidence: float = option(
         0.5,
         help="Lowest share of a branch that is expected to be right; branches below it are "
@@ -177,6 +184,7 @@ class RetraceKwargs(TypedDict, total=False):
     min_length: float
     gap: float
     trees: Trees
+    spines: Spines
     min_confidence: float
     units: Units
 

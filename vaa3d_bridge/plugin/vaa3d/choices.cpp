@@ -25,6 +25,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("min_length", c.minLength);
     visit("gap", c.gap);
     visit("all_trees", c.allTrees);
+    visit("keep_spines", c.keepSpines);
     visit("min_confidence", c.minConfidence);
     visit("passes", c.passes);
 }
@@ -55,6 +56,7 @@ dineuro::Json Choices::params() const {
                             {"min_length", minLength},
                             {"gap", gap},
                             {"trees", allTrees ? "all" : "one"},
+                            {"spines", keepSpines ? "keep" : "drop"},
                             {"min_confidence", minConfidence},
                             {"passes", passes},
                             {"units", micrometres ? "um" : "voxel"},

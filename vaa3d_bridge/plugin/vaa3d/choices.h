@@ -28,6 +28,7 @@ struct Choices {
     double minLength = 3;
     double gap = 60;
     bool allTrees = false;
+    bool keepSpines = false;
     double minConfidence = 0.5;
     int passes = 2;                 // the most passes
     double spacing[3] = {0, 0, 0};  // x, y, z in micrometres; 0 is unknown

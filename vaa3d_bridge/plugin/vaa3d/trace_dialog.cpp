@@ -151,6 +151,8 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     gap_->setSuffix(" voxels");
     trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all neurons and pieces"}},
                       choices.allTrees ? "all" : "one");
+    spines_ = comboBox("spines", {{"drop", "leave out"}, {"keep", "keep, as type 7"}},
+                       choices.keepSpines ? "keep" : "drop");
     auto* size = new QHBoxLayout;
     for (std::size_t axis = 0; axis < 3; ++axis) {
         spacing_[axis] = spinBox<QDoubleSpinBox>(
@@ -176,6 +178,7 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     right->addRow("Least confidence", minConfidence_);
     right->addRow("Passes", passes_);
     right->addRow("Trees", trees_);
+    right->addRow("Spines", spines_);
     auto* row = new QHBoxLayout(box);
     row->addLayout(left);
     row->addLayout(right);
@@ -201,6 +204,7 @@ Choices TraceDialog::choices() const {
     choices.minConfidence = minConfidence_->value();
     choices.passes = passes_->value();
     choices.allTrees = trees_->currentData() == "all";
+    choices.keepSpines = spines_->currentData() == "keep";
     for (int axis = 0; axis < 3; ++axis) choices.spacing[axis] = spacing_[axis]->value();
     if (!(choices.spacing[0] > 0 && choices.spacing[1] > 0 && choices.spacing[2] > 0))
         std::fill(choices.spacing, choices.spacing + 3, 0.0);

@@ -54,6 +54,7 @@ private:
     QDoubleSpinBox* gap_;
     QSpinBox* passes_;
     QComboBox* trees_;
+    QComboBox* spines_;
     QDoubleSpinBox* spacing_[3];
 };
 

@@ -104,6 +104,8 @@ const std::vector<Word>& allWords() {
          [](W w, S k, S v) { w.choices.gap = number(k, v); }},
         {"trees", "one neuron, or all neurons and pieces: one or all [one]",
          [](W w, S k, S v) { w.choices.allTrees = one(k, v, {"one", "all"}) == "all"; }},
+        {"spines", "short side branches of thick neurites: drop, or keep as SWC type 7 [drop]",
+         [](W w, S k, S v) { w.choices.keepSpines = one(k, v, {"drop", "keep"}) == "keep"; }},
         {"min_confidence", "0 to 1: less certain branches are removed [0.5]",
          [](W w, S k, S v) { w.choices.minConfidence = number(k, v); }},
         {"passes", "1 or 2: with 2, uncertain stacks are enhanced again where that helps [2]",

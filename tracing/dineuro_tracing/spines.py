@@ -1,0 +1,103 @@
+"""Spines: side branches that end close to the surface of a thick neurite.
+
+A branch counts from the surface of its neurite, and its length is compared with the neurite's
+width. The width is measured across the optical axis, because blur along z and a coarse z step make
+every neurite look flat or deep. The longest branch at a fork continues the neurite and is no spine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.scale import VoxelScale
+from dineuro_bridge.trees.tree import Tree
+from dineuro_tracing.foreground import Foreground
+from dineuro_tracing.voxels import depths
+
+#: SWC's type of spines, the first one that is free for custom use.
+SPINE_TYPE = 7
+#: A spine reaches at most this many lateral radii beyond the surface of its neurite.
+_REACH_RADII = 3.0
+#: A neurite with a smaller lateral radius (finest voxels) carries no spines that can be told apart.
+_MIN_RADIUS = 2.0
+#: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
+_SOMA_RADII = 1.5
+#: Along z the lateral transform sees no border within any volume.
+_NO_BORDER = 1e6
+#: The lateral radius is at most this multiple of the distance to the border in any direction: a
+#: volume may be one voxel thin, and its own border is no border of a neurite.
+_MOST_FLAT = 3.0
+
+
+def find_spines(
+    tree: Tree, radii: NDArray[np.float64], scale: VoxelScale, soma_radius: float | None
+) -> NDArray[np.bool_]:
+    """(N,) bool, the nodes of spines.
+
+    Args:
+        tree: in voxels.
+        radii: (N,) lateral radii of the neurite at the nodes, in finest voxels.
+        scale: the voxel's edges.
+        soma_radius: of the soma at the first node, in finest voxels; None without a soma.
+    """
+    places, parents = scale.finest_xyz(tree.xyz), tree.parents
+    reach = _reaches(places, parents)
+    near_soma = np.zeros(len(tree), dtype=np.bool_)
+    if soma_radius is not None:
+        away = np.linalg.norm(places - places[0], axis=1)
+        near_soma = away <= _SOMA_RADII * soma_radius
+    widest = radii.copy()
+    np.maximum.at(widest, parents[parents >= 0], radii[parents >= 0])
+    is_spine = np.zeros(len(tree), dtype=np.bool_)
+    continuation = _longest_children(parents, reach)
+    for node in np.flatnonzero(parents >= 0):  # parents come before their children
+        fork = parents[node]
+        if is_spine[fork]:
+            is_spine[node] = True
+        elif node != continuation[fork] and not near_soma[fork]:
+            above = parents[fork] if parents[fork] >= 0 else fork
+            radius = max(widest[fork], radii[above])
+            short = reach[node] - radius <= _REACH_RADII * radius
+            is_spine[node] = short and radius >= _MIN_RADIUS
+    return is_spine
+
+
+def lateral_radii(tree: Tree, foreground: Foreground) -> NDArray[np.float64]:
+    """(N,) the radius of the neurite across z at each node, in finest voxels.
+
+    It is the largest distance to the neurite's border, within a slice, of the strong voxels at most
+    one voxel beside the node.
+    """
+    edges = np.array([_NO_BORDER, *foreground.scale.edges[1:]], dtype=np.float32)
+    depth = depths(foreground.index, foreground.coords, foreground.strong, edges)
+    depth = np.minimum(depth, _MOST_FLAT * foreground.depth)
+    at = np.rint(tree.xyz[:, ::-1] - foreground.origin).astype(np.int64)
+    last = np.array(foreground.index.shape) - 1
+    deepest: NDArray[np.float64] = np.zeros(len(tree), dtype=np.float64)
+    for step in np.ndindex(3, 3, 3):
+        number = foreground.index[tuple(np.clip(at + np.array(step) - 1, 0, last).T)]
+        np.maximum(deepest, np.where(number >= 0, depth[number], 0.0), out=deepest)
+    # The distance to the CENTRE of the nearest outside voxel is half a voxel beyond the border.
+    return np.asarray(np.maximum(deepest - 0.5, 0.5))
+
+
+def _reaches(places: NDArray[np.float64], parents: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,) the longest way from each node's parent through the node to a tip; 0 for roots."""
+    above = np.where(parents >= 0, parents, np.arange(len(parents)))
+    link = np.linalg.norm(places - places[above], axis=1)
+    reach = link.copy()
+    for node in range(len(parents) - 1, 0, -1):
+        fork = parents[node]
+        if fork >= 0:
+            reach[fork] = max(reach[fork], link[fork] + reach[node])
+    return np.asarray(reach)
+
+
+def _longest_children(parents: NDArray[np.int64], reach: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(N,) the child of each node with the longest reach, the first of equal ones; -1 for tips."""
+    order = np.lexsort((-np.arange(len(parents)), reach))
+    linked = order[parents[order] >= 0]
+    longest = np.full(len(parents), -1, dtype=np.int64)
+    longest[parents[linked]] = linked
+    return longest
