@@ -20,6 +20,13 @@ from dineuro_bridge.options import TraceOptions
 
 _JANELIA = "janelia"
 _EVERY = 4
+#: Real stacks on which parameters were chosen; all other real stacks are held out.
+_REAL_TUNED = frozenset(
+    {
+        "diadem_OP_1", "diadem_OP_5_crop", "bigneuron_frog245", "bpl_dendrite",
+        "flycircuit_branch", "flycircuit_full", "flycircuit_small",
+    }
+)  # fmt: skip
 
 
 def find_cases(data: Path, part: str) -> list[Case]:
@@ -30,7 +37,7 @@ def find_cases(data: Path, part: str) -> list[Case]:
     held_out = lifted[_EVERY - 1 :: _EVERY]
     chosen = {"held-out": held_out, "tune": [r for r in lifted if r not in held_out]}[part]
     if part == "held-out":
-        chosen += [row for row in rows if row["kind"] == "real"]
+        chosen += [row for row in rows if row["kind"] in ("real", "real_gold")]
     return [
         Case(
             name=row["name"],
@@ -44,8 +51,8 @@ def find_cases(data: Path, part: str) -> list[Case]:
 
 
 def _group(row: dict[str, str]) -> str:
-    if row["kind"] == "real":
-        return "real (automatic or partial references)"
+    if row["kind"] != "lifted":
+        return "real, tuned on" if row["name"] in _REAL_TUNED else "real, held out"
     return "lifted, Janelia" if _JANELIA in row["notes"] else "lifted, other laboratories"
 
 
