@@ -1,6 +1,6 @@
 """Messages of DNP1 byte by byte, for clients in any language.
 
-    python -m tests.golden.dnp1        writes dnp1.json anew, after the protocol has changed
+    python -m tests.support.golden.dnp1        writes dnp1.json anew, after the protocol has changed
 
 `dnp1.json` has two lists. `good`: name, type, header (JSON), payload and frames (hexadecimal): a
 message of that type with that header has exactly those frames, and is read from them. `bad`: name,
