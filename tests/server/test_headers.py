@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +150,34 @@ def test_preparing_starts_at_most_one_process() -> None:
     reader.prepare()
     assert not reader._idle
     assert headers.LIMIT_S <= 10
+
+
+def test_a_process_whose_server_was_killed_does_not_read_on() -> None:
+    code = (
+        "import threading\n"
+        "from dineuro_server.jobs import header_process\n"
+        "header_process.answer = lambda request: threading.Event().wait()\n"
+        "header_process.main()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        process.stdin.write(b'{"path": "a.tif", "max_bytes": 1, "limit_s": 0.1}\n')
+        process.stdin.flush()
+        assert process.wait(60) == -signal.SIGALRM
+
+
+def test_a_process_that_cannot_start_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = HeaderReader()
+
+    def fail() -> None:
+        raise OSError(11, "no process can be started")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(headers, "_Process", fail)
+        for _ in range(4):
+            with pytest.raises(OSError, match="no process"):
+                reader.prepare()
+    reader.prepare()
+    assert len(reader._idle) == 1
+    reader.close()

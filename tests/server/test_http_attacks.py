@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,12 @@ import psutil
 import pytest
 
 from dineuro_server.access.tokens import add_token
+from dineuro_server.doors.http.app import make_app
+from dineuro_server.doors.http.service import Service
+from dineuro_server.engine import Engine
+from dineuro_server.jobs.headers import HeaderReader
 from dineuro_server.ops.logs import TextLines
+from dineuro_server.settings import Settings
 from tests.support.server import FAST, Server, job_after, other, until
 
 
@@ -255,3 +262,48 @@ def test_a_zip_without_room_is_said_so_and_leaves_nothing(
     with pytest.raises(DiskFull), temporary_file(tmp_path, ".zip") as path:
         fill(path)
     assert not list(tmp_path.iterdir())
+
+
+def test_headers_that_take_long_leave_threads_for_other_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(state=tmp_path / "state", warm=False, min_free_gib=0, devices="cpu")
+    engine = Engine(settings)
+    checked = threading.Event()
+
+    def slow_suffix(*_: object) -> str:
+        assert checked.wait(120)
+        return ".v3draw"
+
+    monkeypatch.setattr(HeaderReader, "prepare", lambda _: None)
+    monkeypatch.setattr(HeaderReader, "suffix", slow_suffix)
+    spool = engine.store.folder / "spool"
+    uploads = 60  # more than the threads of the server's pool
+
+    async def attack() -> None:
+        transport = httpx.ASGITransport(make_app(Service(engine, settings, None, lambda: True)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            posts = [
+                asyncio.create_task(
+                    client.post(
+                        "/v1/trace",
+                        params=FAST,
+                        content=other(number),
+                        headers={"Prefer": "respond-async"},
+                    )
+                )
+                for number in range(uploads)
+            ]
+            try:
+                async with asyncio.timeout(30):
+                    while sum(1 for part in spool.iterdir() if part.stat().st_size) < uploads:
+                        await asyncio.sleep(0.02)
+                    assert (await client.get("/v1/jobs")).status_code == 200
+            finally:
+                checked.set()
+                await asyncio.gather(*posts)
+
+    try:
+        asyncio.run(attack())
+    finally:
+        engine.stop(drain=False)

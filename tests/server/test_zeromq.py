@@ -21,7 +21,7 @@ import zmq.auth
 
 from dineuro_bridge import protocol
 from dineuro_bridge.client.zeromq import CurveKeys
-from dineuro_bridge.errors import BadParameter, BadRequest, FileAccess, Unauthorized
+from dineuro_bridge.errors import BadParameter, BadRequest, DiskFull, FileAccess, Unauthorized
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
@@ -34,6 +34,7 @@ from dineuro_server.doors.zeromq.fetches import Fetches, Piece
 from dineuro_server.doors.zeromq.peers import Peers, Sender
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import JobSpec
+from dineuro_server.jobs.spool import Spool
 from dineuro_server.settings import Settings
 from tests.support.shapes import line, paint
 
@@ -795,6 +796,45 @@ def test_the_authenticator_outlives_any_error_and_the_door_says_if_it_does_not(
     authenticator.pipe.send(b"TERMINATE")
     authenticator.thread.join(30)
     assert not door.healthy  # and the fixture closes the door, which does not hang
+
+
+def test_the_door_outlives_keys_that_cannot_be_read_and_calls_that_fail(
+    guarded: tuple[Door, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, keys = guarded
+    anna = Peer(door.address, keys=curve(keys, "anna"))
+    assert door.allowed is not None
+    ticked = threading.Event()
+
+    def fail(_key: bytes) -> None:
+        if threading.current_thread() is door:
+            ticked.set()
+        raise OSError(24, "too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(door.allowed, "name", fail)
+        assert ticked.wait(60)
+        door.call_soon(lambda: fail(b""))
+    after = threading.Event()
+    door.call_soon(after.set)
+    assert after.wait(60)
+    anna.say("PING")
+    anna.hear("PONG")
+    anna.close()
+
+
+def test_an_upload_that_cannot_begin_leaves_nothing(
+    peer: Peer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_spool: Spool, _chunk: bytes) -> None:
+        raise DiskFull("the server's disk is full: try again later")
+
+    before = spooled(engine)
+    with monkeypatch.context() as broken:
+        broken.setattr(Spool, "write", full)
+        answer = peer.submit(other())
+    assert answer.header["code"] == DiskFull.code
+    assert spooled(engine) == before
 
 
 def test_an_identity_is_of_use_to_no_other_key(guarded: tuple[Door, Path]) -> None:

@@ -1,14 +1,17 @@
 """The process that reads the headers of uploads: one request a line, one answer a line.
 
-    (at the start)               ->  {}
-    {"path": …, "max_bytes": …}  ->  {"suffix": ".tif"}  or  {"code": …, "detail": …}
+    (at the start)                               ->  {}
+    {"path": …, "max_bytes": …, "limit_s": …}    ->  {"suffix": ".tif"}
+                                                 or  {"code": …, "detail": …}
 
-Its memory is bounded. Whoever started it kills it when an answer takes too long.
+Its memory is bounded. The server kills it when an answer takes longer than `limit_s` seconds. A
+little later its own alarm ends it, so that it does not outlive a server that was killed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import resource
 import signal
 import sys
@@ -60,7 +63,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     print("{}", flush=True)  # noqa: T201  (the pipe to the server)
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201
+        request = json.loads(line)
+        signal.alarm(math.ceil(request["limit_s"]) + 1)
+        reply = answer(request)
+        signal.alarm(0)
+        print(json.dumps(reply), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -44,8 +44,10 @@ class HeaderReader:
         """Start a process if there is none, without waiting for it."""
         with self._lock:
             if not self._idle and not self._closed and self._free.acquire(blocking=False):
-                self._idle.append(_Process())
-                self._free.release()
+                try:
+                    self._idle.append(_Process())
+                finally:
+                    self._free.release()
 
     def suffix(self, path: Path, max_bytes: int) -> str:
         """Check a file's header, and return the suffix that fits its content.
@@ -54,7 +56,11 @@ class HeaderReader:
             BadFile: the header takes too long, or too much memory.
             DineuroError: as `open_volume` and `Header.check`.
         """
-        request: dict[str, object] = {"path": str(path), "max_bytes": max_bytes}
+        request: dict[str, object] = {
+            "path": str(path),
+            "max_bytes": max_bytes,
+            "limit_s": self._limit_s,
+        }
         try:
             with self._free:
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -88,7 +89,7 @@ async def _upload(
         if repeated:
             raise BadParameter(f"{repeated[0]}: is both in the query and in the form")
         submission = _submission(request, fields | query, service)
-        blob = await run_in_threadpool(spool.finish)
+        blob = await to_thread.run_sync(spool.finish, limiter=service.checks)
         spec = _spec(kind, owner, submission, blob.sha256, None)
         return await run_in_threadpool(service.engine.submit, spec), submission
     finally:

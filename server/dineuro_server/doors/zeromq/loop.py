@@ -73,7 +73,7 @@ class RouterLoop(threading.Thread):
         raise NotImplementedError
 
     def on_tick(self) -> None:
-        """Do what is due; called at every tick."""
+        """Do what is due; called at every tick. The loop goes on after an error."""
         raise NotImplementedError
 
     def on_turn(self) -> bool:
@@ -91,7 +91,7 @@ class RouterLoop(threading.Thread):
     # For the door
 
     def call_soon(self, call: Callable[[], object]) -> None:
-        """Have the loop's thread make a call; from any thread."""
+        """Have the loop's thread make a call, whose error ends nothing; from any thread."""
         self._inbox.put(call)
         self._ring()
 
@@ -141,7 +141,7 @@ class RouterLoop(threading.Thread):
                 soon = self.on_turn()
                 if time.monotonic() - last_tick > _TICK_S:
                     last_tick = time.monotonic()
-                    self.on_tick()
+                    _outlive(self.on_tick)
         except Exception:
             log.exception("the ZeroMQ door has ended: an error of DINeuro's own")
         finally:
@@ -192,7 +192,7 @@ class RouterLoop(threading.Thread):
                 call = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            call()
+            _outlive(call)
 
     def _receive(self) -> None:
         """Handle the messages that have arrived, in bounded number, so that ticks stay on time."""
@@ -214,3 +214,14 @@ class RouterLoop(threading.Thread):
         self._context.term()
         self._bell.close()
         self._ringer.close()
+
+
+def _outlive(call: Callable[[], object]) -> None:
+    """Make a call that no message waits for; its error goes into the log and ends nothing.
+
+    A locked store, or a folder of keys that cannot be read for a moment, must not end the door.
+    """
+    try:
+        call()
+    except Exception:
+        log.exception("the ZeroMQ door goes on after an error")

@@ -156,7 +156,11 @@ class Transfers:
         digest = None
         if raw is not None:
             start = v3draw.start_of(v3draw.MAGIC, raw.shape, np.dtype(raw.dtype), "volume")
-            spool.write(start)
+            try:
+                spool.write(start)
+            except BaseException:
+                spool.close()
+                raise
             # The stored file begins with a header, so that its hash is not the announced one.
             digest = hashlib.sha256() if header.get("sha256") is not None else None
         transfer = Transfer(
