@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dineuro_bridge.errors import BadFile, BadParameter
 from dineuro_bridge.files import read_bytes
@@ -13,8 +13,6 @@ from dineuro_model.network.network import NetworkConfig
 from dineuro_model.tables import from_table
 from dineuro_model.training.losses import LossWeights
 from dineuro_model.training.sampling import Case, Rendered
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
