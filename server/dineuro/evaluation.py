@@ -177,9 +177,9 @@ def _judged(case: Case, options: TraceOptions, device: str, gold_spacing: Point 
         mask = result.mask.channel(1) != 0
         if labels.shape != mask.shape:
             raise BadVolume(f"{case.mask}: has {labels.shape} voxels, the volume {mask.shape}")
-        truth, known = _truth(labels, case)
+        truth, counts = _truth(labels, case)
         row = replace(
-            row, **asdict(score_masks(mask, truth, known, VoxelScale(volume.spacing).edges))
+            row, **asdict(score_masks(mask, truth, counts, VoxelScale(volume.spacing).edges))
         )
     if case.gold is not None:
         scores, doubt = scores_in_voxels(case.gold, result.tree, gold_spacing)
@@ -193,10 +193,10 @@ def _judged(case: Case, options: TraceOptions, device: str, gold_spacing: Point 
 
 
 def _truth(labels: NDArray[np.generic], case: Case) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The reference mask, and the voxels that count."""
-    known = ~np.isin(labels, case.unknown)
+    """The reference mask, and the voxels that count for the score."""
+    counts = ~np.isin(labels, case.unknown)
     neurite = np.isin(labels, case.neurite) if case.neurite else labels != 0
-    return neurite & known, known
+    return neurite & counts, counts
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -274,11 +274,13 @@ def write_plot(path: Path | str, rows: Sequence[Row]) -> None:
         axes = figure.add_subplot(1, len(shown), number + 1)
         for place, group in enumerate(groups):
             values = [getattr(row, score) for row in rows if row.group == group]
-            known = [value for value in values if value is not None and math.isfinite(value)]
-            beside = np.linspace(-0.2, 0.2, len(known)) if len(known) > 1 else np.zeros(len(known))
-            axes.plot(place + beside, sorted(known), "o", ms=4)
-            if known:
-                axes.hlines(statistics.mean(known), place - 0.3, place + 0.3, color="black")
+            finite = [value for value in values if value is not None and math.isfinite(value)]
+            beside = (
+                np.linspace(-0.2, 0.2, len(finite)) if len(finite) > 1 else np.zeros(len(finite))
+            )
+            axes.plot(place + beside, sorted(finite), "o", ms=4)
+            if finite:
+                axes.hlines(statistics.mean(finite), place - 0.3, place + 0.3, color="black")
         axes.set_title(SCORES[score])
         axes.set_ylim(0, 1)
         axes.set_xticks(range(len(groups)), groups, rotation=30, ha="right")

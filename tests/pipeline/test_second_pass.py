@@ -1,4 +1,4 @@
-"""The second pass: what it learns, when it is made, and what is told of it."""
+"""The second pass: its examples, its conditions and its warning."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def examples(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def test_a_part_of_a_tube_teaches_the_rest() -> None:
-    found = reclassify(VOXELS, *examples(0, 60)) >= 128
-    assert found[TUBE][..., 64:].mean() > 0.9
-    found[10:22, 18:30] = False
-    assert found.mean() < 0.05
+    mask = reclassify(VOXELS, *examples(0, 60)) >= 128
+    assert mask[TUBE][..., 64:].mean() > 0.9
+    mask[10:22, 18:30] = False
+    assert mask.mean() < 0.05
 
 
 def test_the_same_comes_out_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def test_the_sample_type_does_not_matter(dtype: type) -> None:
 
 def test_flat_voxels_are_seen_as_they_lie() -> None:
     tube, empty = (p[p[:, 0] % 2 == 0] // (2, 1, 1) for p in examples(0, 60))
-    found = reclassify(VOXELS[::2], tube, empty, (2.0, 1.0, 1.0)) >= 128
-    assert found[7:9, 22:26, 64:].mean() > 0.9
-    assert found.mean() < 0.05
+    mask = reclassify(VOXELS[::2], tube, empty, (2.0, 1.0, 1.0)) >= 128
+    assert mask[7:9, 22:26, 64:].mean() > 0.9
+    assert mask.mean() < 0.05
 
 
 def test_the_curvatures_are_the_eigenvalues_of_the_hessian() -> None:
@@ -76,12 +76,12 @@ def test_the_curvatures_are_the_eigenvalues_of_the_hessian() -> None:
     steps = np.array([2.0, 1.0, 0.5])
     at = np.stack([z, y, x], axis=-1) * steps
     bowl = np.einsum("...i,ij,...j->...", at, hessian, at) / 2
-    seen = np.empty((1, 3), dtype=np.float32)
+    curvatures = np.empty((1, 3), dtype=np.float32)
     middle = np.array([[8, 8, 8]])
-    selftraining._curvatures(bowl.astype(np.float32), middle, steps, seen)
-    assert seen[0] == pytest.approx(np.linalg.eigvalsh(hessian), abs=1e-4)
-    selftraining._curvatures(np.zeros_like(bowl, dtype=np.float32), middle, steps, seen)
-    assert not seen.any()
+    selftraining._curvatures(bowl.astype(np.float32), middle, steps, curvatures)
+    assert curvatures[0] == pytest.approx(np.linalg.eigvalsh(hessian), abs=1e-4)
+    selftraining._curvatures(np.zeros_like(bowl, dtype=np.float32), middle, steps, curvatures)
+    assert not curvatures.any()
 
 
 def test_it_can_be_cancelled() -> None:
@@ -94,16 +94,16 @@ def test_it_can_be_cancelled() -> None:
 
 @pytest.fixture(scope="module")
 def near() -> tuple[Volume, Result, Result, float]:
-    """A neuron in noise, traced once and at most twice; and by how much F1@2 rose."""
+    """A neuron in noise, its results with one pass and with two, and the gain in F1@2."""
     settings, count = LOOKS["near"]
     rng = np.random.default_rng(601)
     tree = grow_tree(SHAPE, rng)
-    made = render(tree, SHAPE, rng, settings, distractors=[passing(rng) for _ in range(count)])
-    volume = Volume(made.voxels[None], source="near.tif")
+    rendering = render(tree, SHAPE, rng, settings, distractors=[passing(rng) for _ in range(count)])
+    volume = Volume(rendering.voxels[None], source="near.tif")
     once, twice = (
         reconstruct(volume, TraceOptions(enhancer="classical", passes=n)) for n in (1, 2)
     )
-    before, after = (score_trees(r.tree, made.tree).at2.f1 for r in (once, twice))
+    before, after = (score_trees(r.tree, rendering.tree).at2.f1 for r in (once, twice))
     return volume, once, twice, after - before
 
 
@@ -114,9 +114,9 @@ def test_in_noise_it_finds_much_more_than_the_classical_enhancer(
     volume, once, twice, gain = near
     assert gain > 0.1
     assert (once.report.passes, twice.report.passes) == (1, 2)
-    told = "the stack was judged again"
-    assert not any(told in text for text in once.report.warnings)
-    assert any(told in text for text in twice.report.warnings)
+    phrase = "the stack was judged again"
+    assert not any(phrase in text for text in once.report.warnings)
+    assert any(phrase in text for text in twice.report.warnings)
     assert {"second_pass"} == set(twice.seconds) - set(once.seconds)
     # What was sure stays: all of the first mask along certain segments.
     sure = once.segments.of_nodes(once.overlay) >= 0.9
@@ -135,8 +135,8 @@ def test_it_is_left_out_where_it_is_of_no_use(
     # One that adds nothing is dropped, and one that is expected to be less right.
     same, worse = once.probability, np.roll(once.probability, 40, axis=2)
     for growth, probability in ((1.2, same), (0.0, worse)):
-        limits = replace(second_pass._NOISE["classical"], growth=growth)
-        monkeypatch.setitem(second_pass._NOISE, "classical", limits)
+        limits = replace(second_pass._LIMITS["classical"], growth=growth)
+        monkeypatch.setitem(second_pass._LIMITS, "classical", limits)
         monkeypatch.setattr(second_pass, "probability_again", lambda *_, it=probability: it)
         dropped = reconstruct(volume, TraceOptions(enhancer="classical"))
         assert dropped.report.passes == 1
@@ -145,9 +145,9 @@ def test_it_is_left_out_where_it_is_of_no_use(
     elsewhere = np.zeros_like(once.probability)
     elsewhere[:6, :6, :40] = 255
     monkeypatch.setattr(second_pass, "probability_again", lambda *_: elsewhere)
-    monkeypatch.setattr(second_pass, "_LESS", 1.0)
-    noise = second_pass._NOISE["classical"]
-    monkeypatch.setitem(second_pass._NOISE, "classical", replace(noise, growth=0.0))
+    monkeypatch.setattr(second_pass, "_GREATEST_LOSS", 1.0)
+    usual = second_pass._LIMITS["classical"]
+    monkeypatch.setitem(second_pass._LIMITS, "classical", replace(usual, growth=0.0))
     assert reconstruct(volume, TraceOptions(enhancer="classical")).report.passes == 2
     root = (*once.overlay.xyz[5].tolist(),)
     kept = reconstruct(volume, TraceOptions(enhancer="classical", root=root))
@@ -161,18 +161,18 @@ def test_it_is_left_out_where_it_is_of_no_use(
         == 1
     )
     assert reconstruct(Volume(VOXELS[None]), TraceOptions(enhancer="none")).report.passes == 1
-    for limits in (replace(noise, clear=0.0), replace(noise, unsure=0.0)):
-        monkeypatch.setitem(second_pass._NOISE, "classical", limits)
+    for limits in (replace(usual, clearness=0.0), replace(usual, certain_share=0.0)):
+        monkeypatch.setitem(second_pass._LIMITS, "classical", limits)
         assert reconstruct(volume, TraceOptions(enhancer="classical")).report.passes == 1
 
 
 def test_a_tree_without_a_certain_segment_teaches_nothing() -> None:
     once = reconstruct(Volume(VOXELS[None]), TraceOptions(enhancer="classical", passes=1))
     assert len(once.segments)
-    for confidence, taught in ((0.95, True), (0.3, False)):
+    for confidence, is_taught in ((0.95, True), (0.3, False)):
         segments = replace(once.segments, confidence=np.full(len(once.segments), confidence))
-        known = second_pass.examples(VOXELS, once.probability, once.overlay, segments, 128)
-        assert (known is not None) == taught
+        training = second_pass.examples(VOXELS, once.probability, once.overlay, segments, 128)
+        assert (training is not None) == is_taught
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 8.0])

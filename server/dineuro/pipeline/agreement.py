@@ -1,8 +1,10 @@
-"""Do mask and image tell the same story? Looked at in samples, so that it costs next to nothing.
+"""The agreement of a mask with its image, measured in random samples of voxels.
 
-Neurites are brighter than what surrounds them. A mask whose voxels are not has been dreamt up; a
-mask that leaves out most of what stands out has missed the neurites. Either happens to a network
-on a kind of image that it has not been trained for.
+Neurites are brighter than their surroundings. A mask whose voxels are not brighter has no relation
+to the image. A mask without most of the bright places misses the neurites. A network may make
+either error on a kind of image that it was not trained on.
+
+A random sample keeps the cost small, whatever the size of the volume.
 """
 
 from __future__ import annotations
@@ -14,16 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Voxels looked at, of the mask and of the volume.
-_SAMPLES, _LOOKS = 20_000, 400_000
-#: How far away the surroundings of a place are looked at (voxels).
-_AWAY = 8
-#: A place stands out when its contrast is so many times the usual fluctuation.
-_STANDS_OUT = 8.0
-#: Fewer places that stand out say nothing.
+#: Sizes of the samples of the mask and of the volume, in voxels.
+_MASK_SAMPLE, _VOLUME_SAMPLE = 20_000, 400_000
+#: Distance of a place to the surroundings that it is compared with, in voxels.
+_DISTANCE = 8
+#: A place is bright where its contrast is larger than this many standard deviations.
+_LEAST_CONTRAST = 8.0
+#: A place is bright only where its contrast is larger than the greatest one divided by this. The
+#: limit serves images without noise, whose standard deviation is 0.
+_GREATEST_OVER_LEAST = 20
+#: The share of bright places is unknown where the sample has fewer of them.
 _FEWEST = 50
-#: A place that stands out is found if the mask has a voxel within so many steps of it.
-_BESIDE = 1
+#: A mask has a bright place if one of its voxels lies within this many steps of the place.
+_STEPS = 1
+#: The contrast of a place needs this many of its six surroundings.
+_LEAST_AROUND = 3
 _AXES = np.eye(3, dtype=np.int64)
 
 Places = NDArray[np.int64]
@@ -31,12 +38,12 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How mask and image agree; None where there is too little to tell.
+    """The agreement of a mask with its image; a share is None where the sample is too small.
 
     Attributes:
-        brighter: share of the mask's voxels that are brighter than their surroundings outside it:
-            0.5 for a mask that has nothing to do with the image.
-        found: share of the places that stand out in the image which the mask has, or touches.
+        brighter: share, 0 to 1, of the mask's voxels that are brighter than their surroundings
+            outside the mask. It is 0.5 for a mask without relation to the image.
+        found: share, 0 to 1, of the image's bright places that the mask has or touches.
     """
 
     brighter: float | None
@@ -44,70 +51,78 @@ class Agreement:
 
 
 def agreement(intensity: NDArray[Any], mask: NDArray[np.bool_]) -> Agreement:
-    """Compare an image (Z, Y, X) with a mask of the same shape; the same input, the same answer."""
+    """Measure the agreement of a mask with its image.
+
+    The sample is random with a fixed seed, so the same input has the same result.
+
+    Args:
+        intensity: (Z, Y, X), the image, finite.
+        mask: (Z, Y, X), the foreground.
+    """
     rng = np.random.default_rng(1)
     shape = np.array(mask.shape)
     inside = np.flatnonzero(mask)
-    brighter = found = None
+    brighter = share = None
     if len(inside):
-        places = np.array(np.unravel_index(rng.choice(inside, _SAMPLES), mask.shape)).T
-        contrast, known = _contrast(intensity, places, mask)
-        brighter = float((contrast[known] > 0).mean()) if known.any() else None
-    places = rng.integers(0, shape, size=(min(_LOOKS, mask.size), 3))
-    contrast, known = _contrast(intensity, places, None)
-    contrast, places = contrast[known], places[known]
-    usual = 1.4826 * float(np.median(np.abs(contrast))) if len(contrast) else 0.0
-    standing_out = places[contrast > max(_STANDS_OUT * usual, _least(contrast))]
-    if len(standing_out) >= _FEWEST:
-        found = float(_touches(mask, standing_out).mean())
-    return Agreement(brighter, found)
+        places = np.array(np.unravel_index(rng.choice(inside, _MASK_SAMPLE), mask.shape)).T
+        contrast, is_valid = _contrast(intensity, places, mask)
+        brighter = float((contrast[is_valid] > 0).mean()) if is_valid.any() else None
+    places = rng.integers(0, shape, size=(min(_VOLUME_SAMPLE, mask.size), 3))
+    contrast, is_valid = _contrast(intensity, places, None)
+    contrast, places = contrast[is_valid], places[is_valid]
+    deviation = 1.4826 * float(np.median(np.abs(contrast))) if len(contrast) else 0.0
+    bright = places[contrast > max(_LEAST_CONTRAST * deviation, _share_of_greatest(contrast))]
+    if len(bright) >= _FEWEST:
+        share = float(_touches(mask, bright).mean())
+    return Agreement(brighter, share)
 
 
-def _least(contrast: NDArray[np.float32]) -> float:
-    """Where nothing fluctuates, what is a twentieth of the strongest contrast stands out."""
-    return float(contrast.max()) / 20 if len(contrast) else 0.0
+def _share_of_greatest(contrast: NDArray[np.float32]) -> float:
+    """The greatest contrast over `_GREATEST_OVER_LEAST`; 0 without any contrast."""
+    return float(contrast.max()) / _GREATEST_OVER_LEAST if len(contrast) else 0.0
 
 
 def _contrast(
     intensity: NDArray[Any], places: Places, mask: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Mean of 27 voxels at each place, less the median of those six `_AWAY` steps from it.
+    """The contrast (N,) of places (N, 3), and whether it is valid (N,).
 
-    The six that lie in the mask or outside the volume do not count; where fewer than three are
-    left, nothing is known.
+    The contrast is the mean of the 27 voxels around a place, less the median of its surroundings.
+    The surroundings are the six voxels at `_DISTANCE` along the axes. Those in the mask or outside
+    the volume do not count. A contrast that is not valid is 0.
     """
     last = np.array(intensity.shape) - 1
     flat = intensity.reshape(-1)
     rows = ((last[1] + 1) * (last[2] + 1), last[2] + 1, 1)
-    # Each axis is stepped along and clipped once, and not for each of the 27.
-    beside = [
+    # Clipping each axis once is cheaper than clipping each of the 27 neighbours.
+    neighbours = [
         [np.clip(places[:, axis] + step, 0, last[axis]) * rows[axis] for step in (-1, 0, 1)]
         for axis in range(3)
     ]
-    here = np.zeros(len(places), dtype=np.float32)
-    for z, y, x in product(*beside):
-        here += flat[z + y + x]
-    here /= len(beside) ** 3
-    ring = np.full((6, len(places)), np.nan, dtype=np.float32)
-    for number, step in enumerate(np.concatenate([_AXES, -_AXES]) * _AWAY):
+    mean = np.zeros(len(places), dtype=np.float32)
+    for z, y, x in product(*neighbours):
+        mean += flat[z + y + x]
+    mean /= len(neighbours) ** 3
+    around = np.full((6, len(places)), np.nan, dtype=np.float32)
+    for number, step in enumerate(np.concatenate([_AXES, -_AXES]) * _DISTANCE):
         at = places + step
         inside = ((at >= 0) & (at <= last)).all(1)
         at = tuple(np.clip(at, 0, last).T)
         if mask is not None:
             inside &= ~mask[at]
-        ring[number] = np.where(inside, intensity[at], np.nan)
-    count = np.isfinite(ring).sum(0)
-    known = count >= 3
-    ring.sort(axis=0)  # NaN last: the median is in the middle of those before
+        around[number] = np.where(inside, intensity[at], np.nan)
+    count = np.isfinite(around).sum(0)
+    is_valid = count >= _LEAST_AROUND
+    around.sort(axis=0)  # NaN is sorted last, so the first `count` rows hold the values
     each = np.arange(len(places))
-    middle = (ring[(count - 1) // 2, each] + ring[count // 2, each]) / 2
-    return np.where(known, here - middle, np.float32(0)), known
+    median = (around[(count - 1) // 2, each] + around[count // 2, each]) / 2
+    return np.where(is_valid, mean - median, np.float32(0)), is_valid
 
 
 def _touches(mask: NDArray[np.bool_], places: Places) -> NDArray[np.bool_]:
-    """Whether the mask has a voxel in the cube of `_BESIDE` steps around each place."""
+    """Whether the mask has a voxel within `_STEPS` of each place (N, 3) along every axis."""
     last = np.array(mask.shape) - 1
     hit = np.zeros(len(places), dtype=np.bool_)
-    for step in np.ndindex(*(2 * _BESIDE + 1,) * 3):
-        hit |= mask[tuple(np.clip(places + np.array(step) - _BESIDE, 0, last).T)]
+    for step in np.ndindex(*(2 * _STEPS + 1,) * 3):
+        hit |= mask[tuple(np.clip(places + np.array(step) - _STEPS, 0, last).T)]
     return hit

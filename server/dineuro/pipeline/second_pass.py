@@ -1,12 +1,13 @@
-"""The second pass, after SmartTracing: the stack judged again by what the first tracing is sure of.
+"""The second pass: a classifier trained on the first tracing, and a second tracing.
 
-The voxels of certain segments and places that are surely empty teach a light classifier
-(`dineuro_model.enhancers.selftraining`). Its odds and those of the first pass are averaged
-(geometrically); what was certain stays. What comes of it is traced again like any probability.
+The method is SmartTracing (Chen et al. 2015, doi 10.1007/s40708-015-0018-y). The voxels of certain
+segments and empty voxels train a small classifier (`dineuro_model.enhancers.selftraining`). The
+second probability has the geometric mean of the classifier's odds and those of the first pass.
+Certain voxels keep at least their first probability. The second probability is then traced.
 
-It is made in noise alone, where the first pass is unsure of much of its tree: elsewhere it makes
-trees worse. From where on it helps was measured on the tuning stacks; `benchmarks.passes` says how
-much.
+The second pass runs in noisy stacks alone, where much of the first tree is uncertain. Clear stacks
+get worse trees by it. The limits were set on the tuning stacks; `benchmarks.passes` measures the
+gain.
 """
 
 from __future__ import annotations
@@ -33,50 +34,50 @@ from dineuro_tracing.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class _Noise:
-    """What has to be so for a second pass.
+class _Limits:
+    """The conditions of a second pass.
 
     Attributes:
-        unsure: the certain share of the first tree's length is below this.
-        clear: single voxels of its certain neurites stand out of the noise by less than this many
-            standard deviations.
-        growth: the second tree has at least so many times the first one's length.
+        certain_share: the certain share of the first tree's length must be below this.
+        clearness: the clearness of the examples must be below this; see `Examples.clearness`.
+        growth: the least length of the second tree as a multiple of the first tree's length.
     """
 
-    unsure: float
-    clear: float
+    certain_share: float
+    clearness: float
     growth: float
 
 
-#: By enhancer, set on the tuning stacks. Rose's criterion says that 5 are needed to tell a voxel
-#: from noise; in the same stack the classical enhancer is sure of brighter neurites alone, and
-#: where a second pass adds little to them, they were all. What is traced as it was given is not
-#: judged again.
-_NOISE = {"dineuro": _Noise(0.7, 5.0, 0.0), "classical": _Noise(0.95, 7.5, 1.2)}
-#: A second tree of which so much less is expected to be right has found haze.
-_LESS = 0.08
-#: At most so many examples of each kind; with fewer than the least there is nothing to learn from.
+#: The limits of each enhancer, set on the tuning stacks; other enhancers have no second pass.
+#: Rose's criterion demands a clearness of 5 to distinguish a voxel from noise. The classical
+#: enhancer is certain of brighter neurites alone, so its clearness is higher in the same stack.
+#: Where its second tree is hardly longer, the stack has no dimmer neurites, and the first stays.
+_LIMITS = {"dineuro": _Limits(0.7, 5.0, 0.0), "classical": _Limits(0.95, 7.5, 1.2)}
+#: The second tree is refused where its likely share is lower by more than this: it follows haze.
+_GREATEST_LOSS = 0.08
+#: The most neurite and empty examples, and the least number of either that trains a classifier.
 _MOST_NEURITE, _MOST_EMPTY, _LEAST = 15_000, 30_000, 200
-#: So many places are drawn in search of empty ones.
-_DRAWN = 2_000_000
-#: An empty place has at most this share of the threshold, and so have those so many voxels beside.
+#: The number of random voxels among which empty ones are selected.
+_CANDIDATES = 2_000_000
+#: An empty voxel has at most this share of the threshold. The same holds for its six neighbours
+#: at this distance in voxels.
 _EMPTY_SHARE, _BESIDE = 0.2, 2
-#: Finest voxels beyond a neurite's radius: up to the one a voxel is a part of it, beyond the other
-#: it lies clear of it.
+#: Distances beyond a neurite's radius, in finest voxels: a neurite example lies within the first,
+#: an empty example lies beyond the second.
 _BELONGS, _CLEAR = 1.0, 4.0
-#: Odds are not taken to be surer than this.
+#: Probabilities are clipped to this and its complement before their odds are taken.
 _SUREST = 0.998
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """An enhanced stack and what was traced in it.
+    """An enhanced stack and its trace.
 
     Attributes:
         enhancement: the probability and its enhancer.
-        trace: after branches were taken off.
-        segments: of the trace's tree.
-        number: 1, or 2 where the probability is that of a second look.
+        trace: the trace after the removal of unlikely branches.
+        segments: the segments of the trace's tree.
+        number: 1 for the first pass, 2 for the second.
     """
 
     enhancement: Enhancement
@@ -86,12 +87,12 @@ class Pass:
 
     @property
     def length(self) -> float:
-        """Of the tree, in finest voxels."""
+        """The length of the tree in finest voxels."""
         return float(self.segments.length.sum())
 
     @property
     def likely(self) -> float:
-        """The share of the tree's length that is expected to be right."""
+        """The expected share, 0 to 1, of the tree's length that is right."""
         right = float(self.segments.length @ self.segments.confidence)
         return right / max(self.length, 1e-9)
 
@@ -105,53 +106,58 @@ def with_second_pass(
     scale: VoxelScale = CUBES,
     progress: ProgressCallback = silent,
 ) -> Pass:
-    """A second pass, or the first one where a second is of no use.
+    """The second pass, or the first pass where the second has no use.
 
     Args:
-        first: the first pass, its tree in voxels of the volume.
-        intensity: (Z, Y, X), the image itself.
-        trace_in: what traces a probability.
-        threshold: from which probability on a voxel is in the mask.
-        scale: of the voxels.
-        progress: may raise `Cancelled`.
+        first: the first pass; its tree is in voxels of the volume.
+        intensity: (Z, Y, X), the image.
+        trace_in: traces the probability of an enhancement.
+        threshold: the least probability of a voxel in the mask.
+        scale: the voxel size.
+        progress: called between units of work; it may raise `Cancelled`.
     """
     enhancement = first.enhancement
-    noise = _NOISE.get(enhancement.enhancer)
-    if noise is None or first.segments.certain_share() >= noise.unsure:
+    limits = _LIMITS.get(enhancement.enhancer)
+    if limits is None or first.segments.certain_share() >= limits.certain_share:
         return first
-    known = examples(
+    training = examples(
         intensity, enhancement.probability, first.trace.tree, first.segments, threshold, scale
     )
-    if known is None or known.clearness(intensity) >= noise.clear:
+    if training is None or training.clearness(intensity) >= limits.clearness:
         return first
     progress(Progress("enhance", 0, 1))
-    probability = probability_again(intensity, enhancement.probability, known, scale, progress)
-    again = with_agreement(
+    probability = probability_again(intensity, enhancement.probability, training, scale, progress)
+    second_enhancement = with_agreement(
         intensity, probability, threshold, enhancement.enhancer, enhancement.model
     )
-    again = replace(again, sureness=enhancement.sureness, warning=enhancement.warning)
+    second_enhancement = replace(
+        second_enhancement, sureness=enhancement.sureness, warning=enhancement.warning
+    )
     try:
-        second = replace(trace_in(again), number=2)
-    except BadParameter:  # the root that was given lies far from all that is left
+        second = replace(trace_in(second_enhancement), number=2)
+    except BadParameter:  # the root of the options lies far from the second mask
         return first
-    grown = second.length >= noise.growth * first.length
-    return second if grown and second.likely >= first.likely - _LESS else first
+    is_longer = second.length >= limits.growth * first.length
+    return second if is_longer and second.likely >= first.likely - _GREATEST_LOSS else first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """What a first tracing teaches, as voxels z, y, x.
+    """The examples that a first pass has for the classifier, as voxels z, y, x.
 
     Attributes:
-        neurite: (N, 3), all in the mask along certain segments.
-        empty: (M, 3), some that are surely empty.
+        neurite: (N, 3) int64, every voxel of the mask along certain segments.
+        empty: (M, 3) int64, a random sample of empty voxels.
     """
 
     neurite: NDArray[np.int64]
     empty: NDArray[np.int64]
 
     def clearness(self, intensity: NDArray[Any]) -> float:
-        """By how many standard deviations of the noise the neurites' median stands out."""
+        """The median contrast of the neurites in standard deviations of the noise.
+
+        The result is infinite where the image (Z, Y, X) has no noise.
+        """
         last = intensity.shape[2] - 1
         ground, beside = (
             intensity[tuple(at.T)].astype(np.float64)
@@ -160,22 +166,23 @@ class Examples:
                 np.minimum(self.empty + np.array([0, 0, 1]), [2**62, 2**62, last]),
             )
         )
-        # What lies beside each other shares its background; a deviation that few values can move.
+        # Neighbours have the same background, so their difference is noise alone. The median
+        # absolute deviation is robust: few bright voxels do not change it.
         noise = 1.4826 * float(np.median(np.abs(beside - ground))) / math.sqrt(2)
         bright = intensity[tuple(self.neurite.T)].astype(np.float64)
         return float(np.median(bright) - np.median(ground)) / noise if noise else math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Beside:
-    """Voxels (N, 3) as seen from a tree.
+class _Distances:
+    """The distances of N voxels to a tree.
 
     Attributes:
-        away: (N,) finest voxels beyond the radius of the nearest neurite.
-        certain: (N,) bool, whether that one is certain.
+        beyond: (N,) the distance beyond the radius of the nearest neurite, in finest voxels.
+        certain: (N,) bool, whether the segment of the nearest neurite is certain.
     """
 
-    away: NDArray[np.float64]
+    beyond: NDArray[np.float64]
     certain: NDArray[np.bool_]
 
 
@@ -187,74 +194,96 @@ def examples(
     threshold: int,
     scale: VoxelScale = CUBES,
 ) -> Examples | None:
-    """What a first pass teaches, or None where it is sure of too little.
+    """The examples of a first pass; None where it has too few of a kind.
 
     Args:
-        intensity: (Z, Y, X), the image itself.
-        probability: (Z, Y, X) uint8, of the first pass.
-        tree: of the first pass, in voxels of the volume, radii in finest voxels.
-        segments: the tree's.
-        threshold: from which probability on a voxel is in the mask.
-        scale: of the voxels.
+        intensity: (Z, Y, X), the image.
+        probability: (Z, Y, X) uint8, the probability of the first pass.
+        tree: the first tree in voxels of the volume; its radii are in finest voxels.
+        segments: the segments of the tree.
+        threshold: the least probability of a voxel in the mask.
+        scale: the voxel size.
     """
     if len(segments) == 0:
         return None
     mask = np.argwhere(probability >= threshold)
-    seen = _seen(mask, tree, segments, scale)
-    neurite = mask[seen.certain & (seen.away <= _BELONGS)]
+    distances = _distances(mask, tree, segments, scale)
+    neurite = mask[distances.certain & (distances.beyond <= _BELONGS)]
     empty = _empty(intensity, probability, max(1, int(threshold * _EMPTY_SHARE)))
-    empty = empty[_seen(empty, tree, segments, scale).away > _CLEAR]
+    empty = empty[_distances(empty, tree, segments, scale).beyond > _CLEAR]
     return None if min(len(neurite), len(empty)) < _LEAST else Examples(neurite, empty)
 
 
 def probability_again(
     intensity: NDArray[Any],
     probability: NDArray[np.uint8],
-    known: Examples,
+    training: Examples,
     scale: VoxelScale = CUBES,
     progress: ProgressCallback = silent,
 ) -> NDArray[np.uint8]:
-    """The probability of a second look, (Z, Y, X) uint8; arguments as of `examples`."""
+    """The probability of the second pass.
+
+    Args:
+        intensity: (Z, Y, X), the image.
+        probability: (Z, Y, X) uint8, the probability of the first pass.
+        training: the examples of the first pass.
+        scale: the voxel size.
+        progress: called between blocks; it may raise `Cancelled`.
+
+    Returns:
+        (Z, Y, X) uint8.
+    """
     rng = np.random.default_rng(0)
-    neurite, empty = _some(known.neurite, _MOST_NEURITE, rng), _some(known.empty, _MOST_EMPTY, rng)
-    by_itself = reclassify(intensity, neurite, empty, scale.edges, progress)
-    together = _mean_odds(probability, by_itself)
-    at = tuple(known.neurite.T)
-    together[at] = np.maximum(together[at], probability[at])
-    return together
+    neurite = _sample(training.neurite, _MOST_NEURITE, rng)
+    empty = _sample(training.empty, _MOST_EMPTY, rng)
+    by_classifier = reclassify(intensity, neurite, empty, scale.edges, progress)
+    mean = _mean_odds(probability, by_classifier)
+    at = tuple(training.neurite.T)
+    mean[at] = np.maximum(mean[at], probability[at])
+    return mean
 
 
-def _seen(voxels: NDArray[np.int64], tree: Tree, segments: Segments, scale: VoxelScale) -> _Beside:
-    """How voxels (N, 3) lie to the tree."""
+def _distances(
+    voxels: NDArray[np.int64], tree: Tree, segments: Segments, scale: VoxelScale
+) -> _Distances:
+    """The distances of voxels (N, 3) to the tree."""
     samples = sample_links(replace(tree, xyz=scale.finest_xyz(tree.xyz)))
     places = scale.finest_zyx(voxels)[:, ::-1]
-    away, nearest = KDTree(samples.places).query(places, workers=-1)
+    distance, nearest = KDTree(samples.places).query(places, workers=-1)
     certain = segments.confidence[segments.of_node[samples.node]] >= CERTAIN
-    return _Beside(away - samples.radius[nearest], certain[nearest])
+    return _Distances(distance - samples.radius[nearest], certain[nearest])
 
 
 def _empty(intensity: NDArray[Any], probability: NDArray[np.uint8], most: int) -> NDArray[np.int64]:
-    """(N, 3) places of at most this probability, drawn at random; none that are masked out."""
+    """A random sample (N, 3) of empty voxels.
+
+    The voxel and its neighbours have at most the probability `most`. Voxels at the dark end of the
+    image's range are left out: published stacks often set the surroundings of a neuron to zero.
+    """
     rng = np.random.default_rng(0)
     dark, _ = intensity_range(intensity)
-    drawn = np.unique(rng.integers(0, intensity.size, min(_DRAWN, 2 * intensity.size)))
-    places = np.column_stack(np.unravel_index(drawn, intensity.shape))
+    candidates = np.unique(rng.integers(0, intensity.size, min(_CANDIDATES, 2 * intensity.size)))
+    places = np.column_stack(np.unravel_index(candidates, intensity.shape))
     places = places[intensity[tuple(places.T)] > dark]
     last = np.array(intensity.shape) - 1
     is_empty = probability[tuple(places.T)] <= most
     for step in np.concatenate([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)]):
         beside = np.clip(places + _BESIDE * step, 0, last)
         is_empty &= probability[tuple(beside.T)] <= most
-    return _some(places[is_empty], 10 * _MOST_EMPTY, rng)
+    return _sample(places[is_empty], 10 * _MOST_EMPTY, rng)
 
 
-def _some(places: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """At most so many of the places."""
+def _sample(places: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All places, or a random sample of `most` where there are more."""
     return places if len(places) <= most else rng.permutation(places)[:most]
 
 
 def _mean_odds(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The geometric mean of the odds, slice by slice: by a table, as both have 256 values."""
+    """The probability whose odds are the geometric mean of the odds of two.
+
+    A table has the result for every pair of the 256 values. The loop over slices bounds the memory
+    that the indices need.
+    """
     chance = np.clip(np.arange(256) / 255, 1 - _SUREST, _SUREST)
     odds = np.log(chance / (1 - chance)) / 2
     table = np.rint(255 / (1 + np.exp(-(odds[:, None] + odds)))).astype(np.uint8)

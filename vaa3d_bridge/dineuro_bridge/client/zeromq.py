@@ -93,7 +93,7 @@ class ZmqTransport:
         self._lock = threading.Lock()
         self._socket: zmq.Socket[bytes] | None = None
         self._limits: Mapping[str, Any] = {}
-        self._heard = self._said = 0.0
+        self._last_send = 0.0
 
     def run(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> TraceResult:
         """See `Transport`."""
@@ -176,7 +176,7 @@ class ZmqTransport:
             _Lost: the server refused the handshake. A blocking send would never return then.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
-        self._said = time.monotonic()
+        self._last_send = time.monotonic()
         copy = len(message.payload) < 2**16
         try:
             self._socket.send_multipart(encode(message), zmq.DONTWAIT, copy=copy)
@@ -204,7 +204,7 @@ class ZmqTransport:
             is_refused = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT
             if is_refused or time.monotonic() - since > LOST_AFTER * beat:
                 raise _Lost
-            if time.monotonic() - self._said > beat:
+            if time.monotonic() - self._last_send > beat:
                 self.say(Message("PING"))
 
 

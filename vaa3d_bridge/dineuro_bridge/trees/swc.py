@@ -285,15 +285,15 @@ def _links(
         )
     at = np.searchsorted(ranked, parents)
     at[at == len(ids)] = 0
-    known = ranked[at] == parents if len(ids) else np.zeros(0, dtype=np.bool_)
-    lost = ~known & (parents >= 0)
+    exists = ranked[at] == parents if len(ids) else np.zeros(0, dtype=np.bool_)
+    lost = ~exists & (parents >= 0)
     if lost.any():
         line = int(np.flatnonzero(lost)[0])
         raise BadTree(
             f"{path}: line {lines[line]}: parent {parents[line]} of node {ids[line]} is missing "
             "(a root's parent is -1)"
         )
-    return np.where(known & (parents >= 0), order[at] if len(ids) else 0, -1)
+    return np.where(exists & (parents >= 0), order[at] if len(ids) else 0, -1)
 
 
 def _in_cycle(parents: NDArray[np.int64]) -> int:

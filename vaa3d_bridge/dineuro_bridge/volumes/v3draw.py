@@ -106,7 +106,7 @@ def start_of(
 ) -> bytes:
     """The same 43 bytes by shape (C, Z, Y, X) and sample type; raises as `header_bytes`."""
     dtype = samples.newbyteorder("=")
-    codes = [code for code, known in SAMPLES.items() if known == dtype]
+    codes = [code for code, sample in SAMPLES.items() if sample == dtype]
     if not codes:
         raise UnsupportedFormat(
             f"{path}: {dtype} samples cannot be stored in this format, only uint8, uint16 and "
@@ -177,15 +177,15 @@ def _contradiction(path: Path | str, claims: list[tuple[list[int], int]], size: 
     if not claims:
         return BadFile(f"{path}: truncated: {size} bytes are less than a header")
     dims, expected = claims[0]
-    said = " x ".join(map(str, dims))
+    shape = " x ".join(map(str, dims))
     if min(dims) < 1:
-        return BadFile(f"{path}: the header says {said}: every dimension must be at least 1")
+        return BadFile(f"{path}: the header says {shape}: every dimension must be at least 1")
     if size < expected:
         return BadFile(
-            f"{path}: truncated: the header says {said}, {expected} bytes; the file has {size}"
+            f"{path}: truncated: the header says {shape}, {expected} bytes; the file has {size}"
         )
     return BadFile(
-        f"{path}: {size - expected} bytes too many: the header says {said}, {expected} bytes"
+        f"{path}: {size - expected} bytes too many: the header says {shape}, {expected} bytes"
     )
 
 
