@@ -63,16 +63,15 @@ def hidden(folder: Path) -> Sequence[str]:
     return [p.name for p in folder.iterdir() if p.name.startswith(".")]
 
 
-def test_auto_is_the_default_and_the_report_says_what_it_took(
+def test_auto_is_the_default_and_needs_no_network_for_a_clear_stack(
     stack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = stack.parent / "r.json"
     assert run(monkeypatch, "trace", stack, "--report", report) == 0
     told = json.loads(report.read_text())
     assert told["settings"]["enhancer"] == "auto"
-    assert told["enhancer"] in ("dineuro", "classical")
-    instead = any("the classical one was used" in text for text in told["warnings"])
-    assert instead == (told["enhancer"] == "classical")
+    assert (told["enhancer"], told["model"]) == ("classical", None)
+    assert not any("network" in text for text in told["warnings"])
 
 
 def test_every_result_lands_where_it_was_asked_for(

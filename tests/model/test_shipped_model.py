@@ -45,5 +45,5 @@ def test_light_sheet_stacks_are_noticed_and_held_out_neurons_are_not(shared_data
     """Kinds of image that the network does not know, as its model card says."""
     for name, is_unknown in (("real/dlmbmap_1000", True), ("lifted/lifted_6", False)):
         stack = read_volume(shared_data / f"{name}.tif")
-        told = enhance_only(stack, TraceOptions()).figures["warnings"]
+        told = enhance_only(stack, TraceOptions(enhancer="dineuro")).figures["warnings"]
         assert any("the network is unsure" in text for text in told) == is_unknown, name

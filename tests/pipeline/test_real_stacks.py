@@ -17,14 +17,17 @@ from dineuro_tracing.scores import score_trees
 
 pytestmark = pytest.mark.slow
 
-#: Least F1 within 4 voxels; None where there is no reference tree. References of the real stacks
-#: are automatic traces or waypoints of one dendrite, so that theirs say little.
+#: Least F1 within 4 voxels; None where there is no reference tree. The references of `diadem` and
+#: `bigneuron` are manual; the others are automatic traces or waypoints of one dendrite.
 REAL = {
-    "bpl_dendrite": 0.4,
+    "bigneuron_frog245": 0.85,
+    "bpl_dendrite": 0.6,
+    "diadem_OP_1": 0.95,
+    "diadem_OP_5_crop": 0.9,
     "dlmbmap_1000": None,
-    "flycircuit_branch": 0.8,
-    "flycircuit_full": 0.6,
-    "flycircuit_small": 0.65,
+    "flycircuit_branch": 0.9,
+    "flycircuit_full": 0.8,
+    "flycircuit_small": 0.95,
     "trailmap_train": None,
 }
 #: Ten held-out stacks: the eight of the Janelia kind, and two of other laboratories.

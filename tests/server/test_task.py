@@ -34,8 +34,9 @@ def segmentations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def results(folder: Path, image: Path, memory: SegmentationMemory | None, **options: Any) -> Any:
-    """The tree and the mask of a job, as bytes."""
-    parameters = TraceOptions(**{"name": "cell.tif", **options}).as_dict()
+    """The tree and the mask of a job by the network, as bytes."""
+    options = {"name": "cell.tif", "enhancer": "dineuro", **options}
+    parameters = TraceOptions(**options).as_dict()
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
     task = Task("1", "trace", str(image), digest, parameters, str(folder), 2**30)
     run_task(task, "cpu", silent, memory)
