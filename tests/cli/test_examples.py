@@ -73,7 +73,11 @@ def test_use_server(stack: Path, run: Run, tmp_path: Path) -> None:
         output = run("use_server.py", server.zmq, stack).splitlines()
     finally:
         server.close()
-    assert output[:2] == ["stage: upload", "stage: read"]
+    stages = [text.removeprefix("stage: ") for text in output if text.startswith("stage: ")]
+    assert stages[0] == "upload"
+    # A client is told of the stages that last: some of a small job are over too soon.
+    assert len(stages) >= 2
+    assert set(stages) <= {"upload", "read", "load", "enhance", "trace", "write", "download"}
     assert float(output[-1].split(": ")[1].split()[0]) > 100
     assert read_swc(stack.with_name("neuron_tree.swc")).length > 100
     assert stack.with_name("neuron_doubts.marker").read_text().startswith("##x,y,z")
