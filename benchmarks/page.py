@@ -53,6 +53,7 @@ BENCHMARKS = (
     Benchmark("confidence", "How far a confidence can be believed", ("DATA",)),
     Benchmark("masks", "Masks", ("DATA",)),
     Benchmark("segmentation", "Speed of the network"),
+    Benchmark("startup", "Starts"),
     Benchmark("service", "The service"),
     Benchmark("plugin", "The plugin's client"),
     Benchmark("browser", "The page in a browser"),
