@@ -38,9 +38,9 @@ _LONGEST_VOXEL = 2.0
 #: Slices that are interpolated between two at most: memory grows with them.
 _MOST_BETWEEN = 9
 #: The classical enhancer is the result of "auto" where the neurites are at least this clear, see
-#: `ClassicalEnhancement`. On the tuning part, stacks without added noise have 9 or more, and
-#: rendered stacks in which the network is needed 3.5 or less. Between the two, on lifted stacks
-#: with added noise, the network's trees are a little better.
+#: `ClassicalEnhancement`. Of the stacks that were measured, those without added noise have 9.2 or
+#: more, and rendered stacks in which the network is needed 3.5 or less. Between the two, on lifted
+#: stacks with added noise, the network's trees are a little better.
 _CLEAR = 9.0
 #: The classical enhancer is tried where the network's mask has less than the first share of the
 #: bright places. It is taken where its own share is larger by the second number. Both were set on
