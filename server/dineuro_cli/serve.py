@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_cli.options import EPILOG, needs_server
 from dineuro_cli.terminal import complain
 
@@ -177,6 +178,17 @@ KeysFolder = Annotated[
 ]
 
 
+StateFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        envvar="DINEURO_STATE",
+        help="The state folder of the server, which notes the last uses. [the default one]",
+    ),
+]
+
+
 @keys_app.command("token", epilog=EPILOG)
 def token_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The owner of the jobs.")],
@@ -207,23 +219,43 @@ def token_command(
 
 
 @keys_app.command("list", epilog=EPILOG)
-def list_command(tokens: TokensFile = None, keys: KeysFolder = None) -> None:
+def list_command(
+    tokens: TokensFile = None, keys: KeysFolder = None, state: StateFolder = None
+) -> None:
     """List the tokens with their quotas and last use, and the CURVE keys."""
     needs_server("tokens", service=True)
     from dineuro_server.access.curve import client_keys
-    from dineuro_server.access.tokens import last_uses, read_tokens
+    from dineuro_server.access.tokens import read_tokens
 
     path, folder = _tokens_file(tokens), _keys_folder(keys)
-    uses = last_uses(path)
+    known = read_tokens(path)
+    uses = _last_uses(state) if known else {}
+    unused = "unknown" if uses is None else "never"
     lines = [
         token.line().replace(token.sha256, f"{token.sha256[:12]}…")
-        + f" last_use={uses.get(token.sha256, 'never')}"
-        for token in read_tokens(path)
+        + f" last_use={(uses or {}).get(token.sha256, unused)}"
+        for token in known
     ]
     _echo_list(f"tokens in {path}:", lines)
     _echo_list(
         f"CURVE keys in {folder}:", [f"{name} {key.decode()}" for key, name in client_keys(folder)]
     )
+
+
+def _last_uses(state: Path | None) -> Mapping[str, date] | None:
+    """The last uses in the server's state folder; None, and a sentence, if it has none."""
+    from dineuro_server.access.uses import last_uses
+    from dineuro_server.settings import default_state
+
+    folder = state or default_state()
+    try:
+        uses = last_uses(folder)
+    except FileAccess as error:
+        complain(f"{error}: last uses are unknown")
+        return None
+    if uses is None:
+        complain(f"{folder}: no server used it, last uses are unknown: give the server's --state")
+    return uses
 
 
 def _echo_list(title: str, lines: list[str]) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dineuro_bridge.errors import BadParameter, QuotaExceeded, Unauthorized
+from dineuro_bridge.errors import BadParameter, FileAccess, QuotaExceeded, Unauthorized
 from dineuro_server.access.curve import client_keys, make_client_keys
-from dineuro_server.access.tokens import TokenFile, add_token, last_uses, read_tokens, revoke
+from dineuro_server.access.tokens import TokenFile, add_token, read_tokens, revoke
+from dineuro_server.access.uses import last_uses
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.admission import Quota
 from dineuro_server.jobs.records import Job, JobSpec
+from dineuro_server.jobs.store import JobStore
 from dineuro_server.settings import Settings
 
 START = b"raw_image_stack_by_hpengL\x01\x00" + np.array([4, 4, 4, 1], "<i4").tobytes()
@@ -43,18 +45,57 @@ def test_a_token_has_a_label_a_date_a_last_use_and_an_end(file: Path) -> None:
     token = add_token(file, "anna", label="laptop", expires=TODAY + timedelta(days=30))
     (line,) = read_tokens(file)
     assert (line.label, line.created) == ("laptop", TODAY)
-    assert last_uses(file) == {}
-    tokens = TokenFile(file, Settings())
+    state = file.parent / "state"
+    state.mkdir()
+    assert last_uses(state) is None
+    tokens = TokenFile(file, Settings(state=state))
     assert tokens.owner(token) == "anna"
-    assert last_uses(file) == {line.sha256: TODAY}
-    assert (file.parent / "tokens.used").stat().st_mode & 0o077 == 0
+    assert last_uses(state) == {line.sha256: TODAY}
+    assert (state / "uses.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_last_use_is_kept_where_the_token_file_is_read_only(file: Path) -> None:
+    """As in a container: the folder of the keys has only what the keys' program wrote there."""
+    token = add_token(file, "anna")
+    there = sorted(path.name for path in file.parent.iterdir())
+    state = file.parent / "state"
+    state.mkdir()
+    assert TokenFile(file, Settings(state=state)).owner(token) == "anna"
+    assert sorted(path.name for path in file.parent.iterdir()) == sorted([*there, "state"])
+    again = TokenFile(file, Settings(state=state))
+    assert again.owner(token) == "anna"
+    assert list((last_uses(state) or {}).values()) == [TODAY]
+
+
+def test_a_broken_file_of_uses_refuses_no_token(file: Path) -> None:
+    token = add_token(file, "anna")
+    (file.parent / "uses.json").write_text("[" * 100_000)
+    with pytest.raises(FileAccess, match="holds no days of use"):
+        last_uses(file.parent)
+    assert TokenFile(file, Settings(state=file.parent)).owner(token) == "anna"
+    assert list((last_uses(file.parent) or {}).values()) == [TODAY]
+
+
+def test_keys_list_shows_the_last_use_that_the_server_s_state_has(file: Path) -> None:
+    token, state = add_token(file, "anna"), file.parent / "state"
+    words = ("keys", "list", "--tokens", file, "--state", state)
+    listing = dineuro(*words)
+    assert "last_use=unknown" in listing.stdout
+    assert f"{state}: no server used it" in listing.stderr
+    assert listing.stderr.count("\n") == 1
+    JobStore(state).close()
+    assert "last_use=never" in dineuro(*words).stdout
+    TokenFile(file, Settings(state=state)).owner(token)
+    listing = dineuro(*words)
+    assert f"last_use={TODAY}" in listing.stdout
+    assert listing.stderr == ""
 
 
 def test_a_token_that_has_expired_is_refused_with_its_day(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = add_token(file, "anna", expires=TODAY)
-    tokens = TokenFile(file, Settings())
+    tokens = TokenFile(file, Settings(state=file.parent))
     assert tokens.owner(token) == "anna"
     monkeypatch.setattr("dineuro_server.access.tokens._today", lambda: date(2100, 1, 1))
     with pytest.raises(Unauthorized, match=f"expired on {TODAY}"):
@@ -92,7 +133,8 @@ def test_tokens_that_are_made_at_the_same_time_are_all_kept(file: Path) -> None:
 def test_keys_list_shows_tokens_and_curve_keys_and_says_when_there_are_none(
     file: Path, tmp_path: Path
 ) -> None:
-    words = ("keys", "list", "--tokens", file, "--keys", tmp_path / "keys")
+    words = ("keys", "list", "--tokens", file, "--keys", tmp_path / "keys", "--state", tmp_path)
+    (tmp_path / "lock").touch()
     assert dineuro(*words).stdout.count("  none") == 2
     dineuro("keys", "token", "anna", "--tokens", file, "--label", "laptop", "--expires", "2999-1-2")
     make_client_keys(tmp_path / "keys", "ben")

@@ -7,7 +7,7 @@ reveal it.
     # name sha256 [jobs=N] [gib=X] [label=TEXT] [created=DATE] [expires=DATE]
     anna 9f86d081884c7d65… jobs=20 label=laptop created=2026-05-04 expires=2027-05-04
 
-The server notes the day of a token's last use in a second file beside it, FILE.used.
+The server notes the day of each token's last use in its state folder; see `uses`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import contextlib
 import fcntl
 import hashlib
 import hmac
-import json
-import logging
 import re
 import secrets
 import threading
@@ -28,6 +26,7 @@ from pathlib import Path
 
 from dineuro_bridge.errors import BadParameter, FileAccess, Unauthorized
 from dineuro_bridge.files import atomic_output, reason
+from dineuro_server.access.uses import LastUses
 from dineuro_server.jobs.admission import Quota
 from dineuro_server.settings import GIB, Settings
 
@@ -38,8 +37,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LINE = re.compile(r"(\S+) ([0-9a-f]{64})((?: [a-z]+=\S+)*)")
 _WORDS = ("jobs", "gib", "label", "created", "expires")
 _HEADER = "# name sha256 [jobs=N] [gib=X] [label=TEXT] [created=DATE] [expires=DATE]"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class TokenFile:
 
     Args:
         path: path of the file.
-        settings: the server's limits.
+        settings: the server's limits, and its state folder, which keeps the last uses.
 
     Raises:
         FileAccess: the file cannot be read, or a line of it is no token.
@@ -88,10 +85,8 @@ class TokenFile:
         self._lock = threading.Lock()
         self._stamp = (0, 0)
         self._tokens: tuple[Token, ...] = ()
-        self._uses: dict[str, date] = {}
+        self._uses = LastUses(settings.state)
         self._current()
-        with contextlib.suppress(FileAccess):
-            self._uses = last_uses(path)
 
     def owner(self, token: str) -> str:
         """The owner of a token.
@@ -113,7 +108,7 @@ class TokenFile:
             raise Unauthorized(
                 f"the token expired on {match.expires}: ask who runs the server for a new one"
             )
-        self._note_use(match)
+        self._uses.note(match.sha256)
         return match.name
 
     def quota(self, owner: str) -> Quota:
@@ -125,18 +120,6 @@ class TokenFile:
             jobs[0] if jobs else self._settings.owner_jobs,
             int(gib[0] * GIB) if gib else self._settings.owner_bytes,
         )
-
-    def _note_use(self, token: Token) -> None:
-        """Write the first use of a token on each day to the file of uses."""
-        with self._lock:
-            if self._uses.get(token.sha256) == _today():
-                return
-            self._uses[token.sha256] = _today()
-            text = json.dumps({digest: str(day) for digest, day in self._uses.items()}, indent=1)
-            try:
-                _write_private(_uses_path(self._path), text + "\n")
-            except FileAccess as error:  # a token counts also where its file is read-only
-                log.warning("the last use of a token is not noted: %s", error)
 
     def _current(self) -> tuple[Token, ...]:
         with self._lock:
@@ -162,19 +145,6 @@ def read_tokens(path: Path) -> list[Token]:
     """
     lines = [line.strip() for line in _text(path).splitlines()]
     return [_token(path, n + 1, line) for n, line in enumerate(lines) if line and line[0] != "#"]
-
-
-def last_uses(path: Path) -> dict[str, date]:
-    """The day (UTC) of the last use of each token of a file, by the token's SHA-256.
-
-    Raises:
-        FileAccess: the file of uses cannot be read.
-    """
-    uses = _uses_path(path)
-    try:
-        return {k: date.fromisoformat(v) for k, v in json.loads(_text(uses) or "{}").items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise FileAccess(f"{uses}: holds no days of use: delete it") from error
 
 
 def add_token(
@@ -301,10 +271,6 @@ def _write_private(path: Path, text: str) -> None:
     with atomic_output(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8")
-
-
-def _uses_path(path: Path) -> Path:
-    return path.with_name(path.name + ".used")
 
 
 def _today() -> date:
