@@ -647,19 +647,19 @@ def test_a_peer_that_requests_pieces_and_reads_none_holds_its_credit_only(
     fetches = Fetches(send)
     piece = Piece("job", "mask", Path("mask"), 0, 0, 2**20)
     for _ in range(2 * protocol.CREDIT):
-        fetches.add(b"glutton", piece)
+        fetches.add(b"glutton", b"glutton", piece)
     with pytest.raises(BadRequest, match="at the same time"):
-        fetches.add(b"glutton", piece)
+        fetches.add(b"glutton", b"glutton", piece)
     assert len(sent) == protocol.CREDIT
     assert fetches.waiting
-    fetches.add(b"modest", piece)
+    fetches.add(b"modest", b"modest", piece)
     assert sent[-1][0] == b"modest"
     sent[0][1].done = True
     fetches.pump()
     assert len(sent) == protocol.CREDIT + 2
     # The memory of all peers together is bounded too.
     monkeypatch.setattr("dineuro_server.doors.zeromq.fetches._TOTAL_BYTES", 9 * 2**20)
-    fetches.add(b"late", piece)
+    fetches.add(b"late", b"late", piece)
     assert len(sent) == protocol.CREDIT + 2
     fetches.forget(b"glutton")
     for _, tracker in sent:
@@ -667,6 +667,28 @@ def test_a_peer_that_requests_pieces_and_reads_none_holds_its_credit_only(
     fetches.pump()
     assert sent[-1][0] == b"late"
     assert not fetches.waiting
+
+
+def test_an_owner_with_many_peers_that_read_nothing_leaves_the_others_their_memory() -> None:
+    sent: list[tuple[bytes, Any]] = []
+
+    def send(identity: bytes, piece: Piece) -> Any:
+        sent.append((identity, Tracker()))
+        return sent[-1][1]
+
+    fetches = Fetches(send)
+    piece = Piece("job", "mask", Path("mask"), 0, 0, protocol.CHUNK_BYTES)
+    for number in range(64):
+        for _ in range(protocol.CREDIT):
+            fetches.add(b"anna", b"anna %d" % number, piece)
+    assert len(sent) * protocol.CHUNK_BYTES == 2**27 // 4
+    for _ in range(protocol.CREDIT):
+        fetches.add(b"ben", b"ben", piece)
+    assert [identity for identity, _ in sent].count(b"ben") == protocol.CREDIT
+    # The room of one piece goes to the peer of anna's that was served longest ago.
+    sent[0][1].done = True
+    fetches.pump()
+    assert sent[-1][0] == b"anna 2"
 
 
 def test_a_flood_of_hellos_shuts_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,7 +301,8 @@ class Door(RouterLoop):
             raise _swept(job.id) from error
         if offset > end:
             raise BadRequest(f"FETCH: {header['part']} has {end} bytes, the offset is {offset}")
-        self._fetches.add(identity, Piece(job.id, header["part"], path, start, offset, nbytes))
+        piece = Piece(job.id, header["part"], path, start, offset, nbytes)
+        self._fetches.add(_share(identity, peer), identity, piece)
 
     def _send_piece(self, identity: bytes, piece: Piece) -> zmq.MessageTracker | None:
         """Read and send a piece; an error goes to its peer."""
@@ -363,6 +364,11 @@ class Door(RouterLoop):
         message = refused(error, about, problem_id)
         self.send(identity, message)
         return message
+
+
+def _share(identity: bytes, peer: Peer) -> bytes:
+    """Whom a peer's use of the door counts for: its owner, or itself where no keys are required."""
+    return peer.owner.encode() if peer.sender.key else identity
 
 
 def _revoked() -> Unauthorized:

@@ -1,12 +1,13 @@
-"""The pieces of results on their way out: bounded for each peer, and for all peers together.
+"""The pieces of results on their way out: bounded for each peer, each owner, and all together.
 
 libzmq keeps a piece in memory until the peer's connection has taken it. A peer that requests
-pieces and does not read them therefore holds no more than its credit.
+pieces and does not read them therefore holds no more than its credit. An owner with many such
+peers holds a quarter of the memory, so that the others' pieces still go out.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ import zmq
 from dineuro_bridge.errors import BadRequest
 from dineuro_bridge.protocol import CREDIT
 
-#: Bytes of pieces in memory for all peers together.
+#: Bytes of pieces in memory, for all peers together and for those of one owner.
 _TOTAL_BYTES = 2**27
+_OWNER_BYTES = _TOTAL_BYTES // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +72,26 @@ class Fetches:
 
     def __init__(self, send: Callable[[bytes, Piece], zmq.MessageTracker | None]) -> None:
         self._send = send
-        self._lanes: dict[bytes, _Lane] = {}
+        # By owner and identity: another owner may take an identity over. The longest unserved first.
+        self._lanes: dict[tuple[bytes, bytes], _Lane] = {}
 
     @property
     def waiting(self) -> bool:
         """Whether a piece waits for memory."""
         return any(lane.waiting for lane in self._lanes.values())
 
-    def add(self, identity: bytes, piece: Piece) -> None:
+    def add(self, owner: bytes, identity: bytes, piece: Piece) -> None:
         """Send a piece now, or as soon as there is room for it.
+
+        Args:
+            owner: whom the memory of the piece counts for.
+            identity: identity of the peer's connection.
+            piece: the piece.
 
         Raises:
             BadRequest: the peer has as many unanswered requests as its credit.
         """
-        lane = self._lanes.setdefault(identity, _Lane())
+        lane = self._lanes.setdefault((owner, identity), _Lane())
         if len(lane.waiting) >= CREDIT:
             raise BadRequest(f"FETCH: at most {CREDIT} at the same time: read the pieces first")
         lane.waiting.append(piece)
@@ -91,24 +99,29 @@ class Fetches:
 
     def pump(self) -> None:
         """Send the pieces that there is room for, one of each peer in turn."""
-        held = sum(lane.held() for lane in self._lanes.values())
+        held: Counter[bytes] = Counter()
+        for (owner, _), lane in self._lanes.items():
+            held[owner] += lane.held()
         progress = True
-        while progress and held < _TOTAL_BYTES:
+        while progress:
             progress = False
-            for identity, lane in list(self._lanes.items()):
-                if lane.waiting and len(lane.sent) < CREDIT and held < _TOTAL_BYTES:
-                    piece = lane.waiting.popleft()
-                    tracker = self._send(identity, piece)
-                    if tracker is not None and not tracker.done:
-                        lane.sent.append((piece.nbytes, tracker))
-                        held += piece.nbytes
-                    progress = True
-        for identity, lane in list(self._lanes.items()):
+            for (owner, identity), lane in list(self._lanes.items()):
+                room = held.total() < _TOTAL_BYTES and held[owner] < _OWNER_BYTES
+                if not (room and lane.waiting and len(lane.sent) < CREDIT):
+                    continue
+                progress = True
+                self._lanes[owner, identity] = self._lanes.pop((owner, identity))
+                piece = lane.waiting.popleft()
+                tracker = self._send(identity, piece)
+                if tracker is not None and not tracker.done:
+                    lane.sent.append((piece.nbytes, tracker))
+                    held[owner] += piece.nbytes
+        for name, lane in list(self._lanes.items()):
             if not lane.waiting and not lane.sent:
-                del self._lanes[identity]
+                del self._lanes[name]
 
     def forget(self, identity: bytes) -> None:
         """Drop the waiting pieces of a peer; what libzmq holds still counts."""
-        lane = self._lanes.get(identity)
-        if lane is not None:
-            lane.waiting.clear()
+        for (_, other), lane in self._lanes.items():
+            if other == identity:
+                lane.waiting.clear()
