@@ -25,6 +25,7 @@ from dineuro_bridge.errors import Conflict, NotFound, ServerStopping, error_for
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
+from dineuro_server.jobs.fair_queue import FairThreads
 from dineuro_server.jobs.records import NEWEST, Event, Job, JobSpec, Selection
 from dineuro_server.jobs.results import PROBABILITY, Results
 from dineuro_server.jobs.spool import Spool
@@ -35,6 +36,9 @@ from dineuro_server.ops.metrics import Metrics
 from dineuro_server.settings import Settings
 from dineuro_server.workers.dispatcher import Dispatcher
 from dineuro_server.workers.runner import Runner
+
+#: Uploads that are checked at the same time. Two of them read their headers; see `HeaderReader`.
+_CHECKS = 4
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Engine:
         store: the store of all jobs.
         metrics: the server's figures.
         runners: the threads that do the jobs, one a device.
+        checks: the threads that check uploads and submit their jobs, the owners in turn.
 
     Raises:
         FileAccess: the state folder cannot be used, or another server uses it.
@@ -62,6 +67,7 @@ class Engine:
         self.metrics = Metrics(self._gauges(), self.store.count_by_owner)
         self._admission = Admission(self.store, settings, quota_of)
         self._dispatcher = Dispatcher(self.store, settings, self.metrics)
+        self.checks = FairThreads(_CHECKS, "check")
         self._stopping = False
         self.runners = tuple(
             Runner(self._dispatcher, settings, device) for device in settings.device_names
@@ -109,6 +115,7 @@ class Engine:
             if runner.is_alive():
                 runner.join()
         self._sweeper.end()
+        self.checks.close()
         self._admission.close()
         self.store.close()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +18,11 @@ import pytest
 from dineuro_bridge.errors import Conflict, NotFound, QuotaExceeded
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.admission import Quota
-from dineuro_server.jobs.fair_queue import FairQueue
+from dineuro_server.jobs.fair_queue import FairQueue, FairThreads
 from dineuro_server.jobs.records import JobSpec
 from dineuro_server.jobs.sweeper import ClockWatch
 from dineuro_server.settings import Settings
+from tests.support.server import until
 
 START = b"raw_image_stack_by_hpengL\x01\x00" + np.array([4, 4, 4, 1], "<i4").tobytes()
 
@@ -53,6 +57,43 @@ def test_owners_take_turns_however_many_jobs_one_has() -> None:
 def test_a_priority_moves_one_s_own_jobs_and_nobody_else_s() -> None:
     jobs = waiting(("a0", "anna", 0), ("a1", "anna", 9), ("b0", "ben", -9), ("b1", "ben", -10))
     assert order(jobs) == ["a1", "b0", "a0", "b1"]
+
+
+def test_calls_are_made_by_owners_in_turn_and_an_error_is_the_caller_s() -> None:
+    threads, may_go, made = FairThreads(2, "test"), threading.Event(), []
+
+    def call(name: str) -> str:
+        assert may_go.wait(60)
+        made.append(name)
+        return name
+
+    def named(owner: str, count: int) -> list[Future[str]]:
+        names = [f"{owner}{number}" for number in range(count)]
+        return [threads.submit(owner, functools.partial(call, name)) for name in names]
+
+    many = named("anna", 20)
+    few = [*named("ben", 1), *named("cem", 1)]
+    wrong = threads.submit("dora", lambda: 1 / 0)
+    may_go.set()
+    assert [outcome.result(60) for outcome in few] == ["ben0", "cem0"]
+    assert isinstance(wrong.exception(60), ZeroDivisionError)
+    assert {outcome.result(60) for outcome in many} == {f"anna{n}" for n in range(20)}
+    # Two of anna's had begun before the others came, and one may have begun beside them.
+    assert max(made.index("ben0"), made.index("cem0")) <= 5
+    threads.close()
+
+
+def test_calls_that_wait_are_cancelled_at_the_end() -> None:
+    threads, may_go = FairThreads(1, "test"), threading.Event()
+    outcomes = [threads.submit("anna", lambda: may_go.wait(60)) for _ in range(3)]
+    until(outcomes[0].running, 60, "the first call")
+    ending = threading.Thread(target=threads.close)
+    ending.start()
+    until(outcomes[-1].cancelled, 60, "the end")
+    may_go.set()
+    ending.join(60)
+    assert outcomes[0].result(60)
+    assert outcomes[1].cancelled()
 
 
 def test_a_clock_that_is_set_is_seen_and_one_that_drifts_is_not() -> None:

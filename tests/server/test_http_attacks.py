@@ -17,7 +17,7 @@ import httpx2 as httpx
 import psutil
 import pytest
 
-from dineuro_server.access.tokens import add_token
+from dineuro_server.access.tokens import TokenFile, add_token
 from dineuro_server.doors.http.app import make_app
 from dineuro_server.doors.http.service import Service
 from dineuro_server.engine import Engine
@@ -302,6 +302,62 @@ def test_headers_that_take_long_leave_threads_for_other_requests(
             finally:
                 checked.set()
                 await asyncio.gather(*posts)
+
+    try:
+        asyncio.run(attack())
+    finally:
+        engine.stop(drain=False)
+
+
+def test_many_headers_of_one_owner_do_not_keep_another_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each header waits until it is let go, one after the other."""
+    settings = Settings(state=tmp_path / "state", warm=False, min_free_gib=0, devices="cpu")
+    engine = Engine(settings)
+    let_go = threading.Semaphore(0)
+
+    def slow_suffix(*_: object) -> str:
+        assert let_go.acquire(timeout=120)
+        return ".v3draw"
+
+    monkeypatch.setattr(HeaderReader, "prepare", lambda _: None)
+    monkeypatch.setattr(HeaderReader, "suffix", slow_suffix)
+    spool = engine.store.folder / "spool"
+    tokens = {name: add_token(tmp_path / "tokens", name) for name in ("anna", "ben")}
+    many = 30
+
+    async def attack() -> None:
+        app = make_app(
+            Service(engine, settings, TokenFile(tmp_path / "tokens", settings), lambda: True)
+        )
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+            async def post(owner: str, number: int) -> int:
+                headers = {"Prefer": "respond-async", "Authorization": f"Bearer {tokens[owner]}"}
+                answer = await client.post(
+                    "/v1/trace", params=FAST, content=other(number), headers=headers
+                )
+                return answer.status_code
+
+            async def arrived(count: int) -> None:
+                async with asyncio.timeout(30):
+                    while sum(1 for part in spool.iterdir() if part.stat().st_size) < count:
+                        await asyncio.sleep(0.02)
+
+            posts = [asyncio.create_task(post("anna", number)) for number in range(many)]
+            try:
+                await arrived(many)
+                ben = asyncio.create_task(post("ben", many))
+                await arrived(many + 1)
+                let_go.release(9)  # those that had begun, ben's, and a few more
+                async with asyncio.timeout(30):
+                    assert await ben == 202
+                assert not all(one.done() for one in posts)
+            finally:
+                let_go.release(2 * many)
+                assert await asyncio.gather(*posts) == [202] * many
 
     try:
         asyncio.run(attack())

@@ -21,7 +21,14 @@ import zmq.auth
 
 from dineuro_bridge import protocol
 from dineuro_bridge.client.zeromq import CurveKeys
-from dineuro_bridge.errors import BadParameter, BadRequest, DiskFull, FileAccess, Unauthorized
+from dineuro_bridge.errors import (
+    BadParameter,
+    BadRequest,
+    DiskFull,
+    FileAccess,
+    TryLater,
+    Unauthorized,
+)
 from dineuro_bridge.protocol import Message, decode, encode
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
@@ -253,6 +260,32 @@ def test_a_finished_job_is_traced_again_with_other_parameters(peer: Peer) -> Non
     result = peer.hear("RESULT").header
     report = json.loads(peer.fetch(again, "report", result["parts"]["report"]["nbytes"]))
     assert report["settings"]["threshold"] == 200
+
+
+def test_retraces_of_one_owner_are_bounded_while_they_are_submitted(
+    peer: Peer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = peer.result(other()).header["job"]
+    may_go, submit = threading.Event(), Engine.submit
+
+    def slow_submit(self: Engine, spec: JobSpec) -> Any:
+        assert may_go.wait(60)
+        return submit(self, spec)
+
+    monkeypatch.setattr(Engine, "submit", slow_submit)
+    retrace = {"kind": "retrace", "source": job, "params": {"min_length": 3}}
+    for number in range(70):
+        peer.say("SUBMIT", request=f"again {job} {number}", **retrace)
+    refused = [peer.hear("REJECT").header for _ in range(6)]
+    assert {one["code"] for one in refused} == {TryLater.code}
+    assert peer.silent()
+    may_go.set()
+    queued = [peer.hear("QUEUED", "RESULT", "ERROR").type for _ in range(64)]
+    assert "QUEUED" in queued
+    until(lambda: not engine.store.count_by_owner(), 60)
+    peer.say("SUBMIT", request=f"again {job}", **retrace)
+    while peer.hear("QUEUED", "RESULT", "ERROR").header.get("request") != f"again {job}":
+        pass
 
 
 def test_enhance_has_no_tree(peer: Peer) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -17,10 +16,6 @@ from dineuro_server.access.tokens import LOCAL, TokenFile
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job
 from dineuro_server.settings import Settings
-
-#: Uploads whose headers are checked at the same time. Each holds a thread until the check has
-#: ended; threads of their own leave those of all other requests free.
-_CHECKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +27,12 @@ class Service:
         settings: the server's settings.
         tokens: the admitted tokens; None if no token is required.
         zmq_healthy: whether the ZeroMQ door answers; True if it is off.
-        checks: the threads that check the headers of uploads.
     """
 
     engine: Engine
     settings: Settings
     tokens: TokenFile | None
     zmq_healthy: Callable[[], bool]
-    checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CHECKS))
 
 
 async def service_of(request: Request) -> Service:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import to_thread
+from anyio import CancelScope
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -89,7 +90,8 @@ async def _upload(
         if repeated:
             raise BadParameter(f"{repeated[0]}: is both in the query and in the form")
         submission = _submission(request, fields | query, service)
-        blob = await to_thread.run_sync(spool.finish, limiter=service.checks)
+        with CancelScope(shield=True):  # one thread at a time may use the spool
+            blob = await asyncio.wrap_future(service.engine.checks.submit(owner, spool.finish))
         spec = _spec(kind, owner, submission, blob.sha256, None)
         return await run_in_threadpool(service.engine.submit, spec), submission
     finally:

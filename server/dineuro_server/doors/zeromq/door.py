@@ -1,7 +1,7 @@
 """Protocol DNP1 in front of the engine: what each message of a client does.
 
 The loop's thread waits for no client and no job. Slow work, such as the check and the submission
-of a volume, runs in two helper threads, which hand their outcome back by `call_soon`. Every
+of a volume, runs in the engine's threads, which hand their outcome back by `call_soon`. Every
 exception becomes a message to the client and a line in the log, so that no message ends the door.
 """
 
@@ -11,7 +11,8 @@ import functools
 import logging
 import secrets
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,13 @@ from typing import Any
 
 import zmq
 
-from dineuro_bridge.errors import BadRequest, Conflict, DineuroError, NotFound, Unauthorized
+from dineuro_bridge.errors import (
+    BadRequest,
+    Conflict,
+    DineuroError,
+    NotFound,
+    TryLater,
+)
 from dineuro_bridge.protocol import (
     CHUNK_BYTES,
     CREDIT,
@@ -40,9 +47,11 @@ from dineuro_server.doors.zeromq.replies import (
     queued,
     refused,
     rejected,
+    revoked,
     state_of,
+    swept,
 )
-from dineuro_server.doors.zeromq.transfers import Transfer, Transfers, spec_of
+from dineuro_server.doors.zeromq.transfers import OWNER_SUBMISSIONS, Transfer, Transfers, spec_of
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job, JobSpec
 
@@ -79,7 +88,7 @@ class Door(RouterLoop):
         self._peers = Peers()
         self._transfers = Transfers(engine)
         self._fetches = Fetches(self._send_piece)
-        self._helpers = ThreadPoolExecutor(2, "zeromq-helper")
+        self._retraces: Counter[str] = Counter()
         self._handlers = {
             "SUBMIT": self._submit,
             "CHUNK": self._chunk,
@@ -114,7 +123,7 @@ class Door(RouterLoop):
         """Forget silent peers, peers whose key was revoked, and abandoned uploads."""
         if self.allowed is not None:
             for identity in self._peers.unless(self._is_admitted):
-                self._refuse(identity, _revoked(), {})
+                self._refuse(identity, revoked(), {})
                 self.on_gone(identity)
         for identity in self._peers.silent(LOST_AFTER * self._limits.heartbeat_s):
             self.on_gone(identity)
@@ -132,7 +141,6 @@ class Door(RouterLoop):
 
     def on_end(self) -> None:
         """Forget all peers and uploads."""
-        self._helpers.shutdown(cancel_futures=True)
         self._transfers.close()
         for identity in self._peers:
             self.on_gone(identity)
@@ -172,7 +180,7 @@ class Door(RouterLoop):
         key = str(frames[-1].get("User-Id"))
         name = self.allowed.name(key.encode())
         if name is None:
-            raise _revoked()
+            raise revoked()
         return Sender(name, key, address)
 
     def _is_admitted(self, sender: Sender) -> bool:
@@ -188,8 +196,7 @@ class Door(RouterLoop):
         header = message.header
         try:
             if header.get("source") is not None:
-                spec = spec_of(peer.owner, header)
-                self._helpers.submit(self._retrace, identity, header["request"], spec)
+                self._submit_retrace(identity, peer.owner, header)
                 return
             transfer = self._transfers.open(peer.owner, identity, header)
         except DineuroError as error:
@@ -198,15 +205,33 @@ class Door(RouterLoop):
             return
         self.send(identity, transfer.outcome or transfer.accept())
 
+    def _submit_retrace(self, identity: bytes, owner: str, header: Mapping[str, Any]) -> None:
+        """Have a retrace of an earlier job submitted; the engine may have to wait for its disk.
+
+        Raises:
+            TryLater: as many of the owner's are being submitted as may be.
+            DineuroError: the retrace is wrong.
+        """
+        if self._retraces[owner] >= OWNER_SUBMISSIONS:
+            raise TryLater("too many retraces at the same time: try again when some are queued", 5)
+        spec = spec_of(owner, header)
+        self._retraces[owner] += 1
+        retrace = functools.partial(self._retrace, identity, header["request"], spec)
+        self._engine.checks.submit(owner, retrace)
+
     def _retrace(self, identity: bytes, request: str, spec: JobSpec) -> None:
-        """Submit a retrace of an earlier job; runs in a helper thread."""
+        """Submit a retrace; runs in a thread of the engine."""
+        outcome: Callable[[], object]
         try:
-            job = self._engine.submit(spec)
+            outcome = functools.partial(self._queued, identity, request, self._engine.submit(spec))
         except Exception as error:  # noqa: BLE001
-            about = {"request": request}
-            self.call_soon(functools.partial(self._refuse, identity, error, about))
-            return
-        self.call_soon(functools.partial(self._queued, identity, request, job))
+            outcome = functools.partial(self._refuse, identity, error, {"request": request})
+
+        def submitted() -> None:
+            self._retraces[spec.owner] -= 1
+            outcome()
+
+        self.call_soon(submitted)
 
     def _chunk(self, identity: bytes, peer: Peer, message: Message) -> None:
         header = message.header
@@ -221,7 +246,7 @@ class Door(RouterLoop):
             self._transfers.drop(transfer)
             raise
         if transfer.full:
-            self._helpers.submit(self._finish, transfer)
+            self._engine.checks.submit(peer.owner, functools.partial(self._finish, transfer))
         elif transfer.credit <= CREDIT // 2:
             # The credit is renewed by halves: a CREDIT for every chunk would double the messages.
             n = CREDIT - transfer.credit
@@ -229,7 +254,7 @@ class Door(RouterLoop):
             self.send(identity, Message("CREDIT", {"transfer": transfer.token, "n": n}))
 
     def _finish(self, transfer: Transfer) -> None:
-        """Check and submit a complete upload; runs in a helper thread."""
+        """Check and submit a complete upload; runs in a thread of the engine."""
         try:
             job = transfer.finish(self._engine)
         except Exception as error:  # noqa: BLE001
@@ -298,7 +323,7 @@ class Door(RouterLoop):
         try:
             end = path.stat().st_size - start
         except FileNotFoundError as error:
-            raise _swept(job.id) from error
+            raise swept(job.id) from error
         if offset > end:
             raise BadRequest(f"FETCH: {header['part']} has {end} bytes, the offset is {offset}")
         piece = Piece(job.id, header["part"], path, start, offset, nbytes)
@@ -310,7 +335,7 @@ class Door(RouterLoop):
         try:
             payload = piece.read()
         except FileNotFoundError:
-            self._refuse(identity, _swept(piece.job), about)
+            self._refuse(identity, swept(piece.job), about)
             return None
         except OSError as error:
             self._refuse(identity, error, about)
@@ -369,11 +394,3 @@ class Door(RouterLoop):
 def _share(identity: bytes, peer: Peer) -> bytes:
     """Whom a peer's use of the door counts for: its owner, or itself where no keys are required."""
     return peer.owner.encode() if peer.sender.key else identity
-
-
-def _revoked() -> Unauthorized:
-    return Unauthorized("the key is not valid here any more: ask who runs the server")
-
-
-def _swept(job_id: str) -> NotFound:
-    return NotFound(f"job {job_id}: its results have been swept")

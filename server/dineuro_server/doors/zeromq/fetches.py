@@ -72,7 +72,7 @@ class Fetches:
 
     def __init__(self, send: Callable[[bytes, Piece], zmq.MessageTracker | None]) -> None:
         self._send = send
-        # By owner and identity: another owner may take an identity over. The longest unserved first.
+        # By owner and identity, because another owner may take an identity over; in order of turns.
         self._lanes: dict[tuple[bytes, bytes], _Lane] = {}
 
     @property

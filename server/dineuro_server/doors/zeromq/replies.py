@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import Cancelled, DineuroError, FileAccess, NotFound, TryLater, error_for
+from dineuro_bridge.errors import (
+    Cancelled,
+    DineuroError,
+    FileAccess,
+    NotFound,
+    TryLater,
+    Unauthorized,
+    error_for,
+)
 from dineuro_bridge.parts import PARTS, Part
 from dineuro_bridge.protocol import Message
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as VOLUME_OFFSET
@@ -54,6 +62,16 @@ def refused(error: Exception, about: Mapping[str, Any], problem_id: str) -> Mess
 def is_internal(error: Exception) -> bool:
     """Whether an error's text is for the log alone: it may hold paths of the server."""
     return not isinstance(error, DineuroError) or isinstance(error, FileAccess)
+
+
+def revoked() -> Unauthorized:
+    """The error of a key that was revoked."""
+    return Unauthorized("the key is not valid here any more: ask who runs the server")
+
+
+def swept(job_id: str) -> NotFound:
+    """The error of a job whose results have been removed."""
+    return NotFound(f"job {job_id}: its results have been swept")
 
 
 def detail_of(error: Exception) -> str:

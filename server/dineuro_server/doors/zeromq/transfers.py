@@ -20,8 +20,8 @@ from dineuro_server.jobs.kinds import kind_named
 from dineuro_server.jobs.records import Job, JobSpec
 from dineuro_server.jobs.spool import Spool, check_digest
 
-#: Uploads of one owner in progress through this door.
-_OWNER_TRANSFERS = 64
+#: Uploads of one owner in progress through this door, and as many retraces.
+OWNER_SUBMISSIONS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -138,7 +138,7 @@ class Transfers:
                 transfer.client = client
                 return transfer
         count = sum(t.spec.owner == owner and t.outcome is None for t in self._by_token.values())
-        if count >= _OWNER_TRANSFERS:
+        if count >= OWNER_SUBMISSIONS:
             raise TryLater("too many uploads at the same time: try again when some are done", 5)
         spec = spec_of(owner, header)
         nbytes, limit = header.get("nbytes", 0), self._engine.settings.max_bytes
