@@ -9,7 +9,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -305,6 +305,39 @@ def test_headers_that_take_long_leave_threads_for_other_requests(
 
     try:
         asyncio.run(attack())
+    finally:
+        engine.stop(drain=False)
+
+
+@pytest.mark.parametrize(("pause", "status"), [(0.2, 400), (0.0, 202)])
+def test_an_upload_of_a_byte_now_and_then_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, status: int
+) -> None:
+    monkeypatch.setattr("dineuro_server.doors.http.uploads.GRACE_S", 2.0)
+    settings = Settings(state=tmp_path / "state", warm=False, min_free_gib=0, devices="cpu")
+    engine = Engine(settings)
+    data = other(1)
+
+    async def body() -> AsyncIterator[bytes]:
+        for at in range(len(data) // 1000 + 1):
+            await asyncio.sleep(pause)
+            yield data[1000 * at : 1000 * (at + 1)]
+
+    async def upload() -> httpx.Response:
+        transport = httpx.ASGITransport(make_app(Service(engine, settings, None, lambda: True)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post(
+                "/v1/trace", params=FAST, content=body(), headers={"Prefer": "respond-async"}
+            )
+
+    try:
+        # Each pause alone is much shorter than the time without a byte.
+        monkeypatch.setattr("dineuro_server.doors.http.uploads.SLOWEST_BYTES_S", 10**5)
+        answer = asyncio.run(upload())
+        assert answer.status_code == status, answer.text
+        if status == 400:
+            assert "the upload was abandoned" in answer.text
+        assert not list((engine.store.folder / "spool").iterdir())
     finally:
         engine.stop(drain=False)
 

@@ -581,6 +581,23 @@ def test_a_silent_client_s_upload_is_given_up(engine: Engine) -> None:
     hasty.close()
 
 
+def test_an_upload_of_a_byte_now_and_then_is_given_up(engine: Engine) -> None:
+    door = Door(engine, "tcp://127.0.0.1:0", limits=replace(LIMITS, idle_s=1.0))
+    door.start()
+    slow = Peer(door.address)
+    transfer = slow.submit(other()).header["transfer"]
+    begun = time.monotonic()
+    for seq in itertools.count():
+        slow.say("CHUNK", b"x", transfer=transfer, seq=seq)
+        if slow.socket.poll(300) and slow.any().type == "ERROR":
+            break
+        assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun > 1.5
+    assert spooled(engine) == 0
+    slow.close()
+    door.close()
+
+
 def test_another_s_job_is_not_there(door: Door, engine: Engine, peer: Peer) -> None:
     with engine.spool("anna") as spool:
         spool.write(b"raw_image_stack_by_hpengL\x01\x00")

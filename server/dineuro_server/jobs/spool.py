@@ -19,6 +19,8 @@ from dineuro_server.jobs.store import JobStore
 
 #: The free space of the disk is checked after each of these many bytes.
 _CHECK_BYTES = 2**26
+#: Rate below which a door gives an upload up, after a time of grace (bytes per second).
+SLOWEST_BYTES_S = 2**14
 
 
 class Spool:

@@ -1,12 +1,14 @@
 """An upload from the socket to the spool, as a raw body or a form, in pieces of half a megabyte.
 
 Threads write and hash the pieces, so that the event loop serves other requests meanwhile. An upload
-ends with an error if nothing arrives for `IDLE_S`.
+ends with an error if nothing arrives for `IDLE_S`, or if its client is slower than the slowest
+network: an upload of a byte now and then would hold one of the places for uploads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +19,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from dineuro_bridge.errors import BadRequest, LimitExceeded, UnsupportedFormat
-from dineuro_server.jobs.spool import Spool
+from dineuro_server.jobs.spool import SLOWEST_BYTES_S, Spool
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 #: Time without a byte after which an upload is abandoned (seconds).
 IDLE_S = 30.0
+#: Time for the client beyond that of `SLOWEST_BYTES_S` (seconds).
+GRACE_S = 60.0
 #: Bytes that are collected before they are written.
 _PIECE = 2**19
 #: Bytes of all fields of a form that are no file.
@@ -84,7 +88,7 @@ async def receive(request: Request, spool: Spool) -> dict[str, str]:
 
     Raises:
         BadRequest: the form is broken or does not have exactly one file, or the client stopped
-            sending.
+            sending, or sends too slowly.
         LimitExceeded, DiskFull: see `Spool.write`.
     """
     kind, options = _media_type(request)
@@ -96,8 +100,6 @@ async def receive(request: Request, spool: Spool) -> dict[str, str]:
             return await _receive_form(request, spool, boundary)
         async for piece in _pieces(request):
             await run_in_threadpool(spool.write, piece)
-    except TimeoutError as error:
-        raise BadRequest(f"nothing arrived for {IDLE_S:g} s: the upload was abandoned") from error
     except ClientDisconnect as error:
         raise BadRequest("the client disconnected during the upload") from error
     return {}
@@ -118,11 +120,20 @@ async def _receive_form(request: Request, spool: Spool, boundary: bytes) -> dict
 async def _pieces(request: Request) -> AsyncIterator[bytearray]:
     """The body in pieces of about half a megabyte."""
     pending, stream = bytearray(), request.stream()
+    patience = GRACE_S
     while True:
+        asked = time.monotonic()
         try:
-            chunk = await asyncio.wait_for(anext(stream), IDLE_S)
+            chunk = await asyncio.wait_for(anext(stream), min(IDLE_S, patience))
         except StopAsyncIteration:
             break
+        except TimeoutError as error:
+            raise BadRequest(
+                f"nothing arrived for {IDLE_S:g} s, or less than {SLOWEST_BYTES_S // 2**10} KiB/s: "
+                "the upload was abandoned"
+            ) from error
+        # Only the time of the client counts, not that of this server's disk.
+        patience += len(chunk) / SLOWEST_BYTES_S - (time.monotonic() - asked)
         pending += chunk
         if len(pending) >= _PIECE:
             yield pending

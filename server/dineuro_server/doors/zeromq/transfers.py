@@ -18,7 +18,7 @@ from dineuro_bridge.volumes import v3draw
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.kinds import kind_named
 from dineuro_server.jobs.records import Job, JobSpec
-from dineuro_server.jobs.spool import Spool, check_digest
+from dineuro_server.jobs.spool import SLOWEST_BYTES_S, Spool, check_digest
 
 #: Uploads of one owner in progress through this door, and as many retraces.
 OWNER_SUBMISSIONS = 64
@@ -40,6 +40,7 @@ class Transfer:
         received: bytes so far.
         next: number of the next chunk.
         credit: chunks that may come before the next CREDIT.
+        opened: `time.monotonic` of its SUBMIT.
         last_message: `time.monotonic` of the last message about it.
         full: whether all bytes have arrived.
         outcome: the message that ended the upload, for a client that was away.
@@ -56,6 +57,7 @@ class Transfer:
     received: int = 0
     next: int = 0
     credit: int = CREDIT
+    opened: float = field(default_factory=time.monotonic)
     last_message: float = field(default_factory=time.monotonic)
     full: bool = False
     outcome: Message | None = None
@@ -181,10 +183,15 @@ class Transfers:
             transfer.spool.close()
 
     def sweep(self, silent_s: float) -> None:
-        """Forget the uploads without a message for more than `silent_s` seconds."""
+        """Forget the uploads without a message for more than `silent_s` seconds, and the slow ones.
+
+        An upload has twice that time, and that of the slowest rate for what has arrived.
+        """
         now = time.monotonic()
         for transfer in list(self._by_token.values()):
-            if now - transfer.last_message > silent_s and (transfer.outcome or not transfer.full):
+            silent = now - transfer.last_message > silent_s
+            slow = now - transfer.opened > 2 * silent_s + transfer.received / SLOWEST_BYTES_S
+            if (silent and transfer.outcome) or ((silent or slow) and not transfer.full):
                 self.drop(transfer)
 
     def close(self) -> None:
