@@ -291,11 +291,13 @@ def curve_command(
     keys: KeysFolder = None,
 ) -> None:
     """Make a CURVE key for the ZeroMQ door, and the server's own key if it is missing."""
-    from dineuro_server.access.curve import make_client_keys
+    from dineuro_server.access.curve import exposures, make_client_keys
 
     folder = _keys_folder(keys)
     secret, server = make_client_keys(folder, name)
     typer.echo(f"{secret}\n{server}")
+    for sentence in exposures(folder):
+        complain(sentence)
     complain(f"give both files to {name}; start the server with --keys {folder}")
 
 

@@ -18,6 +18,7 @@ from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.jobs import header_process, headers
 from dineuro_server.jobs.headers import HeaderReader
+from dineuro_server.ops.logs import TextLines
 
 GIB = 2**30
 
@@ -82,6 +83,47 @@ def test_a_header_that_takes_too_long_is_refused_and_its_process_replaced(
     assert reader.suffix(stack, GIB) == ".tif"
     assert reader._idle[0]._popen.pid != first.pid
     reader.close()
+
+
+def speaking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str) -> None:
+    """Let a program stand for the process that reads headers."""
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable} -I\nimport sys\n{program}\n")
+    script.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(script))
+
+
+def test_what_a_process_says_forges_no_line_of_the_log_and_is_bounded(
+    stack: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    forged = "2026-01-01 00:00:00,000 INFO    anna was admitted"
+    speaking(
+        monkeypatch,
+        tmp_path,
+        f"sys.stderr.write('x' * 10**6 + '\\n{forged}\\n'); sys.stderr.flush(); sys.exit(3)",
+    )
+    with pytest.raises(BadFile, match="header cannot be read"):
+        HeaderReader().suffix(stack, GIB)
+    assert capfd.readouterr().err == ""
+    said = [record for record in caplog.records if "reads headers has ended" in record.message]
+    assert said
+    for record in said:
+        assert forged in record.message
+        assert len(record.message) < 1200
+        assert "\n" not in TextLines().format(record)
+
+
+def test_a_process_that_only_complains_is_ended_in_time(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "print('{}', flush=True)\nwhile True: sys.stderr.write('no ' * 1000)"
+    speaking(monkeypatch, tmp_path, endless)
+    with pytest.raises(BadFile, match="within 1 s"):
+        HeaderReader(limit_s=1.0).suffix(stack, GIB)
 
 
 def test_a_process_that_died_is_replaced(stack: Path) -> None:

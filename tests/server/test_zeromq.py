@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.access.addresses import check_doors
-from dineuro_server.access.curve import make_client_keys, revoke_client
+from dineuro_server.access.curve import exposures, make_client_keys, revoke_client
 from dineuro_server.access.tokens import LOCAL
 from dineuro_server.doors.zeromq.door import Door, Limits
 from dineuro_server.doors.zeromq.fetches import Fetches, Piece
@@ -944,6 +946,48 @@ def test_secret_keys_are_their_owner_s_alone(tmp_path: Path) -> None:
         make_client_keys(tmp_path, "anna")
     with pytest.raises(BadParameter, match="a name has"):
         make_client_keys(tmp_path, "../anna")
+
+
+def test_a_secret_key_is_never_readable_in_a_folder_that_others_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is readable for a moment can be opened in that moment, and read later."""
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    modes, chmod = [], Path.chmod
+
+    def watched(path: Path, mode: int) -> None:
+        modes.append(path.parent.stat().st_mode & 0o077)
+        chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", watched)
+    secret, _ = make_client_keys(folder, "anna")
+    assert secret.parent == folder
+    assert modes == [0, 0]
+    assert {path.name for path in folder.iterdir()} == {
+        "anna.key_secret", "clients", "server.key", "server.key_secret"
+    }  # fmt: skip
+    for path in folder.glob("*.key_secret"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert not list(exposures(folder))  # who reads the folder sees names, and no secret
+
+
+def test_keys_that_others_can_change_or_read_are_named(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_client_keys(tmp_path, "anna")
+    tmp_path.chmod(0o777)
+    (tmp_path / "server.key_secret").chmod(0o644)
+    Door(engine, "tcp://127.0.0.1:0", tmp_path, LIMITS).close()
+    assert f"{tmp_path}: other users can write in it: chmod 700" in caplog.text
+    assert "server.key_secret: other users can read or write it: chmod 600" in caplog.text
+    answer = subprocess.run(
+        [sys.executable, "-c", "from dineuro_cli import main; main()", "keys", "curve", "ben",
+         "--keys", str(tmp_path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "other users can write in it: chmod 700" in answer.stderr
 
 
 def test_a_key_file_that_is_missing_or_none_is_told_by_its_name(tmp_path: Path) -> None:

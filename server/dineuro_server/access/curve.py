@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,23 @@ def server_keys(folder: Path) -> tuple[bytes, bytes]:
     return public, secret
 
 
+def exposures(folder: Path) -> Iterator[str]:
+    """A sentence for each file or folder of the keys that others may read or write, but should not.
+
+    Other users who write in the folder admit themselves; those who read the secret key can pretend
+    to be the server.
+    """
+    secret = folder / f"{_SERVER}.key_secret"
+    for path, bits, verb, right in (
+        (folder, 0o022, "write in", "700"),
+        (folder / "clients", 0o022, "write in", "700"),
+        (secret, 0o077, "read or write", "600"),
+    ):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mode & bits:
+                yield f"{path}: other users can {verb} it: chmod {right}"
+
+
 class AllowedKeys:
     """The admitted public keys; a change of the folder takes effect at once.
 
@@ -152,10 +170,13 @@ def _stamp(folder: Path) -> Stamp:
 
 
 def _make(folder: Path, name: str) -> tuple[Path, Path]:
+    """Make a pair; the folder, which may be there already, never shows others the secret key."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        public, secret = map(Path, zmq.auth.create_certificates(folder, name))
-        secret.chmod(0o600)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as private:
+            made = [Path(path) for path in zmq.auth.create_certificates(private, name)]
+            made[1].chmod(0o600)
+            public, secret = (path.replace(folder / path.name) for path in made)
     except OSError as error:
         raise FileAccess(f"{folder}: keys cannot be written: {reason(error)}") from error
     return public, secret

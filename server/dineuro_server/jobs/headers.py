@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import selectors
 import subprocess
@@ -24,6 +25,10 @@ _START_S = 60.0
 _PROCESSES = 2
 #: Bytes of the longest answer.
 _LONGEST = 2**16
+#: Bytes of a process's last words that the log keeps.
+_LAST_WORDS = 1000
+
+log = logging.getLogger(__name__)
 
 
 class HeaderReader:
@@ -85,7 +90,8 @@ class HeaderReader:
         try:
             reply = process.ask(request, self._limit_s)
         except BaseException:
-            process.end()
+            words = process.end()
+            log.warning("a process that reads headers has ended: %s", words or "without a word")
             raise
         self._keep(process)
         return reply
@@ -116,9 +122,12 @@ class _Process:
             [sys.executable, "-P", "-m", "dineuro_server.jobs.header_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # What it writes there may repeat the file, and would forge lines of the server's log.
+            stderr=subprocess.PIPE,
             env=os.environ | threads,
         )
         self._started = False
+        self._words = b""
 
     def ask(self, request: dict[str, object], limit_s: float) -> dict[str, str]:
         """The answer to a request.
@@ -139,26 +148,41 @@ class _Process:
         """The next line."""
         deadline, line = time.monotonic() + limit_s, b""
         with selectors.DefaultSelector() as selector:
-            if self._popen.stdout is None:
-                raise EOFError
-            pipe = self._popen.stdout.fileno()
-            selector.register(pipe, selectors.EVENT_READ)
+            for pipe in (self._popen.stdout, self._popen.stderr):
+                if pipe is not None:
+                    selector.register(pipe.fileno(), selectors.EVENT_READ, pipe)
             while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, deadline - time.monotonic())):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready or time.monotonic() > deadline:
                     raise TimeoutError
-                piece = os.read(pipe, _LONGEST)
-                line += piece
-                if not piece or len(line) > _LONGEST:
-                    raise EOFError
+                for key, _ in ready:
+                    piece = os.read(key.fd, _LONGEST)
+                    if key.data is self._popen.stdout:
+                        line += piece
+                        if not piece or len(line) > _LONGEST:
+                            raise EOFError
+                    elif piece:
+                        self._words = (self._words + piece)[-_LAST_WORDS:]
+                    else:
+                        selector.unregister(key.fd)
         reply: dict[str, str] = json.loads(line)
         return reply
 
-    def end(self) -> None:
-        """Kill the process and wait for its end."""
+    def end(self) -> str:
+        """Kill the process and wait for its end.
+
+        Returns:
+            The last that it wrote to its standard error.
+        """
         self._popen.kill()
-        for pipe in (self._popen.stdin, self._popen.stdout):
+        self._popen.wait()
+        if self._popen.stderr is not None:
+            os.set_blocking(self._popen.stderr.fileno(), False)
+            with contextlib.suppress(BlockingIOError):
+                self._words += os.read(self._popen.stderr.fileno(), _LONGEST)
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             # Closing flushes, which fails where the process died before it read its input.
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        self._popen.wait()
+        return self._words[-_LAST_WORDS:].decode(errors="replace").strip()

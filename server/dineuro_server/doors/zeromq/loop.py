@@ -18,7 +18,7 @@ import zmq
 
 from dineuro_bridge.errors import FileAccess
 from dineuro_bridge.protocol import CREDIT, HEADER_BYTES, Message, encode
-from dineuro_server.access.curve import AllowedKeys, server_keys
+from dineuro_server.access.curve import AllowedKeys, exposures, server_keys
 from dineuro_server.doors.zeromq.authenticator import CurveAuthenticator
 
 #: Messages that may wait for a peer that does not read; at more the peer counts as gone.
@@ -161,6 +161,8 @@ class RouterLoop(threading.Thread):
         router.setsockopt(zmq.IPV6, 1 if "[" in address else 0)
         if keys is not None and self.allowed is not None:
             public, secret = server_keys(keys)
+            for sentence in exposures(keys):
+                log.warning("%s", sentence)
             self._authenticator = CurveAuthenticator(self._context, self.allowed)
             self._authenticator.start()
             router.curve_publickey, router.curve_secretkey, router.curve_server = (
