@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -185,6 +186,53 @@ def test_open_uploads_count_in_the_quota(engine: Engine) -> None:
         spool.close()
     engine.admit("anna", 100)
     submitted(engine, 2)
+
+
+def test_what_another_upload_has_stored_meanwhile_counts(engine: Engine) -> None:
+    first, second = engine.spool("anna"), engine.spool("anna")
+    second.write(bytes(1))
+    with first:
+        first.write(START.replace(b"\4\0\0\0\1", b"\x0c\0\0\0\1") + bytes(192))
+        engine.submit(JobSpec("trace", "anna", first.finish().sha256))
+    with pytest.raises(QuotaExceeded, match="take 236 bytes"):
+        second.write(bytes(100))
+    second.close()
+
+
+def test_of_many_uploads_at_once_the_quota_admits_what_fits(engine: Engine) -> None:
+    together = threading.Barrier(10)
+
+    def upload(number: int) -> bool:
+        with engine.spool("anna") as spool:
+            together.wait(60)
+            try:
+                spool.write(START + bytes([number] * 64))
+                engine.submit(JobSpec("trace", "anna", spool.finish().sha256))
+            except QuotaExceeded:
+                return False
+            return True
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(upload, range(10))) == 2
+    assert engine.store.usage("anna").nbytes == 214
+
+
+def test_of_many_jobs_at_once_the_quota_admits_so_many(engine: Engine) -> None:
+    submitted(engine, 1)
+    digest = engine.jobs("anna")[0].input
+    together = threading.Barrier(20)
+
+    def submit(_: int) -> bool:
+        together.wait(60)
+        try:
+            engine.submit(JobSpec("trace", "anna", digest))
+        except QuotaExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(submit, range(20))) == 9
+    assert engine.store.usage("anna").jobs == 10
 
 
 # Settings

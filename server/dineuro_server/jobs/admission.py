@@ -38,6 +38,7 @@ class Admission:
     Attributes:
         lock: guards the other attributes.
         upload_bytes: bytes of each owner's open uploads.
+        stored: number of each owner's uploads that have entered the store.
         pins: inputs that stay in the store although no job has them yet, with their upload count.
     """
 
@@ -53,6 +54,7 @@ class Admission:
         self._headers = HeaderReader()
         self._uploads: Counter[str] = Counter()
         self.upload_bytes: Counter[str] = Counter()
+        self.stored: Counter[str] = Counter()
         self.pins: Counter[str] = Counter()
 
     @property
@@ -96,13 +98,11 @@ class Admission:
             TryLater: too many uploads are in progress.
             DiskFull: the disk has no room.
         """
-        quota = self._quota_of(owner)
-        room = quota.nbytes - self._store.usage(owner).nbytes
         with self.lock:
             if self.uploads >= MAX_UPLOADS or self._uploads[owner] >= OWNER_UPLOADS:
                 raise TryLater("too many uploads at the same time: try again when some are done", 5)
             self._uploads[owner] += 1
-        upload = _Upload(self, owner, quota, room)
+        upload = _Upload(self, owner)
         try:
             self._headers.prepare()
             return Spool(
@@ -118,6 +118,11 @@ class Admission:
         except BaseException:
             upload.release(None)
             raise
+
+    def room(self, owner: str) -> tuple[Quota, int]:
+        """The quota of an owner, and the bytes of it that are not in the store yet."""
+        quota = self._quota_of(owner)
+        return quota, quota.nbytes - self._store.usage(owner).nbytes
 
     def close(self) -> None:
         """End the processes that read headers."""
@@ -141,13 +146,11 @@ class _Upload:
     Args:
         admission: counts the uploads.
         owner: name of the owner.
-        quota: quota of the owner.
-        room: bytes of the quota that are not in the store yet.
     """
 
-    def __init__(self, admission: Admission, owner: str, quota: Quota, room: int) -> None:
+    def __init__(self, admission: Admission, owner: str) -> None:
         self._admission, self._owner = admission, owner
-        self._quota, self._room = quota, room
+        self._stored = -1
         self._written = 0
 
     def grow(self, nbytes: int) -> None:
@@ -156,12 +159,17 @@ class _Upload:
         Raises:
             QuotaExceeded: the owner's open uploads exceed the room.
         """
-        with self._admission.lock:
+        admission = self._admission
+        with admission.lock:
+            # What another upload has stored meanwhile is room no more.
+            if self._stored != admission.stored[self._owner]:
+                self._quota, self._room = admission.room(self._owner)
+                self._stored = admission.stored[self._owner]
+            open_bytes = admission.upload_bytes[self._owner]
+            if open_bytes + nbytes > self._room:
+                raise _over_quota(self._quota.nbytes - self._room + open_bytes, self._quota)
             self._written += nbytes
-            self._admission.upload_bytes[self._owner] += nbytes
-            open_bytes = self._admission.upload_bytes[self._owner]
-        if open_bytes > self._room:
-            raise _over_quota(self._quota.nbytes - self._room + open_bytes - nbytes, self._quota)
+            admission.upload_bytes[self._owner] += nbytes
 
     def pin(self, sha256: str) -> None:
         """Keep a finished input, which counts with its job from now on."""
@@ -177,6 +185,7 @@ class _Upload:
             self._admission.upload_bytes[self._owner] -= self._written
             self._written = 0
             if sha256 is not None:
+                self._admission.stored[self._owner] += 1
                 self._admission.pins[sha256] -= 1
                 self._admission.drop(sha256)
 
