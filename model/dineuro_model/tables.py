@@ -46,6 +46,8 @@ def _convert(value: Any, default: Any, what: str) -> Any:
         return float(value)
     if kind is tuple and isinstance(value, list | tuple):
         items = {type(item) for item in value}
+        if default and items <= {int, float} and type(default[0]) is float:
+            return tuple(map(float, value))
         if items <= {type(item) for item in default} or (not default and items <= {int, str}):
             return tuple(value)
     if type(value) is kind and kind is not tuple:

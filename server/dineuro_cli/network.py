@@ -74,6 +74,7 @@ def train_command(
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(help="The device, instead of the recipe's."),
     ] = None,
+    gold_spacing: GoldSpacing = None,
 ) -> None:
     """Train a network, or fine-tune one on your own stacks; see docs/training.md."""
     needs_server("training", network=True)
@@ -81,6 +82,8 @@ def train_command(
     from dineuro_model.training.train import train
 
     recipe = read_recipe(config)
+    if gold_spacing is not None:
+        recipe = recipe.with_tree_spacing(gold_spacing)
     if start is not None:
         recipe = replace(recipe, start=start, prior="")
     schedule = recipe.schedule

@@ -508,5 +508,10 @@ def test_training_and_fine_tuning_from_the_command_line(
         weights = Path(capsys.readouterr().out.strip())
         assert weights == tmp_path / "recipe" / "model.safetensors"
     assert load_network(weights).config == TINY
+    # The trees may be in µm.
+    write_swc(tmp_path / "a.swc", chain(line((4, 12.5, 15), (41, 12.5, 15))))
+    more = ["-o", tmp_path / "um", "--from", start, "--gold-spacing", "0.5,0.5,1"]
+    assert run(monkeypatch, *words, *more) == 0
+    capsys.readouterr()
     assert run(monkeypatch, *words) == 6  # the folder holds a run
     assert "resume it or name another" in capsys.readouterr().err

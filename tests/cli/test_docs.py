@@ -290,7 +290,7 @@ def check_compose(command: str) -> None:
     verb, *rest = words
     known: dict[str, set[str]] = {
         "up": {"-d", "--build"}, "run": {"--rm", "--entrypoint"}, "down": set(),
-        "ps": set(), "logs": set(), "stop": set(), "start": set(), "restart": set(),
+        "ps": set(), "logs": set(), "stop": set(), "start": set(), "restart": set(), "exec": set(),
     }  # fmt: skip
     assert {word for word in rest if word.startswith("-")} <= known[verb], command
     named = [w for w in rest if w in services or w.split("=")[0] in services]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dineuro_bridge.errors import BadFile, FileAccess
+from dineuro_bridge.errors import BadFile, BadParameter, FileAccess
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli import main
@@ -47,11 +47,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("trace cell.tif --enhancer classical --roi 0,0,0,999,9,9", BadFile, "cell.tif"),
         ("trace cell.tif --enhancer classical --channel 7", BadFile, "cell.tif"),
         ("trace cell.tif --enhancer classical --units um", BadFile, "cell.tif"),
+        ("serve --drain-s inf", BadParameter, "--drain-s"),
+        ("serve --keep-hours 1e9", BadParameter, "--keep-hours"),
+        ("keys list --tokens loop.tif", FileAccess, "loop.tif"),
+        ("keys curve anna --keys loop.tif", FileAccess, "loop.tif"),
     ],
 )
 def test_the_sentence_names_the_file_once(
     words: str,
-    code: type[FileAccess | BadFile],
+    code: type[FileAccess | BadFile | BadParameter],
     name: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

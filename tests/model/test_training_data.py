@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.errors import BadParameter, BadTree, BadVolume
 from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import write_volume
@@ -89,6 +89,46 @@ def test_a_tree_beside_the_volume_is_refused(folder: Path) -> None:
     case = Case(str(folder / "c.tif"), tree=str(folder / "c.swc"))
     with pytest.raises(BadVolume, match=r"c\.swc: no node lies in .*c\.tif"):
         read_case(case)
+
+
+def in_micrometres(folder: Path, *comments: str) -> Case:
+    """Stack c with a voxel size and noise, and its tree in µm of that size."""
+    rng = np.random.default_rng(3)
+    voxels = paint([PATH], SHAPE) + rng.integers(0, 40, SHAPE)
+    write_volume(folder / "c.tif", Volume(voxels.astype(np.uint16)[None], spacing=(1.5, 0.5, 0.5)))
+    tree = chain(PATH)
+    write_swc(
+        folder / "c.swc", replace(tree, xyz=tree.xyz * np.array([0.5, 0.5, 1.5]), comments=comments)
+    )
+    return Case(str(folder / "c.tif"), tree=str(folder / "c.swc"), radius=2.5)
+
+
+@pytest.mark.parametrize("comments", [(), ("units um",)])
+def test_a_tree_in_micrometres_is_refused_with_what_to_do_and_read_with_its_voxel_size(
+    folder: Path, comments: tuple[str, ...]
+) -> None:
+    case = in_micrometres(folder, *comments)
+    with pytest.raises(BadTree, match=r"c\.swc: .*pass --gold-spacing x,y,z"):
+        read_case(case)
+    labels = read_case(replace(case, tree_spacing=(0.5, 0.5, 1.5))).labels
+    assert np.flatnonzero(labels[10, 10:31, 24] == NEURITE).tolist() == [8, 9, 10, 11, 12]
+    # The same stack with its tree in voxels is not doubted.
+    write_swc(folder / "c.swc", chain(PATH))
+    assert np.array_equal(read_case(case).labels, labels)
+
+
+def test_a_voxel_size_of_the_trees_is_for_all_that_give_none(folder: Path) -> None:
+    (folder / "recipe.toml").write_text(
+        '[[training]]\nvolume = "a.tif"\ntree = "a.swc"\ntree_spacing = [0.5, 0.5, 2]\n'
+        '[[validation]]\nvolume = "b.tif"\ntree = "b.swc"\n'
+    )
+    recipe = read_recipe(folder / "recipe.toml").with_tree_spacing((1.0, 1.0, 1.5))
+    assert recipe.training[0].tree_spacing == (0.5, 0.5, 2.0)
+    assert recipe.validation[0].tree_spacing == (1.0, 1.0, 1.5)
+    with pytest.raises(BadParameter, match="tree_spacing is x, y, z in µm"):
+        Case("a.tif", tree="a.swc", tree_spacing=(0.5, 0.5))
+    with pytest.raises(BadParameter, match="tree_spacing is x, y, z in µm"):
+        Case("a.tif", tree="a.swc", tree_spacing=(0.5, 0.5, 0.0))
 
 
 def test_a_neurite_of_another_neuron_is_not_learnt_as_background(

@@ -240,6 +240,27 @@ def test_a_mask_is_traced_as_it_is(client: httpx.Client, cell: bytes) -> None:
     assert _nodes(client.post("/v1/retrace", content=zeros_and_ones).text) == _nodes(tree)
 
 
+def test_a_mask_is_traced_without_an_enhancer_if_that_is_said(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    """It becomes the tree of the image that it was painted from, and no warning doubts it."""
+    write_volume(tmp_path / "mask.tif", Volume((VOXELS > 0).astype(np.uint8)[None] * 255))
+    body = (tmp_path / "mask.tif").read_bytes()
+    query = {"enhancer": "none", "name": "mask.tif"}
+    answer = client.post("/v1/trace", params=query, content=body)
+    assert answer.status_code == 200, answer.text
+    here = {"swc": tmp_path / "here.swc"}
+    run_one(tmp_path / "mask.tif", here, TraceOptions(enhancer="none"), lambda _: None)
+    assert answer.text == (tmp_path / "here.swc").read_text()
+    assert 28 < read_swc(tmp_path / "here.swc").length < 38  # 32, and the ends' thickness
+    warnings = client.get(answer.headers["location"] + "/report").json()["warnings"]
+    assert not [text for text in warnings if "two values" in text or "inverted" in text]
+    query["enhancer"] = "classical"
+    job = client.post("/v1/trace", params=query, content=body).headers["location"]
+    warnings = client.get(job + "/report").json()["warnings"]
+    assert [text for text in warnings if "a mask is traced as it is with --enhancer none" in text]
+
+
 def test_a_finished_job_is_traced_again_with_other_parameters(
     client: httpx.Client, cell: bytes, server: Server
 ) -> None:

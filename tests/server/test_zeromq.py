@@ -32,6 +32,7 @@ from dineuro_bridge.errors import (
     Unauthorized,
 )
 from dineuro_bridge.protocol import Message, decode, encode
+from dineuro_bridge.trees.swc import read_swc
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.v3draw import HEADER_BYTES as V3DRAW_HEADER_BYTES
 from dineuro_bridge.volumes.volume import Volume
@@ -222,6 +223,16 @@ def test_plain_memory_goes_in_and_tree_mask_report_and_doubts_come_out(
     stored = engine.get(job, LOCAL)
     whole = b"raw_image_stack_by_hpengL\x01\x00" + np.array([48, 24, 16, 1], "<i4").tobytes()
     assert stored.input == hashlib.sha256(whole + VOXELS.tobytes()).hexdigest()
+
+
+def test_a_mask_is_traced_without_an_enhancer_if_that_is_said(peer: Peer, tmp_path: Path) -> None:
+    mask = (VOXELS > 0).astype(np.uint8) * 255
+    result = peer.result(mask.tobytes())
+    job, parts = result.header["job"], result.header["parts"]
+    (tmp_path / "tree.swc").write_bytes(peer.fetch(job, "swc", parts["swc"]["nbytes"]))
+    assert 28 < read_swc(tmp_path / "tree.swc").length < 38  # 32, and the ends' thickness
+    report = json.loads(peer.fetch(job, "report", parts["report"]["nbytes"]))
+    assert not [text for text in report["warnings"] if "two values" in text or "inverted" in text]
 
 
 def test_a_file_goes_in_as_it_is(peer: Peer, tmp_path: Path) -> None:

@@ -108,6 +108,17 @@ class Recipe:
         if self.prior and self.start:
             raise BadParameter("training: give either prior or start")
 
+    def with_tree_spacing(self, spacing_xyz: tuple[float, float, float]) -> Recipe:
+        """The recipe with a size of voxels (µm) for the trees of all cases that give none."""
+
+        def spaced(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+            return tuple(
+                case if any(case.tree_spacing) else replace(case, tree_spacing=spacing_xyz)
+                for case in cases
+            )
+
+        return replace(self, training=spaced(self.training), validation=spaced(self.validation))
+
 
 def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe.

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dineuro_bridge.errors import BadParameter, BadVolume
+from dineuro_bridge.errors import BadParameter, BadTree, BadVolume
 from dineuro_bridge.trees.swc import read_swc
-from dineuro_bridge.trees.units import check_in_voxels
+from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.trees.units import check_in_voxels, fits_in_micrometres, in_voxels
 from dineuro_bridge.volumes.formats import read_volume
+from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_model.synthesis.scenes import random_scene
@@ -30,6 +32,7 @@ BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
 _MARGIN = 2
 #: Radius in voxels of a reference tree's line that does not count outside a mask.
 _LINE = 1.5
+_ADVICE = "pass --gold-spacing x,y,z, the size of a voxel in µm, or give tree_spacing in the recipe"
 #: Shares of the windows at half and at twice the resolution: neurites have half or twice their
 #: width.
 _COARSER, _FINER = 0.15, 0.1
@@ -44,11 +47,13 @@ class Case:
     Attributes:
         volume: path of the stack; its first channel is used.
         mask: path of the labels, of the same shape.
-        tree: path of an SWC in voxels. Without a mask, voxels within the tree's radii are neurite,
-            and two voxels around them do not count, because radii are seldom correct. With a mask,
-            the tree's line does not count where it lies outside the mask. Masks often end where a
-            neurite is dim, and the network must not learn that no neurite is there.
+        tree: path of an SWC; see `tree_spacing` for its unit. Without a mask, voxels within the
+            tree's radii are neurite, and two voxels around them do not count, because radii are
+            seldom correct. With a mask, the tree's line does not count where it lies outside the
+            mask. Masks often end where a neurite is dim, and the network must not learn that no
+            neurite is there.
         radius: radius of the whole tree in voxels; 0 takes the radii of the file.
+        tree_spacing: x, y, z in µm of a voxel, for a tree in µm; zeros for a tree in voxels.
         neurite: labels of neurites; if empty, all labels but 0 and those of `unknown`.
         unknown: labels of voxels that do not count.
         weight: frequency of the case relative to the other cases.
@@ -61,6 +66,7 @@ class Case:
     mask: str = ""
     tree: str = ""
     radius: float = 0.0
+    tree_spacing: tuple[float, ...] = (0.0, 0.0, 0.0)
     neurite: tuple[int, ...] = ()
     unknown: tuple[int, ...] = ()
     weight: float = 1.0
@@ -70,6 +76,9 @@ class Case:
             raise BadParameter(f"{self.volume}: give a mask, a tree, or both")
         if not (self.weight > 0 and self.radius >= 0):
             raise BadParameter(f"{self.volume}: weight must be above 0, radius 0 or more")
+        steps = self.tree_spacing
+        if len(steps) != 3 or not (all(0 < step < 1e9 for step in steps) or not any(steps)):
+            raise BadParameter(f"{self.volume}: tree_spacing is x, y, z in µm, each above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +142,13 @@ def read_case(case: Case) -> TrainingVolume:
 
     Raises:
         BadVolume: mask and volume differ in shape, or the tree lies outside the volume.
+        BadTree: the tree is in micrometres, and `tree_spacing` is not given.
         And the errors of `read_volume` and `read_swc`.
     """
-    voxels = read_volume(case.volume).channel(1)
+    volume = read_volume(case.volume)
+    voxels = volume.channel(1)
     if not case.mask:
-        return TrainingVolume.index(voxels, _tree_labels(case, voxels.shape), case.weight)
+        return TrainingVolume.index(voxels, _tree_labels(case, volume), case.weight)
     mask = read_volume(case.mask).channel(1)
     if mask.shape != voxels.shape:
         raise BadVolume(
@@ -146,28 +157,51 @@ def read_case(case: Case) -> TrainingVolume:
     unknown = np.isin(mask, case.unknown)
     inside = np.isin(mask, case.neurite) if case.neurite else mask != 0
     if case.tree:
-        unknown |= ~inside & _tube(case, voxels.shape, _LINE)
+        unknown |= ~inside & _tube(case, volume, _LINE)
     labels = np.where(unknown, UNKNOWN, np.where(inside, NEURITE, BACKGROUND)).astype(np.uint8)
     return TrainingVolume.index(voxels, labels, case.weight)
 
 
-def _tree_labels(case: Case, shape: Shape) -> NDArray[np.uint8]:
+def _tree_labels(case: Case, volume: Volume) -> NDArray[np.uint8]:
     """Labels (Z, Y, X) of a tree: its tube is neurite, and a zone around the tube is unknown."""
-    neurite = _tube(case, shape, case.radius)
+    neurite = _tube(case, volume, case.radius)
     margin = ndimage.binary_dilation(neurite, iterations=_MARGIN)
     return np.where(neurite, NEURITE, np.where(margin, UNKNOWN, BACKGROUND)).astype(np.uint8)
 
 
-def _tube(case: Case, shape: Shape, radius: float) -> NDArray[np.bool_]:
+def _tube(case: Case, volume: Volume, radius: float) -> NDArray[np.bool_]:
     """The voxels (Z, Y, X) within a radius of the tree; radius 0 takes the tree's radii."""
-    tree = read_swc(case.tree)
-    check_in_voxels(tree, case.tree, f"divide it by the voxel size of {case.volume}")
+    tree = _tree_in_voxels(case, volume)
     if radius:
         tree = replace(tree, radii=np.full(len(tree), radius))
-    tube = neurite_mask(tree, shape)
+    tube = neurite_mask(tree, volume.channel(1).shape)
     if not tube.any():
-        raise BadVolume(f"{case.tree}: no node lies in {case.volume}: is it in voxels of it?")
+        raise BadVolume(
+            f"{case.tree}: no node lies in {case.volume}: is it in voxels of it? If it is in µm, "
+            f"{_ADVICE}"
+        )
     return tube
+
+
+def _tree_in_voxels(case: Case, volume: Volume) -> Tree:
+    """The tree of a case.
+
+    Raises:
+        BadTree: it is in µm, and the case does not give the size of a voxel.
+    """
+    tree = read_swc(case.tree)
+    x, y, z = case.tree_spacing
+    if x:
+        return in_voxels(tree, (x, y, z))
+    check_in_voxels(tree, case.tree, _ADVICE)
+    if volume.spacing is not None and len(tree):
+        z, y, x = volume.spacing
+        if fits_in_micrometres(tree, volume.channel(1), (x, y, z)):
+            raise BadTree(
+                f"{case.tree}: lies on what is bright in {case.volume} if it is in µm, and not if "
+                f"it is in voxels: {_ADVICE}"
+            )
+    return tree
 
 
 class WindowSource:

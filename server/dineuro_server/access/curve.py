@@ -186,5 +186,8 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
     try:
         return zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it holds no key"
+        # pyzmq has an error without a number for a file that is missing.
+        why = "it is missing, or holds no key"
+        if isinstance(error, OSError) and error.errno is not None:
+            why = reason(error)
         raise FileAccess(f"{path}: cannot be read: {why}") from error

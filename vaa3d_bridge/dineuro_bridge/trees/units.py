@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadTree
 from dineuro_bridge.scale import VoxelScale
@@ -21,6 +23,8 @@ _MICROMETRES = re.compile(
 _SMALLEST, _LARGEST, _ALIKE = 0.02, 0.85, 1.6
 #: Voxels of an extent that is axes.
 _EXTENT = 8.0
+#: Share of a tree's nodes that lie in its volume, and how bright these are for a sure judgement.
+_INSIDE, _BRIGHT, _BRIGHTER = 0.9, 0.8, 0.2
 
 
 def is_in_micrometres(tree: Tree) -> bool:
@@ -43,6 +47,33 @@ def check_in_voxels(tree: Tree, path: Path | str, advice: str) -> None:
     """
     if is_in_micrometres(tree):
         raise BadTree(f"{path}: is in µm by its comments, and voxels are expected: {advice}")
+
+
+def fits_in_micrometres(
+    tree: Tree, voxels: NDArray[Any], spacing_xyz: tuple[float, float, float]
+) -> bool:
+    """Whether a tree lies on bright voxels of its volume only if it is taken to be in µm.
+
+    Args:
+        tree: a tree of unknown unit, with a node or more.
+        voxels: (Z, Y, X) intensities.
+        spacing_xyz: x, y, z in µm of a voxel.
+    """
+    as_voxels = _brightness(tree, voxels)
+    as_micrometres = _brightness(in_voxels(tree, spacing_xyz), voxels)
+    return as_micrometres > max(_BRIGHT, as_voxels + _BRIGHTER)
+
+
+def _brightness(tree: Tree, voxels: NDArray[Any]) -> float:
+    """Mean share of the volume that is darker than the tree's nodes; 0 if they leave the volume."""
+    places = np.rint(tree.xyz[:, ::-1]).astype(np.int64)
+    places = places[((places >= 0) & (places < voxels.shape)).all(axis=1)]
+    if len(places) < _INSIDE * len(tree):
+        return 0.0
+    sample = np.sort(voxels.reshape(-1)[:: (voxels.size // 1_000_000) | 1])
+    values = voxels[tuple(places.T)]
+    ranks = np.searchsorted(sample, values, "left") + np.searchsorted(sample, values, "right")
+    return float(ranks.mean() / 2 / len(sample))
 
 
 def scale_doubt(gold: Tree, test: Tree) -> str | None:
