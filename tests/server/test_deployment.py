@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 from release.dependencies import closure, is_forbidden, licence
 
 from dineuro_server import settings as settings_module
+from dineuro_server.jobs.records import JobSpec, WorkFigures
+from dineuro_server.jobs.store import JobStore
 from dineuro_server.ops.metrics import GAUGES, Metrics
 from dineuro_server.settings import GIB, Settings
 from tests.support.server import ROOT
@@ -164,22 +166,84 @@ def test_the_image_is_built_from_every_package() -> None:
             assert any(package.is_relative_to(source) for source in context), package
 
 
-def test_the_board_and_the_alerts_ask_for_figures_that_exist() -> None:
-    metrics = Metrics(dict.fromkeys(GAUGES, lambda: 0.0), dict)
+def board() -> list[dict[str, Any]]:
+    """The panels of the board."""
+    content = json.loads((DOCKER / "grafana/dashboards/dineuro.json").read_text())
+    panels: list[dict[str, Any]] = content["panels"]
+    return panels
+
+
+def alerts() -> list[dict[str, Any]]:
+    content = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())
+    return [rule for group in content["groups"] for rule in group["rules"]]
+
+
+def figures(tmp_path: Path) -> str:
+    """What a server exposes that has had a job, a request and a lost worker."""
+    metrics = Metrics(dict.fromkeys(GAUGES, lambda: 0.0), lambda: {("anna", "queued"): 1})
+    store = JobStore(tmp_path / "state")
+    job = store.begin(store.add(JobSpec("trace", "anna"), "key", 10).id)
+    store.close()
     metrics.worker_lost()
-    page = metrics.page(owners=True).decode()
-    exist = set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
-    exist |= {f"{name}{end}" for name in exist for end in ("_bucket", "_sum", "_count")}
-    board = json.loads((DOCKER / "grafana/dashboards/dineuro.json").read_text())
-    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-    alerts = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text())
-    expressions += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
-    for name in {name for expr in expressions for name in re.findall(r"dineuro_\w+", expr)}:
-        assert name in exist, name
+    metrics.begun(job)
+    metrics.ended(job, "done", None, WorkFigures(1, 1, {"trace": 1.0}, 1), reused=False)
+    metrics.answered("GET", "/v1/jobs", 200)
+    return metrics.page(owners=True).decode()
+
+
+def test_the_board_and_the_alerts_ask_for_figures_that_exist(tmp_path: Path) -> None:
+    page = figures(tmp_path)
+    expressions = [target["expr"] for panel in board() for target in panel["targets"]]
+    asked = {name for expr in expressions for name in re.findall(r"dineuro_\w+", expr)}
+    expressions += [rule["expr"] for rule in alerts()]
+    for expr in expressions:
+        for name in re.findall(r"dineuro_\w+", expr):
+            samples = re.findall(rf"^{name}(?:{{(.*)}})? ", page, re.MULTILINE)
+            assert samples, name
+            labels = set(re.findall(r"(\w+)=", samples[0]))
+            chosen = re.findall(rf"{name}{{(\w+)=", expr)
+            grouped = ", ".join(re.findall(r"by \((.*?)\)", expr))
+            wanted = {*chosen, *(grouped.split(", ") if grouped else ())}
+            assert wanted <= labels, expr
+    for target in (target for panel in board() for target in panel["targets"]):
+        for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+            assert label in target["expr"] or target["expr"] == "dineuro_build_info"
+    # Every figure that the server exposes is on the board.
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)", page, re.MULTILINE))
+    for name, kind in kinds.items():
+        assert name in asked or (kind == "histogram" and f"{name}_bucket" in asked), name
     uid = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yml").read_text())[
         "datasources"
     ][0]["uid"]
-    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {uid}
+    assert {panel["datasource"]["uid"] for panel in board()} == {uid}
+
+
+def test_every_panel_says_what_it_shows_in_which_unit_and_what_is_too_much() -> None:
+    places = set()
+    for panel in board():
+        title, at = panel["title"], panel["gridPos"]
+        assert len(panel["description"]) > 20, title
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["unit"], title
+        steps = defaults["thresholds"]["steps"]
+        assert steps[0]["value"] is None, title
+        values = [step["value"] for step in steps[1:]]
+        assert values == sorted(values), title
+        cells = {(at["x"] + dx, at["y"] + dy) for dx in range(at["w"]) for dy in range(at["h"])}
+        assert not cells & places, title
+        assert max(x for x, _ in cells) < 24, title
+        places |= cells
+    assert len({panel["id"] for panel in board()}) == len(board())
+    # The limits of the alerts are drawn.
+    drawn = {
+        (panel["targets"][0]["expr"], float(step["value"]))
+        for panel in board()
+        for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]
+    }
+    for rule in alerts():
+        limit = re.fullmatch(r"(\S+) [<>] (\S+)", rule["expr"])
+        if limit:
+            assert (limit[1], float(limit[2])) in drawn, rule["alert"]
 
 
 def lines_of(name: str) -> list[str]:
