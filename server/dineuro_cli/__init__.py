@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 
-from dineuro_bridge.errors import Cancelled, DineuroError, FileAccess
+from dineuro_bridge.errors import Cancelled, DineuroError, FileAccess, plain_text
 from dineuro_bridge.files import reason
 from dineuro_cli.interrupts import Interrupts, recording
 
@@ -46,7 +46,7 @@ def _run(interrupts: Interrupts) -> str | int | None:
         if isinstance(error, KeyboardInterrupt) or interrupts.number is not None:
             return _stop(interrupts)
         if isinstance(error, DineuroError):
-            sys.stderr.write(f"dineuro: error: {error}\n")
+            sys.stderr.write(f"dineuro: error: {plain_text(str(error))}\n")
             return error.exit_code
         if isinstance(error, BrokenPipeError):
             return _READER_LEFT

@@ -76,7 +76,8 @@ def complain(text: str) -> None:
 
 
 def print_figures(title: str, figures: dict[str, str]) -> None:
-    """A two-column table on stdout; plain lines in a pipe."""
+    """A two-column table on stdout; plain lines in a pipe. Names of files may hold anything."""
+    title, figures = plain_text(title), {name: plain_text(v) for name, v in figures.items()}
     if not sys.stdout.isatty():
         width = max(map(len, figures))
         lines = [title, *(f"  {name:<{width}}  {value}" for name, value in figures.items())]

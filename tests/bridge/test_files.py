@@ -182,10 +182,81 @@ def test_unknown_suffixes_are_refused_before_the_path_is_looked_at(
     name: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    for use in (format_of_name, read_volume, read_header, lambda p: write_volume(p, VOLUME)):
+    for use in (format_of_name, lambda p: write_volume(p, VOLUME)):
         with pytest.raises(UnsupportedFormat, match=r"known are \.tif"):
             use(path)
+    for reader in (read_volume, read_header):
+        with pytest.raises(UnsupportedFormat, match=r"known are \.tif|are not read: .*"):
+            reader(path)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.czi", "Zeiss .czi files are not read: open it in Fiji"),
+        ("a.mha", "MetaImage files are not read: open it in Fiji"),
+        ("a.h5", "HDF5 files are not read: open it in Fiji"),
+        ("a.ome.zarr", "Zarr files are not read: open it in Fiji"),
+        ("a.npy", "NumPy files are not read: save the array"),
+        ("a.jpeg", "JPEG files are not read: one picture is no stack"),
+        ("a.tif.gz", "packed files are not read: unpack it first"),
+        ("a.nii.gz", "packed files are not read: unpack it first"),
+        ("a.companion.ome", "metadata files are not read: name the .tif beside it"),
+        ("a.swc", "tree files are not read: name the stack"),
+    ],
+)
+def test_another_programs_file_is_named_with_what_to_do(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    for path in (tmp_path / name, tmp_path / name.upper()):
+        with pytest.raises(UnsupportedFormat) as caught:
+            read_header(path)
+        assert str(caught.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xd8\xff\xe0JFIF", "is no .tif file, but a JPEG picture: one picture is no stack"),
+        (b"\x89PNG\r\n", "is no .tif file, but a PNG picture: "),
+        (b"\x1f\x8b\x08", "is no .tif file, but packed with gzip: unpack it first"),
+        (b"PK\x03\x04", "is no .tif file, but a zip archive: unpack it first"),
+        (b"\x89HDF\r\n", "is no .tif file, but an HDF5 file (also Imaris): open it in Fiji"),
+        (b"ZISRAWFILE", "is no .tif file, but a Zeiss .czi file: open it in Fiji"),
+        (b"<!DOCTYPE html>", "is no .tif file, but a web page: download the file itself"),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "is no .tif file, but a placeholder of git",
+        ),
+        (bytes(5000), "is no .tif file, but full of zeros: copy or download it again"),
+    ],
+    ids=["jpeg", "png", "gzip", "zip", "hdf5", "czi", "page", "lfs", "zeros"],
+)
+def test_what_another_content_is_is_said_with_what_to_do(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    with pytest.raises(BadFile) as caught:
+        read_header(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_bare_voxels_are_not_the_raw_format_of_vaa3d(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(range(200)))
+    with pytest.raises(BadFile, match=r"is no \.raw file of Vaa3D: .*File > Import > Raw"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("name", ["a.btf", "a.tf8", "a.svs", "a.tif.part", "a"])
+def test_a_volume_under_another_suffix_is_told_its_suffix(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_volume(path, VOLUME)
+    other = path.rename(tmp_path / name)
+    with pytest.raises(UnsupportedFormat, match=r"is a tiff file by its content: .* \.tif$"):
+        read_header(other)
 
 
 @pytest.mark.parametrize("content", [b"\0" * 100, b"II*", b"raw_image_stack_by_hpen", b"GIF89a"])
@@ -194,7 +265,7 @@ def test_unknown_content_is_refused(content: bytes, suffix: str, tmp_path: Path)
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     for reader in (read_volume, read_header):
-        with pytest.raises(BadFile, match=rf"is no \{suffix} file: it begins with"):
+        with pytest.raises(BadFile, match=rf"a\{suffix}: is no \{suffix} file"):
             reader(path)
 
 

@@ -87,13 +87,14 @@ OFFSETS = 200_000
             with_text(ome_xml((2000, 8, 8), run_xml(0, 0, 2000) * 20_000), 2000),
             BadFile, "contradict each other",
         ),
+        (raw(chain(2, [*BASIC[:5], (273, 9, 1, 2**32 - 9), *BASIC[6:]])), BadFile, "at byte -9"),
         (with_text("k=1\n" * 100_000), BadFile, "its description has"),
         (with_text("ImageJ=1.5\nimages=1000000000\nslices=1000000000\n"), BadFile, "promises"),
         (with_text('{"shape": [1000000000, 8, 8]}'), BadFile, "truncated"),
     ],
     ids=[
         "loop", "late loop", "outside", "pages", "no tags", "sub-images", "planes", "exif",
-        "shared values", "size z", "plane count", "runs", "text", "imagej", "shape",
+        "shared values", "size z", "plane count", "runs", "offset", "text", "imagej", "shape",
     ],
 )  # fmt: skip
 def test_a_costly_header_is_refused_at_once(

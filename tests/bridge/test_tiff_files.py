@@ -100,9 +100,13 @@ def test_other_programs_files_are_read(
         ({"data": ONE[0], "imagej": True, "metadata": {"axes": "TYX"}},
          BadVolume, "series of 5 single slices: .*--z-axis t"),
         ({"data": STACK, "imagej": True, "metadata": {"axes": "TZYX"}}, BadVolume, "series of 2"),
-        ({**PLAIN, "data": ONE[0].astype(np.complex64)}, UnsupportedFormat, "complex64"),
+        ({**PLAIN, "data": ONE[0].astype(np.complex64)},
+         UnsupportedFormat, "complex64 .* 8- or 16-bit grayscale"),
+        ({**PLAIN, "data": ONE[0].astype(np.int64)},
+         UnsupportedFormat, "int64 .* 8- or 16-bit grayscale"),
+        ({**PLAIN, "data": STACK}, BadVolume, "an unnamed axis of 2"),
     ],
-    ids=["rgb", "palette", "time", "4d", "complex"],
+    ids=["rgb", "palette", "time", "4d", "complex", "64-bit", "unnamed"],
 )  # fmt: skip
 def test_what_is_no_gray_volume_is_refused(
     options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
@@ -202,6 +206,31 @@ def test_slices_that_imagejs_header_promises_have_to_be_there(tmp_path: Path) ->
     for reader in (read_volume, read_header):
         with pytest.raises(BadFile, match=r"cut\.tif: ImageJ's header promises 9 slices"):
             reader(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["images=3\nslices=3\n", "images=5\nchannels=4\nslices=5\nhyperstack=true\n",
+     "images=abc\nslices=x\n", "images=-5\nslices=-5\n", "images=4\nframes=2\nslices=2\n"],
+)  # fmt: skip
+def test_pages_that_imagejs_header_does_not_tell_of_are_read_with_a_warning(
+    text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    write_described(path, ONE[0], f"ImageJ=1.54f\n{text}unit=um\nspacing=2\n")
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, ONE)
+    (warning,) = volume.warnings
+    assert "the file 5 pages: they are taken in order" in warning
+
+
+@pytest.mark.parametrize("text", ["images=5\n", "images=5\nslices=5\n", "slices=5\n"])
+def test_a_short_header_of_imagej_is_no_contradiction(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_described(path, ONE[0], f"ImageJ=1.54f\n{text}")
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, ONE)
+    assert not volume.warnings
 
 
 HYPERSTACK = "ImageJ=1.54f\nimages=10\nchannels=2\nslices=5\nhyperstack=true\nmode=composite\n"

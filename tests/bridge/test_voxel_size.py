@@ -38,10 +38,12 @@ def imagej(path: Path, text: str, resolution: list[Tag] = FIVE, **options: Any) 
         ("spacing=2.0\n", None),
         ("unit=micron\nzunit=frames\nspacing=2.0\n", None),
         ("unit=micron\nspacing=nonsense\n", None),
+        ("unit=micron\nspacing=1,5\n", (1.5, 0.2, 0.2)),
         ("unit=micron\nspacing=0.0\n", None),
         *((f"unit={unit}\nspacing=1.5\n", (1.5, 0.2, 0.2)) for unit in (
             "um", "µm", "μm", "micrometers", "micrometer", "Micrometre", "micrometres", "microns",
-            "\\u00B5m", "\\u03BCm", "\\u00b5m ",
+            "\\u00B5m", "\\u03BCm", "\\u00b5m ", "[um]", "(µm)", "um/px", "um per pixel", "\\u339B",
+            "Mikrometer", "micrometros", "mkm",
         )),
     ],
 )  # fmt: skip
@@ -122,3 +124,20 @@ def test_units_that_are_no_length() -> None:
     assert [micrometres_of(unit) for unit in ("", "px", "inch", "s", "µ")] == [None] * 5
     assert micrometres_of("nm") == 1e-3
     assert micrometres_of('"micron"') == 1.0
+
+
+@pytest.mark.parametrize("unit", ["furlong", "mic", "\x1b[31mfoot"])
+def test_an_unknown_unit_is_named(unit: str, tmp_path: Path) -> None:
+    header = read_header(imagej(tmp_path / "a.tif", f"unit={unit}\nspacing=1.5\n"))
+    (warning,) = header.warnings
+    assert unit.strip("\x1b") in warning
+    assert warning.endswith("an unknown unit: pass --spacing x,y,z")
+    write_described(tmp_path / "b.tif", PLANES, ome_xml(PLANES.shape, "").replace(
+        'PhysicalSizeX="0.2"', f'PhysicalSizeX="0.2" PhysicalSizeXUnit="{unit.strip(chr(27))}"'
+    ))  # fmt: skip
+    assert "an unknown unit" in read_header(tmp_path / "b.tif").warnings[0]
+
+
+@pytest.mark.parametrize("unit", ["pixel", "pixels", "", "inch", "voxels", "null"])
+def test_no_length_is_no_unknown_unit(unit: str, tmp_path: Path) -> None:
+    assert not read_header(imagej(tmp_path / "a.tif", f"unit={unit}\nspacing=1.5\n")).warnings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dineuro_bridge.errors import BadFile, BadParameter, FileAccess
+from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli import main
@@ -67,6 +67,39 @@ def test_the_sentence_names_the_file_once(
     assert sentence.startswith("dineuro: error: ")
     assert sentence.count(name) == 1
     assert end.value.code == code.exit_code, sentence
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cell.tif").rename(folder / "\x1b[31mcell\n.tif")
+    (folder / "bad.tif").rename(folder / "\x1b[31mbad\n.tif")
+    for words, code in (("info \x1b[31mcell\n.tif", 0), ("info \x1b[31mbad\n.tif", 3)):
+        monkeypatch.setattr(sys, "argv", ["dineuro", *words.split(" ")])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = "".join(capsys.readouterr())
+        assert end.value.code == code
+        assert "\x1b" not in said
+        assert " .tif" in said
+
+
+def test_a_folder_of_another_programs_files_is_named_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, file in (("cells", "a.czi"), ("a.zarr", ".zattrs")):
+        (folder / name).mkdir()
+        (folder / name / file).write_bytes(b"{}")
+        monkeypatch.setattr(sys, "argv", ["dineuro", "trace", name])
+        with pytest.raises(SystemExit) as end:
+            main()
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert "files are not read: open it in Fiji" in sentence
+        assert end.value.code == UnsupportedFormat.exit_code
+    monkeypatch.setattr(sys, "argv", ["dineuro", "info", "a.zarr"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert "Zarr files are not read" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -175,12 +175,18 @@ def test_a_mask_that_the_image_does_not_support_is_doubted() -> None:
     assert agreement(rng.normal(50, 5, SHAPE), elsewhere).found is None
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_voxels_that_are_no_numbers_are_refused_with_their_slice(bad: float) -> None:
-    voxels = VOXELS.astype(np.float32)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, -1e300])
+def test_voxels_that_are_no_usable_numbers_are_refused_with_their_slice(bad: float) -> None:
+    voxels = VOXELS.astype(np.float64)
     voxels[7, 3, 3] = bad
-    with pytest.raises(BadVolume, match=r"a\.tif: slice 7 has 1 voxels that are NaN or infinite"):
+    with pytest.raises(BadVolume, match=r"a\.tif: slice 8 .* has 1 voxels that are NaN, .* Fiji"):
         reconstruct(volume(voxels), TraceOptions(enhancer="classical"))
+
+
+def test_the_largest_half_precision_number_is_a_usable_one() -> None:
+    voxels = VOXELS.astype(np.float16)
+    voxels[7, 3, 3] = np.finfo(np.float16).max
+    reconstruct(volume(voxels), TraceOptions(enhancer="classical"))
 
 
 def test_a_2d_image_is_refused() -> None:

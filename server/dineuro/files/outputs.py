@@ -9,11 +9,18 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import BadParameter, BadVolume, DineuroError, FileAccess
+from dineuro_bridge.errors import (
+    BadParameter,
+    BadVolume,
+    DineuroError,
+    FileAccess,
+    UnsupportedFormat,
+)
 from dineuro_bridge.files import reason
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.trees.ano import write_ano
 from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.volumes.foreign import foreign_suffix
 from dineuro_bridge.volumes.formats import is_volume, read_header, suffixes
 
 #: Where the parts of one result go, by the name of the part; see `dineuro_bridge.parts`.
@@ -41,7 +48,7 @@ def find_inputs(names: Sequence[str], *, stack_folders: bool = False) -> list[Pa
         stack_folders: whether a folder is one stack of a file for each slice.
 
     Raises:
-        FileAccess: a folder or pattern without any volume.
+        FileAccess, UnsupportedFormat: a folder or pattern without any volume.
         BadVolume: a folder of single slices, unless it is one stack.
     """
     paths: list[Path] = []
@@ -50,7 +57,7 @@ def find_inputs(names: Sequence[str], *, stack_folders: bool = False) -> list[Pa
         if path.is_dir() and stack_folders:
             paths.append(path)
         elif path.is_dir():
-            volumes = _volumes(path.iterdir(), f"{name}: the folder")
+            volumes = _volumes([path, *path.iterdir()], f"{name}: the folder")
             _refuse_slices(name, volumes)
             paths += volumes
         elif _GLOB & set(name) and not path.exists():
@@ -87,6 +94,7 @@ def _matches(pattern: str) -> Iterable[Path]:
 
 def _volumes(paths: Iterable[Path], place: str) -> list[Path]:
     """The volumes among some paths, sorted, without masks; `place` names them in the error."""
+    paths = list(paths)
     volumes = sorted(p for p in paths if p.name[:1] != "." and is_volume(p))
     stems = {(p.parent, p.stem) for p in volumes}
     mask_ending = PARTS["mask"].ending
@@ -94,8 +102,18 @@ def _volumes(paths: Iterable[Path], place: str) -> list[Path]:
         p for p in volumes if not (p.name.endswith(mask_ending) or _is_mask_of_another(p, stems))
     ]
     if not inputs:
-        raise FileAccess(f"{place} holds no volume ({' '.join(suffixes())})")
+        raise _no_volume(sorted(paths), place)
     return inputs
+
+
+def _no_volume(paths: Sequence[Path], place: str) -> DineuroError:
+    """The error of a place without volumes: other programs' files there are named."""
+    text = f"{place} holds no volume ({' '.join(suffixes())})"
+    for path in paths:
+        foreign = foreign_suffix(path)
+        if foreign is not None:
+            return UnsupportedFormat(f"{text}, and {path.name}: {foreign}")
+    return FileAccess(text)
 
 
 def _is_mask_of_another(path: Path, stems: set[tuple[Path, str]]) -> bool:

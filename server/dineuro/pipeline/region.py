@@ -15,6 +15,8 @@ from dineuro_bridge.volumes.volume import Volume
 
 #: Channels of a microscope; more of a single slice are the slices of a stack.
 _MOST_CHANNELS = 4
+#: Absolute value of the largest usable intensity; squares of larger ones have no float32.
+_LARGEST = 1e18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,10 +96,17 @@ def spacing_of(volume: Volume, options: TraceOptions) -> Spacing | None:
 
 
 def _check_finite(source: str, intensity: NDArray[Any]) -> None:
-    """Refuse NaN and infinity, which no threshold can order; slice by slice, without a copy."""
+    """Refuse values that no threshold can order or no sum can hold; slice by slice.
+
+    Slices are counted from 1, as in viewers.
+    """
     if intensity.dtype.kind != "f":
         return
+    limit = min(_LARGEST, float(np.finfo(intensity.dtype).max))
     for z, plane in enumerate(intensity):
-        bad = np.count_nonzero(~np.isfinite(plane))
+        bad = np.count_nonzero(~(np.abs(plane) <= limit))  # NaN is not smaller either
         if bad:
-            raise BadVolume(f"{source}: slice {z} has {bad} voxels that are NaN or infinite")
+            raise BadVolume(
+                f"{source}: slice {z + 1} (counted from 1) has {bad} voxels that are NaN, infinite "
+                f"or beyond {_LARGEST:g}: set them to 0 (in Fiji: Process > Noise > Remove NaNs)"
+            )

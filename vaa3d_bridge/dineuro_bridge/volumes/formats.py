@@ -10,6 +10,7 @@ from pathlib import Path
 from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.files import read_start, reading
 from dineuro_bridge.volumes import tiff, v3dpbd, v3draw
+from dineuro_bridge.volumes.foreign import foreign_content, foreign_suffix
 from dineuro_bridge.volumes.slices import SliceFolder, natural_order
 from dineuro_bridge.volumes.source import (
     DEFAULT_READING,
@@ -23,14 +24,6 @@ from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, Volume
 
 #: Everything about formats derives from this table.
 FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT)
-
-#: Microscopes' own formats that Fiji can export, with their makers.
-_EXPORTED = {
-    ".czi": "Zeiss .czi", ".nd2": "Nikon .nd2", ".lif": "Leica .lif", ".xlef": "Leica .xlef",
-    ".oib": "Olympus .oib", ".oif": "Olympus .oif", ".oir": "Olympus .oir",
-    ".vsi": "Olympus .vsi", ".ims": "Imaris .ims", ".lsm5": "Zeiss .lsm5", ".zvi": "Zeiss .zvi",
-    ".dv": "DeltaVision .dv", ".sld": "SlideBook .sld", ".nrrd": "NRRD", ".nii": "NIfTI",
-}  # fmt: skip
 
 
 def suffixes() -> tuple[str, ...]:
@@ -58,7 +51,10 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
     """
     with reading(path):
         if how.stack_folder and Path(path).is_dir():
-            return SliceFolder(path, slice_files(Path(path)), open_volume)
+            files = slice_files(Path(path))
+            if not files:
+                _refuse_foreign(path)
+            return SliceFolder(path, files, open_volume)
         each = _format(path)
         if how.z_axis == "t" and not each.has_time:
             raise BadParameter(f"{path}: z_axis t: a {each.name} file has no time axis")
@@ -147,8 +143,12 @@ def format_of_content(path: Path | str) -> Format:
         UnsupportedFormat: it begins as no format does.
         FileAccess, BadFile: it cannot be read, or is empty.
     """
-    content = _sniffed(path, read_start(path, SNIFFED_BYTES))
+    start = read_start(path, SNIFFED_BYTES)
+    content = _sniffed(path, start)
     if content is None:
+        foreign = foreign_content(start)
+        if foreign is not None:
+            raise UnsupportedFormat(f"{path}: is no volume, but {foreign}")
         usual = [each.suffixes[0].removeprefix(".") for each in FORMATS]
         raise UnsupportedFormat(
             f"{path}: is no volume ({', '.join(usual)}) by its first bytes (damaged?)"
@@ -174,23 +174,50 @@ def is_volume(path: Path) -> bool:
 def _format(path: Path | str) -> Format:
     """The format by content, if it agrees with the suffix."""
     suffix = Path(path).suffix.lower()
-    if suffix in _EXPORTED:
-        raise UnsupportedFormat(
-            f"{path}: {_EXPORTED[suffix]} files are not read: open it in Fiji (File > Import > "
-            "Bio-Formats) and save the stack as .tif, which keeps the voxel size"
-        )
-    named = format_of_name(path)
+    try:
+        named = format_of_name(path)
+    except UnsupportedFormat:
+        _refuse_foreign(path)
+        raise
     if named.folder and not Path(path).is_dir():
         raise FileAccess(f"{path}: is no folder; a {named.name} volume is one")
     start = b"" if named.folder else read_start(path, SNIFFED_BYTES)
     content = _sniffed(path, start)
     if content is None:
-        raise BadFile(
-            f"{path}: is no {suffix} file: it begins with {start[:8]!r} (damaged, or truncated)"
-        )
+        raise BadFile(f"{path}: {_no_volume(suffix, start)}")
     if content is not named:
         raise BadFile(f"{path}: is a {content.name} file under the suffix {suffix}; rename it")
     return content
+
+
+def _refuse_foreign(path: Path | str) -> None:
+    """Refuse another program's file by its suffix, and a volume that needs another suffix.
+
+    BigTIFFs are called .btf, and downloads .part.
+    """
+    if Path(path).is_file():
+        content = _sniffed(path, read_start(path, SNIFFED_BYTES))
+        if content is not None:
+            suffix = content.suffixes[0]
+            raise UnsupportedFormat(
+                f"{path}: is a {content.name} file by its content: rename it to {suffix}"
+            )
+    foreign = foreign_suffix(path)
+    if foreign is not None:
+        raise UnsupportedFormat(f"{path}: {foreign}")
+
+
+def _no_volume(suffix: str, start: bytes) -> str:
+    """What a file is that is no volume in spite of its suffix."""
+    foreign = foreign_content(start)
+    if foreign is not None:
+        return f"is no {suffix} file, but {foreign}"
+    if suffix == ".raw":
+        return (
+            "is no .raw file of Vaa3D: if it holds bare voxels, open it in Fiji (File > Import > "
+            "Raw) and save the stack as .tif"
+        )
+    return f"is no {suffix} file: it begins with {start[:8]!r} (damaged, or truncated)"
 
 
 def _sniffed(path: Path | str, start: bytes) -> Format | None:

@@ -6,6 +6,7 @@ Voxels keep their type; 1-bit masks become uint8 0 and 255. Rows keep the file's
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import re
@@ -166,7 +167,7 @@ def _damage_named(path: Path | str) -> Iterator[None]:
     except (DineuroError, KeyboardInterrupt, MemoryError):
         raise
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # invalid is an offset that the file names
             raise
         raise BadFile(f"{path}: damaged TIFF: {error}") from error
     except Exception as error:

@@ -21,6 +21,7 @@ from dineuro_bridge.volumes.voxel_size import (
     lsm_voxel_size,
     ome_voxel_size,
     stk_voxel_size,
+    unknown_unit,
 )
 
 #: Characters of the sample types that are read.
@@ -28,7 +29,8 @@ READABLE = "?bBhHiIefd"
 _BOTTOM_LEFT = 4
 _GRAY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 #: Unnamed axes are slices; several gray samples of a pixel are channels.
-_NAMES = {"Q": "Z", "I": "Z", "S": "C"}
+_UNNAMED = "QI"
+_NAMES = {**dict.fromkeys(_UNNAMED, "Z"), "S": "C"}
 
 
 def header_of(path: Path | str, file: tifffile.TiffFile, layout: Layout, z_axis: ZAxis) -> Header:
@@ -44,7 +46,9 @@ def header_of(path: Path | str, file: tifffile.TiffFile, layout: Layout, z_axis:
     page = series.keyframe
     _check_gray(path, page, layout)
     if series.dtype.char not in READABLE:
-        raise UnsupportedFormat(f"{path}: {series.dtype} samples are not read")
+        raise UnsupportedFormat(
+            f"{path}: {series.dtype} samples are not read: save the stack as 8- or 16-bit grayscale"
+        )
     _check_axes(path, series, z_axis)
     dtype = np.dtype(np.uint8) if series.dtype == np.bool_ else series.dtype.newbyteorder("=")
     shape = _czyx_shape(series, z_axis)
@@ -57,8 +61,11 @@ def header_of(path: Path | str, file: tifffile.TiffFile, layout: Layout, z_axis:
     }
     if layout.parts:
         details["files"] = ", ".join(Path(part.filename).name for part in (file, *layout.parts))
-    spacing = _voxel_size(file, layout, shape[1])
-    header = Header("tiff", shape, dtype, spacing, details, tuple(layout.warnings))
+    spacing, warnings = _voxel_size(file, layout, shape[1]), list(layout.warnings)
+    unit = None if spacing is not None else unknown_unit(_units(file, layout))
+    if unit is not None:
+        warnings.append(f"the voxel size is in {unit!r}, an unknown unit: pass --spacing x,y,z")
+    header = Header("tiff", shape, dtype, spacing, details, tuple(warnings))
     _check_imagej_count(path, file, layout, header)
     _check_extent(path, series, header)
     return header
@@ -107,7 +114,8 @@ def _check_axes(path: Path | str, series: tifffile.TiffPageSeries, z_axis: ZAxis
         if name == "T":
             raise BadVolume(f"{path}: a time series of {length}: save one time point")
         if name not in "CZYX" or names.count(name) > 1:
-            raise BadVolume(f"{path}: an axis {axis!r} of {length}: save one volume as Z, Y, X")
+            what = "an unnamed axis" if axis in _UNNAMED else f"an axis {axis!r}"
+            raise BadVolume(f"{path}: {what} of {length}: save one volume as Z, Y, X")
 
 
 def _check_imagej_count(
@@ -141,6 +149,8 @@ def _check_extent(path: Path | str, series: tifffile.TiffPageSeries, header: Hea
         frame = cast(tifffile.TiffPage, page)
         end = frame.parent.filehandle.size
         for offset, count in zip(frame.dataoffsets, frame.databytecounts, strict=False):
+            if offset < 0 or count < 0:
+                raise BadFile(f"{path}: damaged TIFF: a page begins at byte {offset}")
             if offset + count > end:
                 raise BadFile(
                     f"{path}: truncated: a page ends at byte {offset + count}, the file at {end}"
@@ -208,3 +218,16 @@ def _voxel_size(file: tifffile.TiffFile, layout: Layout, depth: int) -> Spacing 
     if file.is_imagej:
         return imagej_voxel_size(file.imagej_metadata or {}, page, depth)
     return None
+
+
+def _units(file: tifffile.TiffFile, layout: Layout) -> list[str]:
+    """The units of the voxel size as the metadata name them."""
+    if layout.xml is not None and layout.xml.images:
+        pixels = layout.xml.images[0].pixels
+        return [pixels.get(f"PhysicalSize{axis}Unit", "") for axis in "XYZ"]
+    if layout.kind == "STK":
+        return [str((file.stk_metadata or {}).get("CalibrationUnits", ""))]
+    if file.is_imagej:
+        metadata = file.imagej_metadata or {}
+        return [str(metadata.get(name, "")) for name in ("unit", "yunit", "zunit")]
+    return []

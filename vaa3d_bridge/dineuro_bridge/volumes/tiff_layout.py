@@ -19,6 +19,14 @@ from dineuro_bridge.errors import BadFile, BadVolume, DineuroError
 from dineuro_bridge.files import size_of_file
 from dineuro_bridge.volumes.ome_xml import BadXml, OmeImage, OmeXml, TiffData, is_ome, parse_ome
 from dineuro_bridge.volumes.tiff_pages import check_pages
+from dineuro_bridge.volumes.tiff_programs import (
+    all_pages,
+    imagej_contradiction,
+    pages_as_slices,
+    scanimage_channels,
+    scanimage_series,
+    with_own_pages,
+)
 
 #: Readers of the library that open further files, trust the file's own claims on counts, or serve
 #: slides and cameras.
@@ -26,12 +34,8 @@ _SWITCHED_OFF = (
     "ome", "mmstack", "ndtiff", "scanimage", "svs", "scn", "qpi", "ndpi", "bif", "avs", "eer",
     "philips", "mdgel",
 )  # fmt: skip
-_SCANIMAGE_CHANNELS = re.compile(
-    r"(?:SI|scanimage\.SI\d?)\.(?:hChannels\.)?channels?Save\s*=\s*(\[[^\]]*\]|\d+)"
-)
 #: Characters of the longest description that is no XML.
 _LONGEST_TEXT = 2**18
-_SCANIMAGE_FRAMES = re.compile(r"hStackManager\.framesPerSlice\s*=\s*(\d+)")
 
 
 @dataclass(slots=True)
@@ -90,11 +94,16 @@ def lay_out(path: Path | str, file: tifffile.TiffFile, *, beside: bool) -> Layou
             warnings.append(
                 f"the OME-XML cannot be used ({error}): the pages are taken as they come"
             )
-    channels = _scanimage_channels(file)
+    channels = scanimage_channels(file)
     if channels is not None:
-        return Layout(_scanimage_series(path, file, channels), "ScanImage", warnings=warnings)
+        return Layout(scanimage_series(path, file, channels), "ScanImage", warnings=warnings)
     kind = "LSM" if file.is_lsm else "STK" if file.is_stk else "TIFF"
-    kind = "ImageJ" if file.is_imagej else kind
+    if file.is_imagej:
+        contradiction = imagej_contradiction(file)
+        if contradiction is not None:
+            warnings.append(contradiction)
+            return Layout(pages_as_slices(file), "ImageJ", warnings=warnings)
+        kind = "ImageJ"
     return Layout(_only_series(path, file), kind, warnings=warnings)
 
 
@@ -104,75 +113,14 @@ def _only_series(path: Path | str, file: tifffile.TiffFile) -> tifffile.TiffPage
     if not series:
         raise BadFile(f"{path}: a TIFF without any image")
     if len(series) > 1:
-        shapes = ", ".join(" x ".join(map(str, s.shape)) for s in series[:4])
+        shapes = ", ".join(f"{' x '.join(map(str, s.shape))} of {s.dtype}" for s in series[:4])
         raise BadVolume(
             f"{path}: holds {len(series)} images of differing kinds ({shapes}): save the "
             "stack alone, all pages of one size"
         )
     if file.is_imagej or file.is_lsm:
-        return _with_own_pages(file, series[0])
+        return with_own_pages(file, series[0])
     return series[0]
-
-
-def _with_own_pages(
-    file: tifffile.TiffFile, series: tifffile.TiffPageSeries
-) -> tifffile.TiffPageSeries:
-    """A series of ImageJ or Zeiss by its pages, if there is one for every plane.
-
-    The library takes the voxels after ImageJ's first page for the whole stack where they would
-    fit before the second page. That is right only for files that have a single page. Of an LSM
-    file it takes every other page for a thumbnail, and not every LSM file has thumbnails.
-    """
-    shape, keyframe = series.get_shape(squeeze=False), series.keyframe
-    if math.prod(shape) != len(file.pages) * math.prod(keyframe.shape):
-        return series
-    return tifffile.TiffPageSeries(
-        _frames(file, 0), shape, series.dtype, series.get_axes(squeeze=False), kind=series.kind
-    )
-
-
-def _scanimage_channels(file: tifffile.TiffFile) -> int | None:
-    """How many channels ScanImage interleaved; None for other programs, and for one channel."""
-    first = file.pages.first
-    for text in (first.software, first.description):
-        match = _SCANIMAGE_CHANNELS.search(text)
-        if match:
-            count = len(re.findall(r"\d+", match[1]))
-            return count if count > 1 else None
-    saved = re.findall(r"state\.acq\.savingChannel\d\s*=\s*1", first.description)
-    return len(saved) if len(saved) > 1 else None
-
-
-def _scanimage_series(
-    path: Path | str, file: tifffile.TiffFile, channels: int
-) -> tifffile.TiffPageSeries:
-    """Pages in the order slice, frame, channel.
-
-    Source: ScanImage's documentation of its TIFF files.
-    """
-    first = file.pages.first
-    match = _SCANIMAGE_FRAMES.search(first.software or first.description)
-    frames = max(1, int(match[1])) if match else 1
-    pages = _frames(file, 0)
-    slices, rest = divmod(len(pages), channels * frames)
-    if rest or not slices:
-        frames = 1
-        slices, rest = divmod(len(pages), channels)
-    if rest or not slices:
-        raise BadFile(
-            f"{path}: ScanImage says {channels} channels, but {len(pages)} pages are no multiple "
-            "of it: the recording was cut off"
-        )
-    shape = (slices, frames, channels, *first.shape)
-    return tifffile.TiffPageSeries(pages, shape, first.dtype, "ZTC" + first.axes, kind="scanimage")
-
-
-def _frames(file: tifffile.TiffFile, keyframe: int) -> list[Any]:
-    """All pages; only the keyframe's tags are read whole."""
-    file.pages.cache = True
-    file.pages.useframes = True
-    file.pages.set_keyframe(keyframe)
-    return list(file.pages)
 
 
 class _Ome:
@@ -197,7 +145,7 @@ class _Ome:
         count = math.prod(sizes)
         key = min(self._first_page(image), len(self.file.pages) - 1)
         _check_plane(image, self.file.pages[key])
-        own = _frames(self.file, key)
+        own = all_pages(self.file, key)
         try:
             pages = self._pages(image, axes, sizes, count, own)
             series = self._series(axes, sizes, pages)
@@ -311,7 +259,7 @@ class _Ome:
         ours, theirs = self.file.pages.first, part.pages.first
         if (ours.shaped, ours.dtype) != (theirs.shaped, theirs.dtype):
             raise BadFile(f"{subject} has pages of another size or type")
-        return _frames(part, 0)
+        return all_pages(part, 0)
 
     def _series(self, axes: str, sizes: Sequence[int], pages: list[Any]) -> tifffile.TiffPageSeries:
         keyframe = pages[0].keyframe

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import tifffile
@@ -15,20 +16,31 @@ from dineuro_bridge.scale import Spacing
 from dineuro_bridge.volumes.ome_xml import OmeImage
 
 #: Spellings of "micro" in lower case; the last three are a micro sign in a wrong encoding.
-_MICRO = ("\u00b5", "\u03bc", "u", "micro", "\u00e2\u00b5", "\u00ee\u00bc", "\ufffd")
-_METRES = ("meter", "meters", "metre", "metres")
-#: µm of a unit, by its name in lower case. Inches are left out: they are a paint program's dots
-#: per inch, and no microscope's.
-_MICROMETRES = {
-    **{f"{micro}m": 1.0 for micro in _MICRO},
-    **{f"{micro}{name}": 1.0 for micro in _MICRO for name in _METRES},
-    "micron": 1.0, "microns": 1.0, "mkm": 1.0,
-    "nm": 1e-3, "nanometer": 1e-3, "nanometers": 1e-3, "nanometre": 1e-3, "nanometres": 1e-3,
-    "angstrom": 1e-4, "pm": 1e-6,
-    "mm": 1e3, "millimeter": 1e3, "millimeters": 1e3, "millimetre": 1e3, "millimetres": 1e3,
-    "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4, "m": 1e6, "meter": 1e6, "metre": 1e6,
+_MICRO = ("\u00b5", "\u03bc", "u", "\u00e2\u00b5", "\u00ee\u00bc", "\ufffd")
+#: µm of one prefixed metre, by the prefix before "m".
+_SHORT = {"": 1e6, "c": 1e4, "m": 1e3, "n": 1e-3, "p": 1e-6, **dict.fromkeys(_MICRO, 1.0)}
+#: The same by the prefix before a whole word.
+_LONG = {
+    "": 1e6, "centi": 1e4, "milli": 1e3, "micro": 1.0, "mikro": 1.0, "nano": 1e-3, "pico": 1e-6,
+    **dict.fromkeys(_MICRO, 1.0),
 }  # fmt: skip
+_METRES = ("meter", "meters", "metre", "metres", "metro", "metros", "m\u00e8tre", "m\u00e8tres")
+#: µm of a unit, by its name in lower case.
+_MICROMETRES = {
+    **{f"{prefix}m": size for prefix, size in _SHORT.items()},
+    **{f"{prefix}{name}": size for prefix, size in _LONG.items() for name in _METRES},
+    **dict.fromkeys(("micron", "microns", "mikron", "microm", "mkm", "\u339b"), 1.0),
+    **dict.fromkeys(("\u339a",), 1e-3),
+    **dict.fromkeys(("angstrom", "angstroms", "\u00e5", "\u00e5ngstr\u00f6m"), 1e-4),
+}
+#: Units that are no length. Inches are among them: they are a paint program's dots per inch, and
+#: no microscope's.
+_NO_LENGTH = frozenset(
+    ("", "pixel", "pixels", "px", "voxel", "voxels", "inch", "inches", "in", "none", "null",
+     "reference frame", "frames", "slice", "slices", "sec", "s", "gray value", "a.u.")
+)  # fmt: skip
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_PER_PIXEL = re.compile(r"\s*(/|per)\s*(px|pixel|vox|voxel)s?$")
 
 
 def micrometres_of(unit: str) -> float | None:
@@ -37,8 +49,21 @@ def micrometres_of(unit: str) -> float | None:
     ImageJ writes the micro sign as an escape; copies of its text lose the encoding in several
     ways, which are understood as well.
     """
-    name = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), unit).strip("\"' \0").lower()
-    return _MICROMETRES.get(name)
+    return _MICROMETRES.get(_plain(unit))
+
+
+def unknown_unit(units: Iterable[str]) -> str | None:
+    """The first of some units that is neither a length nor known to be none."""
+    for unit in units:
+        if _plain(unit) not in _MICROMETRES and _plain(unit) not in _NO_LENGTH:
+            return "".join(letter for letter in unit if letter.isprintable())[:40]
+    return None
+
+
+def _plain(unit: str) -> str:
+    """A unit's name in lower case, without quotes, brackets and "per pixel"."""
+    name = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), unit).lower()
+    return _PER_PIXEL.sub("", name.strip("\"' \0[]()")).strip("[]() ")
 
 
 def imagej_voxel_size(
@@ -99,6 +124,8 @@ def _pixel_size(page: tifffile.TiffPage, name: str) -> float | None:
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str):  # a macro may have written the comma of its language
+        value = value.replace(",", ".")
     try:
         return float(value)
     except (TypeError, ValueError):
