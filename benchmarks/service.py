@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,27 +57,36 @@ class Running:
 
     process: psutil.Process
     doors: dict[str, str]
+    state: Path
 
 
 @contextmanager
-def server(**settings: object) -> Iterator[Running]:
-    """Run `dineuro serve` in a process of its own; yield it when it is warm."""
+def server(environment: Mapping[str, str] | None = None, **settings: object) -> Iterator[Running]:
+    """Run `dineuro serve` in a process of its own; yield it when it is warm.
+
+    Args:
+        environment: further variables.
+        settings: of the server.
+    """
     with tempfile.TemporaryDirectory(prefix="dineuro-bench-") as folder:
-        given = {"http": "127.0.0.1:0", "zmq": "tcp://127.0.0.1:0", "state": f"{folder}/state",
+        state = Path(folder) / "state"
+        given = {"http": "127.0.0.1:0", "zmq": "tcp://127.0.0.1:0", "state": state,
                  "max_queue": 1000, "owner_jobs": 1000, "min_free_gib": 0, **settings}  # fmt: skip
         variables = {f"DINEURO_{name.upper()}": str(value) for name, value in given.items()}
+        variables |= environment or {}
         log = Path(folder) / "log"
         with log.open("wb") as file:
             command = [sys.executable, "-c", "from dineuro_cli import main; main()", "serve"]
-            child = subprocess.Popen(command, env=os.environ | variables, stderr=file)
+            child = subprocess.Popen(command, env={**os.environ, **variables}, stderr=file)
         try:
             while "is ready" not in (said := log.read_text()):
                 if child.poll() is not None:
                     raise RuntimeError(said)
                 time.sleep(0.1)
             http = re.findall(r"HTTP at (http://\S+)", said)[0]
-            zmq = re.findall(r"ZeroMQ at (tcp://\S+)", said)[0]
-            yield Running(psutil.Process(child.pid), {"HTTP": http, "ZeroMQ": zmq})
+            zmq = re.findall(r"ZeroMQ at (tcp://[^\s,]+)", said)[0]
+            doors = {"HTTP": http, "ZeroMQ": zmq}
+            yield Running(psutil.Process(child.pid), doors, state)
         finally:
             child.terminate()
             child.wait()
