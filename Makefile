@@ -19,7 +19,7 @@ DATA ?= ../shared/data
 LINT := lint-python lint-cpp lint-prose
 
 .PHONY: demo test fast lint $(LINT) lint-web types format install clean plugin \
-  test-plugin options web test-web benchmark release-check
+  test-plugin options web test-web benchmark dependencies release-check
 
 install: $(STAMP)
 
@@ -72,6 +72,10 @@ server/web/node_modules/.installed: server/web/package-lock.json
 test-web: $(STAMP) lint-web web
 	git diff --exit-code --stat server/dineuro_server/doors/web
 	cd server/web && npm test
+
+# The pinned versions and hashes of the images, and the table of licences: those of this environment.
+dependencies: $(STAMP)
+	$(BIN)/python -m release.dependencies
 
 # What one runs while working: everything but the slow tests.
 fast: $(LINT) types

@@ -219,7 +219,7 @@ def test_the_board_and_the_alerts_ask_for_figures_that_exist(tmp_path: Path) -> 
 
 
 def test_every_panel_says_what_it_shows_in_which_unit_and_what_is_too_much() -> None:
-    places = set()
+    places: set[tuple[int, int]] = set()
     for panel in board():
         title, at = panel["title"], panel["gridPos"]
         assert len(panel["description"]) > 20, title
