@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import timm
 import torch
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
@@ -15,6 +19,7 @@ from dineuro_model.network.convolution import Conv3x3x3
 from dineuro_model.network.inflate import fold_normalisation, inflate, resize_position_embedding
 from dineuro_model.network.network import Network, NetworkConfig, Tubular
 from dineuro_model.network.tubular import TubularEmbedding, accumulate, sample_tube
+from dineuro_model.network.weights import load_network, save_weights
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BACKBONE = "vit_tiny_patch16_224"
@@ -182,6 +187,54 @@ def test_a_bent_tube_samples_where_it_says() -> None:
 def test_configurations_that_make_no_sense_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(BadParameter, match=said):
         NetworkConfig.from_dict({**TINY.to_dict(), **wrong})
+
+
+@pytest.mark.parametrize(
+    "name", ["hf-hub:owner/vit", "hf_hub:owner/vit", "local-dir:/etc", "https://x.org/a", "../vit"]
+)
+def test_a_backbone_that_names_another_place_is_refused_before_it_is_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("was asked"))
+    with pytest.raises(BadParameter, match="backbone must be a name of timm's"):
+        NetworkConfig.from_dict({**TINY.to_dict(), "backbone": name})
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"channels": [20_000, 20_000, 20_000, 20_000]},
+        {"channels": [10**18, 8, 8, 8]},
+        {"backbone": "vit_gigantic_patch14_clip_224.laion2b", "size": 112},
+        {"backbone": "hf-hub:owner/vit"},
+        {"depth": 2**30, "predicted": 2, "taps": 2**30 - 1},
+    ],
+)
+def test_weights_that_claim_a_huge_network_are_refused_without_its_memory(
+    claim: dict[str, object], tmp_path: Path
+) -> None:
+    """Half a terabyte would be needed for the largest; the file has some megabytes."""
+    path = tmp_path / "claim.safetensors"
+    network = Network(TINY)
+    header = {"format": "dineuro-network-1", "config": {**TINY.to_dict(), **claim}}
+    tensors = {k: v.detach().half().contiguous() for k, v in network.state_dict().items()}
+    path.write_bytes(save(tensors, metadata={"dineuro": json.dumps(header)}))
+    used = psutil.Process().memory_info().rss
+    with pytest.raises(BadFile, match=r"claim\.safetensors: its weights do not fit its config"):
+        load_network(path)
+    assert psutil.Process().memory_info().rss - used < 2**29
+
+
+def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
+    network = Network(TINY).eval()
+    save_weights(tmp_path / "mine.safetensors", network)
+    loaded = load_network(tmp_path / "mine.safetensors")
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    network.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})
+    windows = torch.rand(1, TINY.depth, 32, 48)
+    with torch.inference_mode():
+        assert torch.equal(loaded(windows), network(windows))
+    assert all(value.requires_grad for value in loaded.parameters())
 
 
 def test_backbones_and_priors_that_do_not_fit_are_refused() -> None:

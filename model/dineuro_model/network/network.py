@@ -14,6 +14,7 @@ prediction of a voxel depends only on its surroundings; residual branches start 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -38,6 +39,10 @@ Tubular = Literal["none", "straight", "deformable"]
 
 #: The U-Net halves the plane three times and the depth twice.
 PLANE_STEP, DEPTH_STEP = 8, 4
+#: The names of timm's own networks: "hf-hub:…" and the like would be asked of the internet.
+_BACKBONE = re.compile(r"[A-Za-z0-9_]*(\.[A-Za-z0-9_]+)?")
+#: Largest windows: slices, and rows and columns.
+_MOST_SLICES, _MOST_ROWS = 1024, 8192
 #: Epsilon of the norms; it is so large that an almost dark voxel stays almost dark.
 _EPSILON = 1e-3
 
@@ -77,10 +82,17 @@ class NetworkConfig:
         wrong = [
             text
             for broken, text in (
-                (self.depth < 4 or bool(self.depth % DEPTH_STEP), "depth must be a multiple of 4"),
+                (not _BACKBONE.fullmatch(self.backbone), "backbone must be a name of timm's"),
+                (
+                    not 4 <= self.depth <= _MOST_SLICES or bool(self.depth % DEPTH_STEP),
+                    f"depth must be a multiple of 4, at most {_MOST_SLICES}",
+                ),
                 (not 1 <= self.predicted <= self.depth, "predicted must be from 1 to depth"),
                 (bool((self.depth - self.predicted) % 2), "depth - predicted must be even"),
-                (self.size < 8 or bool(self.size % PLANE_STEP), "size must be a multiple of 8"),
+                (
+                    not 8 <= self.size <= _MOST_ROWS or bool(self.size % PLANE_STEP),
+                    f"size must be a multiple of 8, at most {_MOST_ROWS}",
+                ),
                 (not self.blocks or min(self.blocks, default=0) < 0, "blocks must be 0 or more"),
                 (list(self.blocks) != sorted(set(self.blocks)), "blocks must be in order"),
                 (self.inflation not in get_args(Inflation), "inflation: average or center"),

@@ -72,14 +72,30 @@ def load_network(path: Path | str, *, sha256: str | None = None) -> Network:
         )
     header, tensors = _read_network(path)
     try:
-        config = NetworkConfig.from_dict(header["config"])
-        with torch.random.fork_rng(devices=[]):
-            network = Network(config)
-        network.load_state_dict({k: v.float() for k, v in tensors.items()})
-    except (KeyError, ValueError, AttributeError, RuntimeError) as error:
+        network = _network(NetworkConfig.from_dict(header["config"]), tensors)
+    except (KeyError, ValueError, AttributeError, RuntimeError, BadParameter) as error:
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path}: its weights do not fit its configuration: {reason}") from error
     return network.eval()
+
+
+def _network(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> Network:
+    """The network with its weights; nothing is allocated for a configuration that they do not fit.
+
+    Raises:
+        BadParameter, RuntimeError: they do not.
+    """
+    with torch.device("meta"):
+        network = Network(config)
+    # On "meta" a tensor has a shape and no memory; weights of another shape are refused here.
+    network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    if all(not value.is_meta for value in (*network.parameters(), *network.buffers())):
+        return network
+    # What is computed and not stored, such as rotary positions, is made by a real construction.
+    with torch.random.fork_rng(devices=[]):
+        real = Network(config)
+    real.load_state_dict(network.state_dict())
+    return real
 
 
 def describe(path: Path | str) -> dict[str, str]:
