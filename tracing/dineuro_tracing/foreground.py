@@ -89,6 +89,16 @@ class Foreground:
         steps = self.coords[others] - self.coords[voxel]
         return np.asarray(np.linalg.norm(self.scale.finest_zyx(steps), axis=1))
 
+    def from_middle(self, voxels: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """(M,) finest voxels from the centroid of the whole foreground to voxels (M,).
+
+        It decides between voxels that are otherwise equal. Their numbers must not: a mirrored
+        volume reverses them.
+        """
+        middle = self.coords.mean(axis=0)
+        steps = self.scale.finest_zyx(self.coords[voxels] - middle)
+        return np.asarray(np.linalg.norm(steps, axis=1), dtype=np.float32)
+
     def nearest_strong(self, place: NDArray[np.float64]) -> tuple[int, float]:
         """The strong voxel nearest to a place (3,), z, y, x of the volume, and its distance.
 

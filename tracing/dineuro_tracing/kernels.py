@@ -28,11 +28,13 @@ class Grid(NamedTuple):
         index: (bz, by, bx) int32, the number of each voxel of the box, -1 for background.
         coords: (N, 3) int32, z, y, x in the box.
         scale: (3,) float32, a voxel's edges z, y, x in finest voxels.
+        from_middle: (N,) float32, see `Foreground.from_middle`; of equals the nearest is taken.
     """
 
     index: NDArray[np.int32]
     coords: NDArray[np.int32]
     scale: NDArray[np.float32]
+    from_middle: NDArray[np.float32]
 
 
 class Routes(NamedTuple):
@@ -142,9 +144,10 @@ def _wider(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def geodesic(grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int32]) -> Routes:
     """The cheapest paths from all sources at once (Dijkstra).
 
-    A step costs its length times the mean slowness (N,) of its two voxels.
+    A step costs its length times the mean slowness (N,) of its two voxels. Of equally cheap paths
+    the shorter one is taken, and of equally short ones that with the nearer voxel to the middle.
     """
-    index, coords = grid.index, grid.coords
+    index, coords, from_middle = grid.index, grid.coords, grid.from_middle
     n = len(coords)
     cost = np.full(n, np.inf, dtype=np.float32)
     length = np.full(n, -1.0, dtype=np.float32)
@@ -175,12 +178,35 @@ def geodesic(grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int3
                 continue
             step = step_lengths[k]
             new = cost[u] + step * np.float32(0.5) * (slowness[u] + slowness[v])
-            if new < cost[v]:
-                cost[v], length[v], before[v] = new, length[u] + step, u
+            along = length[u] + step
+            if new == cost[v]:
+                if along < length[v] or (
+                    along == length[v] and from_middle[u] < from_middle[before[v]]
+                ):
+                    length[v], before[v] = along, u
+            elif new < cost[v]:
+                cost[v], length[v], before[v] = new, along, u
                 if size == len(heap_key):
                     heap_key, heap_node = _wider(heap_key), _wider(heap_node)
                 size = _push(heap_key, heap_node, size, new, v)
     return Routes(length, before)
+
+
+@njit(cache=True)
+def greatest(
+    grid: Grid, component: NDArray[np.int32], values: NDArray[np.float32], count: int
+) -> NDArray[np.int32]:
+    """(count,) the voxel of each component 0..count-1 with the greatest value (N,)."""
+    best = np.full(count, _NO_VOXEL, dtype=np.int32)
+    for v in range(len(component)):
+        u = best[component[v]]
+        if (
+            u < 0
+            or values[v] > values[u]
+            or (values[v] == values[u] and grid.from_middle[v] < grid.from_middle[u])
+        ):
+            best[component[v]] = v
+    return best
 
 
 @njit(cache=True)

@@ -122,7 +122,9 @@ def _cheapest(
     bright = _along_line(probability, points[tip], points[point])
     price = distance * (1 + _TURN_PRICE * (1 - cosine)) / (0.5 + bright)
     piece = pieces.number[point]
-    order = np.lexsort((point, price, piece, tip))
+    # Of equal prices, whose last digits are chance, the end nearer to the middle of all counts.
+    from_middle = np.linalg.norm(pieces.places - pieces.places.mean(axis=0), axis=1)
+    order = np.lexsort((from_middle[point], np.round(price, 6), piece, tip))
     tips, others = tip[order], piece[order]
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = (tips[1:] != tips[:-1]) | (others[1:] != others[:-1])
@@ -196,6 +198,9 @@ def _along_tube(probability: NDArray[np.uint8], start: Floats, end: Floats) -> F
 
 
 def _between(start: Floats, end: Floats, count: int) -> Indices:
-    """(count, M, 3) voxels evenly spaced between two places (M, 3), without the ends."""
+    """(count, M, 3) voxels evenly spaced between two voxels (M, 3), without the ends.
+
+    The steps are rounded and not the places: halves are then rounded alike in every direction.
+    """
     share = np.linspace(0.0, 1.0, count + 2)[1:-1, None, None]
-    return np.rint(start + share * (end - start)).astype(np.int64)
+    return (start + np.rint(share * (end - start))).astype(np.int64)

@@ -33,9 +33,7 @@ def part_neurons(skeleton: Skeleton, scale: VoxelScale) -> Skeleton:
         scale: the voxel's edges.
     """
     is_root = np.zeros(len(skeleton), dtype=np.bool_)
-    # The largest soma comes first: of two bodies that touch, the smaller one is the doubtful one.
-    somata = np.flatnonzero(skeleton.soma)
-    for soma in somata[np.argsort(-skeleton.radii[somata], kind="stable")].tolist():
+    for soma in _largest_first(skeleton, scale):
         path = _path_up(skeleton, soma, is_root)
         if is_root[path[-1]]:
             position = _cut_position(skeleton, path, scale)
@@ -46,6 +44,16 @@ def part_neurons(skeleton: Skeleton, scale: VoxelScale) -> Skeleton:
         skeleton = skeleton.reroot(soma)
         is_root[soma] = True
     return skeleton
+
+
+def _largest_first(skeleton: Skeleton, scale: VoxelScale) -> list[int]:
+    """The somata; of two bodies that touch, the smaller one, which comes later, is doubtful.
+
+    Of equal bodies the one nearer to the middle comes first.
+    """
+    somata = np.flatnonzero(skeleton.soma)
+    from_middle = skeleton.distances(skeleton.points.mean(axis=0), scale)[somata]
+    return [int(soma) for soma in somata[np.lexsort((from_middle, -skeleton.radii[somata]))]]
 
 
 def _path_up(skeleton: Skeleton, point: int, stop: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.forest import parents_or_self
-from dineuro_tracing.kernels import Grid, PathRules, Routes, geodesic, grow_paths
+from dineuro_tracing.kernels import Grid, PathRules, Routes, geodesic, greatest, grow_paths
 from dineuro_tracing.skeleton import Skeleton
 
 #: A path explains all within this many depths, and this many voxels more.
@@ -67,13 +67,13 @@ def find_paths(
     depth = np.maximum(foreground.depth, np.float32(_WEAK_DEPTH))
     speed = (foreground.probability / np.float32(255) * depth) ** np.float32(_PREFERENCE)
     slowness = np.asarray(1 / speed, dtype=np.float32)
-    grid = Grid(foreground.index, foreground.coords, foreground.scale.zyx.astype(np.float32))
-    routes, roots = _routes_from_roots(grid, foreground.component, slowness, root)
+    grid = _grid(foreground)
+    routes, roots = _routes_from_roots(grid, foreground, slowness, root)
     in_tree = np.zeros(len(foreground), dtype=np.bool_)
     in_tree[roots] = True
     state = np.zeros(len(foreground), dtype=np.uint8)
     strong = np.flatnonzero(foreground.strong).astype(np.int32)
-    targets = strong[np.argsort(-routes.length[strong], kind="stable")]
+    targets = _furthest_first(routes.length, grid.from_middle, strong)
     rules = PathRules(_REACH_SHARE, _REACH, min_length, _THICKNESS_SHARE, _THIN, _FAINT_SHARE)
     position = 0
     while position < len(targets):
@@ -90,21 +90,45 @@ def find_paths(
     )
 
 
+def _grid(foreground: Foreground) -> Grid:
+    """The graph of the foreground's voxels."""
+    return Grid(
+        foreground.index,
+        foreground.coords,
+        foreground.scale.zyx.astype(np.float32),
+        foreground.from_middle(slice(None)),
+    )
+
+
+def _furthest_first(
+    length: NDArray[np.float32], from_middle: NDArray[np.float32], voxels: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The voxels in the order of their paths' lengths, the longest first.
+
+    Equal lengths are frequent. The distance from the middle, scaled to less than the precision of
+    the lengths, decides between them; a second sort would take longer.
+    """
+    least = from_middle[voxels].astype(np.float64)
+    least *= 1e-8 / max(float(least.max(initial=0.0)), 1e-9)
+    return voxels[np.argsort(least - length[voxels], kind="stable")]
+
+
 def _routes_from_roots(
-    grid: Grid, component: NDArray[np.int32], slowness: NDArray[np.float32], root: int | None
+    grid: Grid, foreground: Foreground, slowness: NDArray[np.float32], root: int | None
 ) -> tuple[Routes, NDArray[np.int32]]:
     """The cheapest paths from one root a component, and the roots (C,).
 
     A root is an end of its component, so that the first path is as long as possible: it is the
-    voxel furthest from an arbitrary first one. The component of the chosen root needs no such
-    search.
+    strong voxel furthest from a first one, which is the deepest. The component of the chosen root
+    needs no such search.
     """
-    roots = np.unique(component, return_index=True)[1].astype(np.int32)
+    component, n_components = foreground.component, foreground.n_components
+    roots = greatest(grid, component, foreground.depth, n_components)
     if root is not None:
         roots[component[root]] = root
     first = geodesic(grid, slowness, roots)
-    order = np.lexsort((first.length, component))
-    ends = order[np.searchsorted(component[order], np.arange(len(roots)), side="right") - 1]
+    away = np.where(foreground.strong, first.length, np.float32(-1))
+    ends = greatest(grid, component, away, n_components)
     is_arbitrary = np.arange(len(roots)) != (-1 if root is None else component[root])
     roots[is_arbitrary] = ends[is_arbitrary]
     second = geodesic(grid, slowness, roots[is_arbitrary])

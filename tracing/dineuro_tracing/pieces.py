@@ -111,7 +111,7 @@ def _cosine(cosine: Floats, distance: Floats) -> Floats:
 def _headings(skeleton: Skeleton, tips: Indices, places: Floats) -> Floats:
     """(N, 3) unit vectors out of the neurite at each tip; NaN for a lone point and elsewhere."""
     has_parent = skeleton.parents >= 0
-    children = skeleton.last_children()
+    children = skeleton.main_children()
     headings = np.full((len(skeleton), 3), np.nan)
     for tip in tips:
         way = skeleton.parents if has_parent[tip] else children

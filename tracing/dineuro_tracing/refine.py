@@ -64,7 +64,7 @@ def smooth(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
     Roots, forks and tips stay where they are. A point that would leave the foreground stays too.
     """
     inner = np.flatnonzero((skeleton.n_children() == 1) & (skeleton.parents >= 0))
-    parent, child = skeleton.parents[inner], skeleton.last_children()[inner]
+    parent, child = skeleton.parents[inner], skeleton.main_children()[inner]
 
     def averaged(values: NDArray[np.float64]) -> NDArray[np.float64]:
         result = values.copy()

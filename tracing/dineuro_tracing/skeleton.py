@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.scale import VoxelScale
+from dineuro_bridge.trees.tree import depth_first_order
 from dineuro_tracing.forest import last_ancestors, parents_or_self
+from dineuro_tracing.tree_kernels import sums_beyond
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,10 +43,15 @@ class Skeleton:
         """(N,) bool, the point has at most one neighbour: a tip, an end at a root, a lone point."""
         return np.asarray(self.n_children() + (self.parents >= 0) <= 1)
 
-    def last_children(self) -> NDArray[np.int64]:
-        """(N,) the child of each point with the highest index, -1 without children."""
+    def main_children(self) -> NDArray[np.int64]:
+        """(N,) the child of each point with the most points beyond it, -1 without children.
+
+        Of equal children it is the thicker one.
+        """
+        beyond = sums_beyond(depth_first_order(self.parents), self.parents, np.ones(len(self)))
         child = np.full(len(self), -1)
         linked = np.flatnonzero(self.parents >= 0)
+        linked = linked[np.lexsort((self.radii[linked], beyond[linked]))]
         child[self.parents[linked]] = linked
         return child
 
@@ -56,7 +63,7 @@ class Skeleton:
         Returns:
             (M,) the points, and (M,) how far each is from the end.
         """
-        onwards = self.parents if self.parents[end] >= 0 else self.last_children()
+        onwards = self.parents if self.parents[end] >= 0 else self.main_children()
         path, ways, point = [end], [0.0], end
         while onwards[point] >= 0 and ways[-1] < length:
             step = scale.finest_zyx(self.points[point] - self.points[onwards[point]])

@@ -33,6 +33,9 @@ _APART = 3.0
 _WIDE_FILL_RADII, _MAX_WIDE_FILL = 2.5, 0.17
 #: Number of places that are examined, the thickest first.
 _MAX_PLACES = 40
+#: Of equally deep voxels the one with the greatest sum of depths at most so many voxels beside it
+#: is the middle of a place.
+_AROUND = 2
 #: A foreground of fewer strong voxels has no soma.
 _MIN_VOXELS = 100
 
@@ -62,7 +65,8 @@ def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
         return ()
     typical = _typical_radius(foreground)
     by_depth = strong[np.argsort(-foreground.depth[strong], kind="stable")]
-    thickest = Soma(int(by_depth[0]), float(foreground.depth[by_depth[0]]))
+    first = _first_place(foreground, by_depth)
+    thickest = Soma(first, float(foreground.depth[first]))
     is_dominant = thickest.radius >= _THICKER * typical and _dominates(foreground, thickest)
     somata: list[Soma] = [thickest] if is_dominant else []
     least = max(_MIN_RADIUS, _THICKER * typical)
@@ -145,14 +149,30 @@ def _typical_radius(foreground: Foreground) -> float:
 
 
 def _separate_places(foreground: Foreground, candidates: NDArray[np.int64]) -> list[int]:
-    """The first candidates that lie two depths or more from every candidate before them."""
+    """The candidates, the deepest first, that lie two depths or more from every one before them."""
     places: list[int] = []
     while len(candidates) and len(places) < _MAX_PLACES:
-        first = int(candidates[0])
+        first = _first_place(foreground, candidates)
         places.append(first)
         away = foreground.distances(first, candidates)
         candidates = candidates[away > 2 * foreground.depth[first]]
     return places
+
+
+def _first_place(foreground: Foreground, by_depth: NDArray[np.int64]) -> int:
+    """The first of voxels that have the deepest first; of equally deep ones, in the deepest place.
+
+    Depths are often equal, also in the middle of one soma.
+    """
+    equals = by_depth[foreground.depth[by_depth] == foreground.depth[by_depth[0]]]
+    around = np.zeros(len(equals), dtype=np.float64)
+    for step in np.ndindex(*(2 * _AROUND + 1,) * 3):
+        at = foreground.coords[equals] + np.array(step) - _AROUND
+        inside = ((at >= 0) & (at < foreground.index.shape)).all(axis=1)
+        number = foreground.index[tuple(at[inside].T)]
+        around[inside] += np.where(number >= 0, foreground.depth[number], np.float32(0))
+    # Rounding hides the last digits, which depend on the order of the sum.
+    return int(equals[np.lexsort((foreground.from_middle(equals), -np.round(around, 3)))[0]])
 
 
 def _fill(foreground: Foreground, soma: Soma, radii: float) -> float:

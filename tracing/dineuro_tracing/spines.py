@@ -1,7 +1,7 @@
 """Spines: side branches that end close to the surface of a thick neurite.
 
 A branch counts from the surface of its neurite, and its length is compared with the neurite's
-width. The width is measured across the optical axis, because blur along z and a coarse z step make
+width. The width is measured across the optical axis, because blur along it and a coarse step make
 every neurite look flat or deep. The longest branch at a fork continues the neurite and is no spine.
 """
 
@@ -23,7 +23,9 @@ _REACH_RADII = 3.0
 _MIN_RADIUS = 2.0
 #: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
 _SOMA_RADII = 1.5
-#: Along z the lateral transform sees no border within any volume.
+#: The half widths along the axes are measured up to so many voxels.
+_WIDEST = 20
+#: Along the optical axis the lateral transform sees no border within any volume.
 _NO_BORDER = 1e6
 #: The lateral radius is at most this multiple of the distance to the border in any direction: a
 #: volume may be one voxel thin, and its own border is no border of a neurite.
@@ -64,15 +66,16 @@ def find_spines(
 
 
 def lateral_radii(tree: Tree, foreground: Foreground) -> NDArray[np.float64]:
-    """(N,) the radius of the neurite across z at each node, in finest voxels.
+    """(N,) the radius of the neurite across the optical axis at each node, in finest voxels.
 
-    It is the largest distance to the neurite's border, within a slice, of the strong voxels at most
+    It is the largest distance to the neurite's border, within a plane, of the strong voxels at most
     one voxel beside the node.
     """
-    edges = np.array([_NO_BORDER, *foreground.scale.edges[1:]], dtype=np.float32)
+    at = np.rint(tree.xyz[:, ::-1] - foreground.origin).astype(np.int64)
+    edges = foreground.scale.zyx.astype(np.float32)
+    edges[_optical_axis(at, foreground)] = _NO_BORDER
     depth = depths(foreground.index, foreground.coords, foreground.strong, edges)
     depth = np.minimum(depth, _MOST_FLAT * foreground.depth)
-    at = np.rint(tree.xyz[:, ::-1] - foreground.origin).astype(np.int64)
     last = np.array(foreground.index.shape) - 1
     deepest: NDArray[np.float64] = np.zeros(len(tree), dtype=np.float64)
     for step in np.ndindex(3, 3, 3):
@@ -80,6 +83,36 @@ def lateral_radii(tree: Tree, foreground: Foreground) -> NDArray[np.float64]:
         np.maximum(deepest, np.where(number >= 0, depth[number], 0.0), out=deepest)
     # The distance to the CENTRE of the nearest outside voxel is half a voxel beyond the border.
     return np.asarray(np.maximum(deepest - 0.5, 0.5))
+
+
+def _optical_axis(at: NDArray[np.int64], foreground: Foreground) -> int:
+    """The axis along which neurites look unlike themselves; z where the voxels are no cubes.
+
+    Across it they have another width than across the other two. `at` (N, 3) are voxels of the box
+    on the neurites' lines.
+    """
+    if len(set(foreground.scale.edges)) > 1:
+        return 0
+    along = np.stack([_half_widths(at, foreground, axis) for axis in range(3)])
+    across = np.array([np.delete(along, axis, axis=0).min(axis=0).mean() for axis in range(3)])
+    return int(np.abs(across - np.median(across)).argmax())
+
+
+def _half_widths(at: NDArray[np.int64], foreground: Foreground, axis: int) -> NDArray[np.int64]:
+    """(N,) the strong voxels beyond each place along an axis, on the side with fewer of them."""
+    index, last = foreground.index, np.array(foreground.index.shape) - 1
+    sides = []
+    for direction in (-1, 1):
+        place, inside = at.copy(), np.ones(len(at), dtype=np.bool_)
+        steps = np.zeros(len(at), dtype=np.int64)
+        for _ in range(_WIDEST):
+            place[:, axis] += direction
+            inside &= (place[:, axis] >= 0) & (place[:, axis] <= last[axis])
+            number = index[tuple(np.clip(place, 0, last).T)]
+            inside &= (number >= 0) & foreground.strong[number]
+            steps += inside
+        sides.append(steps)
+    return np.minimum(*sides)
 
 
 def _reaches(places: NDArray[np.float64], parents: NDArray[np.int64]) -> NDArray[np.float64]:
