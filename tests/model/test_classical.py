@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,6 +91,17 @@ def test_small_and_thin_volumes_work(shape: tuple[int, int, int]) -> None:
     voxels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     assert enhance(voxels).shape == shape
     assert as_probability(voxels).shape == shape
+
+
+def test_a_volume_of_one_very_long_axis_takes_memory_by_its_voxels() -> None:
+    volume = np.random.default_rng(4).integers(0, 60, (3, 1, 300_000)).astype(np.uint8)
+    volume[:, 0, 150_000:150_040] = 250
+    tracemalloc.start()
+    probability = enhance(volume)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**30
+    assert probability[:, 0, 150_005:150_035].min() >= 128
 
 
 def test_the_input_is_not_touched() -> None:

@@ -33,6 +33,8 @@ _ROWS, _ABOVE = 0.99, 5.0
 _SIGMA = 0.8
 #: Edge of the background's blocks in voxels, and the step between the voxels that are sampled.
 _BLOCK, _SAMPLE = 16, 7
+#: Voxels of an axis between whose blocks one matrix interpolates.
+_STRETCH = 4096
 #: A ridge falls to half its height within this number of voxels.
 _THIN = 10
 #: The threshold is at most this share of the neurites' mean contrast.
@@ -170,17 +172,28 @@ def _background(values: NDArray[np.float32]) -> NDArray[np.float32]:
     blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(depth, height, width, -1)
     ground = np.median(blocks[..., ::_SAMPLE], axis=-1)
     ground = ndimage.uniform_filter(ndimage.grey_opening(ground, size=3), size=3)
-    for axis, n in enumerate(shape):  # one matrix product for each axis
-        ground = np.moveaxis(np.tensordot(_between_blocks(n), ground, (1, axis)), 0, axis)
+    for axis, n in enumerate(shape):
+        ground = _between_blocks(ground, axis, n)
     return np.ascontiguousarray(ground)
 
 
-def _between_blocks(n: int) -> NDArray[np.float32]:
-    """(n, blocks): weights that interpolate n voxels linearly between the centres of blocks."""
-    count = -(-n // _BLOCK)
-    position = np.clip((np.arange(n) + 0.5) / _BLOCK - 0.5, 0, count - 1)
-    distance = np.abs(position[:, None] - np.arange(count))
-    return np.asarray(np.maximum(1 - distance, 0), dtype=np.float32)
+def _between_blocks(ground: NDArray[np.float32], axis: int, n: int) -> NDArray[np.float32]:
+    """One value for each block of an axis -> n voxels, linear between the centres of blocks.
+
+    Each stretch of the axis is one matrix product. One matrix for a long axis would have more
+    elements than the volume.
+    """
+    ground = np.moveaxis(ground, axis, 0)
+    count = len(ground)
+    parts = []
+    for start in range(0, n, _STRETCH):
+        stop = min(start + _STRETCH, n)
+        blocks = np.arange(max(0, start // _BLOCK - 1), min(count, stop // _BLOCK + 2))
+        position = np.clip((np.arange(start, stop) + 0.5) / _BLOCK - 0.5, 0, count - 1)
+        weights = np.maximum(1 - np.abs(position[:, None] - blocks), 0).astype(np.float32)
+        parts.append(np.tensordot(weights, ground[blocks[0] : blocks[-1] + 1], (1, 0)))
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return np.moveaxis(whole, 0, axis)
 
 
 def _on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
