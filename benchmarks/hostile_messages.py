@@ -154,7 +154,8 @@ def http_upload(rng: random.Random, known: Known, data: bytes) -> HttpInput:
     token = known.tokens[0]
     lines = f"Host: localhost\r\nPrefer: respond-async\r\nContent-Length: {len(data)}\r\n"
     lines += f"Authorization: {token}\r\n" if token else ""
-    return HttpInput(f"POST /v1/{kind}?{query} HTTP/1.1\r\n{lines}\r\n".encode() + data, True)
+    head = f"POST /v1/{kind}?{query} HTTP/1.1\r\n{lines}\r\n"
+    return HttpInput(head.encode("utf-8", "surrogatepass") + data, has_answer=True)
 
 
 def _pair(rng: random.Random, known: Known) -> str:

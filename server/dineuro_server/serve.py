@@ -48,16 +48,14 @@ def serve(settings: Settings) -> None:
     engine = Engine(settings, None if tokens is None else tokens.quota)
     shutdown = _Shutdown(engine)
     door = _zmq_door(engine, settings)
+    service = Service(engine, settings, tokens, lambda: door is None or door.healthy)
     engine.start()
     try:
         if door is not None:
             door.start()
-        _serve_http(
-            Service(engine, settings, tokens, lambda: door is None or door.healthy),
-            listener,
-            shutdown,
-        )
+        _serve_http(service, listener, shutdown)
     finally:
+        service.conversions.close()
         if door is not None:
             door.close()
         engine.stop()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fastapi.responses import FileResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.parts import PARTS, Part
-from dineuro_bridge.volumes.formats import read_volume, write_volume
-from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.doors.http.negotiation import ZIP
 from dineuro_server.doors.http.service import Service
 from dineuro_server.doors.http.temporary import TemporaryFileResponse, temporary_file
@@ -19,8 +20,8 @@ from dineuro_server.jobs.records import Job
 from dineuro_server.jobs.results import Results
 
 
-def part_answer(service: Service, job: Job, part: Part, media_type: str) -> Response:
-    """A part of a done job's result; blocks while it reads and converts.
+async def part_answer(service: Service, job: Job, part: Part, media_type: str) -> Response:
+    """A part of a done job's result.
 
     Args:
         service: the server.
@@ -33,24 +34,42 @@ def part_answer(service: Service, job: Job, part: Part, media_type: str) -> Resp
         Conflict: the job is not done yet.
         NotFound: the job has no such part.
     """
-    results = service.engine.results(job)
-    path = results.path(part)
-    suffix = next(end for end, one in part.media_types.items() if one == media_type)
-    name = part.file_name(_stem(job), suffix)
     if media_type == part.media_type:
-        return FileResponse(
-            path, headers=_headers(job), media_type=media_type, filename=name,
-            content_disposition_type="inline" if part.inline else "attachment",
-        )  # fmt: skip
-    with temporary_file(_spool_folder(service), suffix) as converted:
-        volume = read_volume(path, max_bytes=service.settings.max_bytes)
-        volume = Volume(volume.voxels, _spacing(results))
-        write_volume(converted, volume, compress=suffix == ".tif")
-    return _temporary_answer(converted, job, media_type, name)
+        return await run_in_threadpool(_stored, service, job, part)
+    make = functools.partial(_converted, service, job, part, media_type)
+    return await service.conversions.run(job.owner, make)
 
 
-def zip_answer(service: Service, job: Job) -> Response:
+async def zip_answer(service: Service, job: Job) -> Response:
     """The parts for users in a zip file, named after the image; errors as `part_answer`."""
+    return await service.conversions.run(job.owner, functools.partial(_zipped, service, job))
+
+
+def _stored(service: Service, job: Job, part: Part) -> Response:
+    """A part as it is stored."""
+    return FileResponse(
+        service.engine.results(job).path(part), headers=_headers(job), media_type=part.media_type,
+        filename=part.file_name(_stem(job), next(iter(part.media_types))),
+        content_disposition_type="inline" if part.inline else "attachment",
+    )  # fmt: skip
+
+
+def _converted(service: Service, job: Job, part: Part, media_type: str) -> Response:
+    """A volume in another format than it is stored in; blocks."""
+    results = service.engine.results(job)
+    path, spool = results.path(part), _spool_folder(service)
+    suffix = next(end for end, one in part.media_types.items() if one == media_type)
+    with temporary_file(spool, suffix) as answer, TemporaryDirectory(dir=spool) as folder:
+        # What a process leaves that ended early goes with its folder.
+        target = Path(folder) / answer.name
+        spacing = _spacing(results)
+        service.conversions.convert(path, target, spacing, service.settings.max_bytes)
+        target.replace(answer)
+    return _temporary_answer(answer, job, media_type, part.file_name(_stem(job), suffix))
+
+
+def _zipped(service: Service, job: Job) -> Response:
+    """The zip file; blocks."""
     paths = service.engine.results(job).select(lambda part: part.is_delivered)
     stem = _stem(job)
     with temporary_file(_spool_folder(service), ".zip") as archive:

@@ -97,23 +97,23 @@ async def events(
     response_class=Response,
     responses={200: {"content": {ZIP: BINARY}}, **problems(404, 409)},
 )
-def results(job: JobOf, service: ServiceOf) -> Response:
+async def results(job: JobOf, service: ServiceOf) -> Response:
     """All results of a done job in a zip file."""
-    return zip_answer(service, job)
+    return await zip_answer(service, job)
 
 
 def _add_part(part: Part) -> None:
     """The routes of one part; a volume has also one by the suffix of its format."""
 
-    def by_accept(job: JobOf, service: ServiceOf, request: Request) -> Response:
+    async def by_accept(job: JobOf, service: ServiceOf, request: Request) -> Response:
         media_type = choose(request.headers.get("accept"), tuple(part.media_types.values()))
-        return part_answer(service, job, part, media_type)
+        return await part_answer(service, job, part, media_type)
 
-    def as_stored(job: JobOf, service: ServiceOf) -> Response:
-        return part_answer(service, job, part, part.media_type)
+    async def as_stored(job: JobOf, service: ServiceOf) -> Response:
+        return await part_answer(service, job, part, part.media_type)
 
-    def by_suffix(job: JobOf, service: ServiceOf, suffix: Any) -> Response:
-        return part_answer(service, job, part, part.media_types[suffix])
+    async def by_suffix(job: JobOf, service: ServiceOf, suffix: Any) -> Response:
+        return await part_answer(service, job, part, part.media_types[suffix])
 
     schema = content_schema(part)
     content = {media_type: {"schema": schema} for media_type in part.media_types.values()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from dineuro_bridge.errors import Forbidden, Unauthorized
 from dineuro_server.access.addresses import is_loopback
 from dineuro_server.access.tokens import LOCAL, TokenFile
+from dineuro_server.doors.http.conversions import Conversions
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job
 from dineuro_server.settings import Settings
@@ -27,12 +28,14 @@ class Service:
         settings: the server's settings.
         tokens: the admitted tokens; None if no token is required.
         zmq_healthy: whether the ZeroMQ door answers; True if it is off.
+        conversions: makes the files of answers.
     """
 
     engine: Engine
     settings: Settings
     tokens: TokenFile | None
     zmq_healthy: Callable[[], bool]
+    conversions: Conversions = field(default_factory=Conversions)
 
 
 async def service_of(request: Request) -> Service:

@@ -68,7 +68,7 @@ async def _submit(kind: JobKind, request: Request, service: Service, owner: str)
         job, submission = await _upload(kind, request, service, owner, query)
     job = await ended(service.engine, job, submission.wait_s)
     if job.ended:
-        return await run_in_threadpool(_answer, service, job, offered[media_type], media_type)
+        return await _answer(service, job, offered[media_type], media_type)
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
     if _prefers(request):
         headers["Preference-Applied"] = ", ".join(_prefers(request))
@@ -114,13 +114,13 @@ def _spec(
     )
 
 
-def _answer(service: Service, job: Job, part: Part | None, media_type: str) -> Response:
+async def _answer(service: Service, job: Job, part: Part | None, media_type: str) -> Response:
     """One part of an ended job, or the zip file without a part; a failed job gives its problem."""
     try:
         if part is None:
-            answer = zip_answer(service, job)
+            answer = await zip_answer(service, job)
         else:
-            answer = part_answer(service, job, part, media_type)
+            answer = await part_answer(service, job, part, media_type)
     except DineuroError as error:
         answer = problem_of(error, job=job.id)
     answer.headers["Location"] = f"/v1/jobs/{job.id}"
