@@ -143,6 +143,18 @@ def furnish(folder: Path) -> None:
     (folder / "recipe.toml").write_text(re.sub(r'= "(\*|\{name\}|judge)', r'= "mine/\1', quick))
 
 
+def test_volumes_are_sent_under_their_names() -> None:
+    """Without one, the results and the messages of a server call every image "volume"."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    sent = [
+        text for page in pages if page.name != "from-nothing.md"  # what was run is not changed
+        for text in page.read_text().splitlines() if text.startswith("curl ") and "@" in text
+    ]  # fmt: skip
+    assert len(sent) > 5
+    for text in sent:
+        assert "-F file=@" in text or re.search(r"--data-binary @(\S+) .*name=\1'", text), text
+
+
 class Shell:
     """Runs a page's commands in one folder; `dineuro serve` stays until the page ends."""
 
