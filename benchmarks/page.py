@@ -55,6 +55,8 @@ BENCHMARKS = (
     Benchmark("segmentation", "Speed of the network"),
     Benchmark("startup", "Starts"),
     Benchmark("service", "The service"),
+    Benchmark("hostile", "Hostile clients"),
+    Benchmark("hostile_names", "Files that name other files"),
     Benchmark("plugin", "The plugin's client"),
     Benchmark("browser", "The page in a browser"),
     Benchmark("formats", "Formats", ("--mib", "32")),

@@ -191,7 +191,7 @@ def test_a_format_in_the_registry_is_read_written_listed_and_converted(
     assert read_header(path).format == "numpy"
     assert find_inputs([str(tmp_path)]) == [path]
     with pytest.raises(UnsupportedFormat, match=r"known are \.tif .*\.npy \.pyramid"):
-        read_volume(tmp_path / "a.png")
+        read_volume(tmp_path / "a.xyz")
     path.rename(tmp_path / "a.tif")
     with pytest.raises(BadFile, match=r"is a numpy file under the suffix \.tif"):
         read_volume(tmp_path / "a.tif")

@@ -88,13 +88,15 @@ OFFSETS = 200_000
             BadFile, "contradict each other",
         ),
         (raw(chain(2, [*BASIC[:5], (273, 9, 1, 2**32 - 9), *BASIC[6:]])), BadFile, "at byte -9"),
+        (raw(chain(2, [*BASIC[:3], tag(259, 999), *BASIC[4:]])), BadFile, "999 .* save it from"),
         (with_text("k=1\n" * 100_000), BadFile, "its description has"),
         (with_text("ImageJ=1.5\nimages=1000000000\nslices=1000000000\n"), BadFile, "promises"),
         (with_text('{"shape": [1000000000, 8, 8]}'), BadFile, "truncated"),
     ],
     ids=[
         "loop", "late loop", "outside", "pages", "no tags", "sub-images", "planes", "exif",
-        "shared values", "size z", "plane count", "runs", "offset", "text", "imagej", "shape",
+        "shared values", "size z", "plane count", "runs", "offset", "compression",
+        "text", "imagej", "shape",
     ],
 )  # fmt: skip
 def test_a_costly_header_is_refused_at_once(

@@ -19,7 +19,7 @@ from dineuro_bridge.errors import (
 from dineuro_bridge.volumes.formats import open_volume, read_header, read_volume, write_volume
 from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
-from tests.support.tiffs import lsm_bytes, stk_bytes, write_described
+from tests.support.tiffs import lsm_bytes, ome_xml, stk_bytes, write_described
 
 STACK = np.random.default_rng(0).integers(0, 255, (2, 5, 16, 20)).astype(np.uint8)  # C Z Y X
 ONE = STACK[:1]
@@ -231,6 +231,22 @@ def test_a_short_header_of_imagej_is_no_contradiction(text: str, tmp_path: Path)
     volume = read_volume(path)
     assert np.array_equal(volume.voxels, ONE)
     assert not volume.warnings
+
+
+def test_pages_that_the_xml_does_not_tell_of_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    write_described(path, ONE[0], ome_xml((3, 16, 20), ""))
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, ONE[:, :3])
+    assert volume.warnings == (
+        "the OME-XML tells of 3 planes, the file holds 5 pages: the others are left out",
+    )
+
+
+def test_a_fraction_without_denominator_is_no_voxel_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.stk"
+    path.write_bytes(stk_bytes(ONE[0], step=(1, 0), pixel=(1, 5)))
+    assert read_header(path).spacing is None
 
 
 HYPERSTACK = "ImageJ=1.54f\nimages=10\nchannels=2\nslices=5\nhyperstack=true\nmode=composite\n"

@@ -36,6 +36,8 @@ from dineuro_bridge.volumes.volume import Header, Volume
 
 #: Sample types that ImageJ stores.
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
+#: What to do with a file that the library cannot read.
+_REMEDY = ": if Fiji opens it, save it from there as .tif, else copy it again"
 #: Words of the library about pages that it leaves out.
 _LOST_PAGES = ("invalid page offset", "invalid offset to page", "failed to reshape")
 
@@ -161,7 +163,8 @@ def _damage_named(path: Path | str) -> Iterator[None]:
     logger, filter_ = logging.getLogger("tifffile"), _LostPages()
     logger.addFilter(filter_)
     try:
-        yield
+        with np.errstate(all="ignore"):  # a fraction of the file may have no denominator
+            yield
         if filter_.complaints:
             raise BadFile(f"{path}: truncated or damaged TIFF: {filter_.complaints[0]}")
     except (DineuroError, KeyboardInterrupt, MemoryError):
@@ -169,12 +172,12 @@ def _damage_named(path: Path | str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # invalid is an offset that the file names
             raise
-        raise BadFile(f"{path}: damaged TIFF: {error}") from error
+        raise BadFile(f"{path}: damaged TIFF: {error}{_REMEDY}") from error
     except Exception as error:
         if "imagecodecs" in str(error):
             raise FORMAT.missing(path, "imagecodecs") from error
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadFile(f"{path}: damaged TIFF: {text}") from error
+        raise BadFile(f"{path}: damaged TIFF: {text}{_REMEDY}") from error
     finally:
         logger.removeFilter(filter_)
 

@@ -193,6 +193,11 @@ class _Ome:
             mine = image.runs  # the file was renamed, or is a processed copy with the XML copied
         planes = _planes(self.path, mine or [TiffData({}, 0, None)], axes, sizes, len(own))
         if None not in planes:
+            if count < len(own) and len(self.xml.images) == 1:
+                self.warnings.append(
+                    f"the OME-XML tells of {count} planes, the file holds {len(own)} pages: the "
+                    "others are left out"
+                )
             return [own[page] for page in planes if page is not None]
         if len(own) == count:
             # The file holds every plane itself; its XML was copied from another file.
