@@ -26,13 +26,14 @@ from skimage.filters import threshold_otsu
 
 Scale = tuple[float, float, float]
 
-#: The quantile of the rows' maxima that sets the usual brightness, and the multiple of it at which
-#: voxels are cut off.
+#: The quantile of the maxima of rows, columns and depths that sets the usual brightness, and the
+#: multiple of it at which voxels are cut off.
 _ROWS, _ABOVE = 0.99, 5.0
 #: Width of the denoising Gaussian, in finest voxels.
 _SIGMA = 0.8
-#: Edge of the background's blocks in voxels, and the step between the voxels that are sampled.
-_BLOCK, _SAMPLE = 16, 7
+#: The longest edge of the background's blocks in voxels, and the voxels of an edge of 16 that are
+#: sampled: as many even ones as odd ones, and the same from both ends.
+_BLOCK, _SAMPLED = 16, np.array([0, 3, 4, 7, 8, 11, 12, 15])
 #: Voxels of an axis between whose blocks one matrix interpolates.
 _STRETCH = 4096
 #: A ridge falls to half its height within this number of voxels.
@@ -96,7 +97,7 @@ def enhance_and_measure(
     near = _highest_within(_REACH, contrast, scale)
     far = _highest_within(_LOCAL_REACH, contrast, scale)
     around = (far >= threshold) & (near < threshold)
-    clearness = _clearness(ridge[ridge >= threshold], values, around)
+    clearness = _clearness(ridge[ridge >= threshold], values, around, scale)
     del values, around
     floor = max(_least_threshold(ridge, threshold), _NOISE_FLOOR * _noise(contrast))
     limits = _limits(threshold, floor, near, far)
@@ -140,11 +141,13 @@ def _normalised(intensity: NDArray[Any], low: Any) -> NDArray[np.float32]:
     """The intensity on a scale from 0 to 1, float32, independent of the sample type.
 
     A few extremely bright voxels must not set the scale. Therefore values are cut at a multiple of
-    a quantile of the rows' maxima.
+    a quantile of the maxima of rows, columns and depths, the middle one of the three.
     """
-    rows = intensity.max(axis=2)
-    usual = float(np.quantile(rows[rows > low].astype(np.float64), _ROWS))
-    top = min(float(rows.max()), float(low) + _ABOVE * (usual - float(low)))
+    rows = [intensity.max(axis=axis) for axis in range(3)]
+    usual = float(
+        np.median([np.quantile(row[row > low].astype(np.float64), _ROWS) for row in rows])
+    )
+    top = min(float(rows[0].max()), float(low) + _ABOVE * (usual - float(low)))
     span = top - float(low)
     # Each term is divided before the subtraction, because the difference may overflow.
     values = intensity.astype(np.float32)
@@ -164,17 +167,30 @@ def _odds(
 
 def _background(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The intensity without neurites (Z, Y, X): block medians, opened, smoothed, interpolated."""
-    shape = values.shape
-    padding = [(0, -n % _BLOCK) for n in shape]
-    padded = np.pad(values, padding, mode="edge")
-    depth, height, width = (n // _BLOCK for n in padded.shape)
-    blocks = padded.reshape(depth, _BLOCK, height, _BLOCK, width, _BLOCK)
-    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(depth, height, width, -1)
-    ground = np.median(blocks[..., ::_SAMPLE], axis=-1)
+    z, y, x = (_sampled_places(n).shape for n in values.shape)
+    blocks = _sample(values).reshape(*z, *y, *x).transpose(0, 2, 4, 1, 3, 5)
+    ground = np.median(blocks.reshape(z[0], y[0], x[0], -1), axis=-1)
     ground = ndimage.uniform_filter(ndimage.grey_opening(ground, size=3), size=3)
-    for axis, n in enumerate(shape):
+    for axis, n in enumerate(values.shape):
         ground = _between_blocks(ground, axis, n)
     return np.ascontiguousarray(ground)
+
+
+def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An eighth of the voxels, 8 of each block along every axis; mirrored for a mirrored volume."""
+    return values[np.ix_(*(_sampled_places(n).ravel() for n in values.shape))]
+
+
+def _sampled_places(n: int) -> NDArray[np.int64]:
+    """(blocks, 8) the sampled voxels of an axis of n voxels, which equal blocks divide.
+
+    All voxels of an axis with fewer than 8 are sampled, (1, n).
+    """
+    if n < len(_SAMPLED):
+        return np.arange(n)[None]
+    count = -(-n // _BLOCK)
+    shares = (np.arange(count)[:, None] + (_SAMPLED + 0.5) / 16) / count
+    return np.asarray(np.floor(shares * n).astype(np.int64))
 
 
 def _between_blocks(ground: NDArray[np.float32], axis: int, n: int) -> NDArray[np.float32]:
@@ -188,8 +204,8 @@ def _between_blocks(ground: NDArray[np.float32], axis: int, n: int) -> NDArray[n
     parts = []
     for start in range(0, n, _STRETCH):
         stop = min(start + _STRETCH, n)
-        blocks = np.arange(max(0, start // _BLOCK - 1), min(count, stop // _BLOCK + 2))
-        position = np.clip((np.arange(start, stop) + 0.5) / _BLOCK - 0.5, 0, count - 1)
+        position = np.clip((np.arange(start, stop) + 0.5) * count / n - 0.5, 0, count - 1)
+        blocks = np.arange(int(position[0]), min(count, int(position[-1]) + 2))
         weights = np.maximum(1 - np.abs(position[:, None] - blocks), 0).astype(np.float32)
         parts.append(np.tensordot(weights, ground[blocks[0] : blocks[-1] + 1], (1, 0)))
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -239,12 +255,12 @@ def _least_threshold(ridge: NDArray[np.float32], threshold: float) -> float:
 
 def _noise(contrast: NDArray[np.float32]) -> float:
     """The standard deviation of the denoised background; neurites hardly influence it."""
-    sample = contrast.reshape(-1)[::_SAMPLE]
+    sample = _sample(contrast)
     return 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
 
 
 def _clearness(
-    ridge: NDArray[np.float32], values: NDArray[np.float32], around: NDArray[np.bool_]
+    ridge: NDArray[np.float32], values: NDArray[np.float32], around: NDArray[np.bool_], scale: Scale
 ) -> float:
     """The clearness of neurites; see `ClassicalEnhancement`.
 
@@ -252,15 +268,29 @@ def _clearness(
         ridge: (N,) contrast of the neurites' ridges.
         values: (Z, Y, X), the intensity before denoising.
         around: (Z, Y, X), the voxels around neurites.
+        scale: (z, y, x), a voxel's edges in finest voxels.
     """
     if len(ridge) == 0:
         return 0.0
-    # The difference of neighbours does not contain the background, which changes slowly.
-    difference = np.diff(values, axis=2)
-    if around.mean() > _LEAST_AROUND:
-        difference = difference[around[:, :, 1:]]
-    noise = math.sqrt(float(np.square(difference).mean()) / 2) if difference.size else 0.0
+    fine = [a for a in range(3) if scale[a] == min(scale) and values.shape[a] > 1]
+    is_enough = bool(around.mean() > _LEAST_AROUND)
+    noise = math.sqrt(np.median([_variance(values, around, a, is_enough) for a in fine] or [0.0]))
     return float(ridge.mean()) / noise if noise else math.inf
+
+
+def _variance(
+    values: NDArray[np.float32], around: NDArray[np.bool_], axis: int, is_enough: bool
+) -> float:
+    """The variance of the noise from the differences of neighbours along an axis.
+
+    They do not contain the background, which changes slowly. Along a coarse axis they contain the
+    neurites, so `_clearness` takes the middle one of the fine axes.
+    """
+    difference = np.diff(values, axis=axis)
+    if is_enough:
+        along = np.moveaxis(around, axis, 0)
+        difference = difference[np.moveaxis(along[1:] & along[:-1], 0, axis)]
+    return float(np.square(difference).mean()) / 2 if difference.size else 0.0
 
 
 def _highest_within(

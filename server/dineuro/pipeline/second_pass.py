@@ -67,6 +67,8 @@ _EMPTY_SHARE, _BESIDE = 0.2, 2
 _BELONGS, _CLEAR = 1.0, 4.0
 #: Probabilities are clipped to this and its complement before their odds are taken.
 _SUREST = 0.998
+#: The steps to the six neighbours of a voxel.
+_NEIGHBOURS = np.concatenate([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,17 +160,18 @@ class Examples:
 
         The result is infinite where the image (Z, Y, X) has no noise.
         """
-        last = intensity.shape[2] - 1
-        ground, beside = (
-            intensity[tuple(at.T)].astype(np.float64)
-            for at in (
-                self.empty,
-                np.minimum(self.empty + np.array([0, 0, 1]), [2**62, 2**62, last]),
-            )
-        )
+        last = np.array(intensity.shape) - 1
+        ground = intensity[tuple(self.empty.T)].astype(np.float64)
         # Neighbours have the same background, so their difference is noise alone. The median
         # absolute deviation is robust: few bright voxels do not change it.
-        noise = 1.4826 * float(np.median(np.abs(beside - ground))) / math.sqrt(2)
+        difference = np.concatenate(
+            [
+                intensity[tuple(np.clip(self.empty + step, 0, last).T)] - ground
+                for step in _NEIGHBOURS
+                if last[np.flatnonzero(step)[0]] > 0
+            ]
+        )
+        noise = 1.4826 * float(np.median(np.abs(difference))) / math.sqrt(2)
         bright = intensity[tuple(self.neurite.T)].astype(np.float64)
         return float(np.median(bright) - np.median(ground)) / noise if noise else math.inf
 
@@ -233,9 +236,8 @@ def probability_again(
     Returns:
         (Z, Y, X) uint8.
     """
-    rng = np.random.default_rng(0)
-    neurite = _sample(training.neurite, _MOST_NEURITE, rng)
-    empty = _sample(training.empty, _MOST_EMPTY, rng)
+    neurite = _sample(training.neurite, _MOST_NEURITE, intensity.shape)
+    empty = _sample(training.empty, _MOST_EMPTY, intensity.shape)
     by_classifier = reclassify(intensity, neurite, empty, scale.edges, progress)
     mean = _mean_odds(probability, by_classifier)
     at = tuple(training.neurite.T)
@@ -260,22 +262,52 @@ def _empty(intensity: NDArray[Any], probability: NDArray[np.uint8], most: int) -
     The voxel and its neighbours have at most the probability `most`. Voxels at the dark end of the
     image's range are left out: published stacks often set the surroundings of a neuron to zero.
     """
-    rng = np.random.default_rng(0)
     dark, _ = intensity_range(intensity)
-    candidates = np.unique(rng.integers(0, intensity.size, min(_CANDIDATES, 2 * intensity.size)))
-    places = np.column_stack(np.unravel_index(candidates, intensity.shape))
+    places = _random_places(intensity.shape, _CANDIDATES)
     places = places[intensity[tuple(places.T)] > dark]
     last = np.array(intensity.shape) - 1
     is_empty = probability[tuple(places.T)] <= most
-    for step in np.concatenate([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)]):
+    for step in _NEIGHBOURS:
         beside = np.clip(places + _BESIDE * step, 0, last)
         is_empty &= probability[tuple(beside.T)] <= most
-    return _sample(places[is_empty], 10 * _MOST_EMPTY, rng)
+    return _sample(places[is_empty], 10 * _MOST_EMPTY, intensity.shape)
 
 
-def _sample(places: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All places, or a random sample of `most` where there are more."""
-    return places if len(places) <= most else rng.permutation(places)[:most]
+def _sample(places: NDArray[np.int64], most: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """All places (N, 3) in a volume, or a random sample of `most` where there are more."""
+    if len(places) <= most:
+        return places
+    lots = sum(lots[places[:, axis]] for axis, lots in enumerate(_lots(shape, seed=1)))
+    return places[np.argpartition(_scrambled(np.asarray(lots)), most)[:most]]
+
+
+def _random_places(shape: tuple[int, ...], most: int) -> NDArray[np.int64]:
+    """(N, 3) about `most` random voxels of a volume; all of a smaller one."""
+    share = min(1.0, most / max(math.prod(shape), 1))
+    limit = np.uint64(int(share * float(2**63)) * 2 - 1)
+    z_lots, y_lots, x_lots = _lots(shape, seed=0)
+    across = y_lots[:, None] + x_lots
+    slices = [np.argwhere(_scrambled(across + lot) <= limit) for lot in z_lots]
+    number = np.repeat(np.arange(shape[0]), [len(places) for places in slices])
+    return np.column_stack([number, np.concatenate(slices)])
+
+
+def _lots(shape: tuple[int, ...], seed: int) -> list[NDArray[np.uint64]]:
+    """A random number for each place of each axis; the scrambled sum of three is a voxel's lot.
+
+    They depend on the distance from the axis's middle, so that a mirrored volume, or one with
+    swapped axes, has the same sample.
+    """
+    most = max(shape)
+    numbers = np.random.default_rng(seed).integers(0, 2**64, 2 * most, dtype=np.uint64)
+    return [numbers[np.abs(2 * np.arange(n) - (n - 1))] for n in shape]
+
+
+def _scrambled(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Numbers without the relations of their sums (the finaliser of SplitMix64)."""
+    mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
 
 
 def _mean_odds(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
