@@ -23,6 +23,7 @@ Enhancer = Literal["auto", "dineuro", "classical", "none"]
 Trees = Literal["one", "all"]
 Units = Literal["voxel", "um"]
 Spines = Literal["drop", "keep"]
+Contrast = Literal["auto", "bright", "dark"]
 Point = tuple[float, float, float]
 
 #: Enhancers that run a network.
@@ -81,6 +82,12 @@ class TraceOptions:
         "program named them so.",
         group="input",
     )
+    contrast: Contrast = option(
+        "auto",
+        help="Whether neurites are bright on a dark ground, dark on a bright one, or as the image "
+        "shows (auto).",
+        group="input", comment=True, example="dark",
+    )  # fmt: skip
     enhancer: Enhancer = option(
         "auto",
         help="Method that separates neurites from background: the network (dineuro), filters "
@@ -197,6 +204,7 @@ class TraceKwargs(RetraceKwargs, total=False):
     spacing: Point | None
     row_order: RowOrder
     z_axis: ZAxis
+    contrast: Contrast
     enhancer: Enhancer
     model: str | None
     passes: int

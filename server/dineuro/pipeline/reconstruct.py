@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dineuro.pipeline.enhancement import Enhancement, ProbabilityMap, run_enhancer, with_agreement
 from dineuro.pipeline.input_checks import input_warnings
 from dineuro.pipeline.memory import SegmentationMemory
+from dineuro.pipeline.preparation import PreparedImage, prepare_region
 from dineuro.pipeline.region import Region, select_region, spacing_of
 from dineuro.pipeline.report import disagreement, make_report
 from dineuro.pipeline.result import EnhancedVolume, Result
@@ -58,12 +59,16 @@ def reconstruct(
         raise BadParameter(f"{volume.source}: no voxel size is known: give --spacing for µm")
     stages = StageTimer()
     region = select_region(volume, options)
-    enhancement = _enhance(region, options, device, progress, probability, stages, memory)
+    with stages("prepare"):
+        image = prepare_region(region, options, is_mask=_is_mask(probability))
+    enhancement = _enhance(image, options, device, progress, probability, stages, memory)
     passes = options.passes if probability is None else 1
-    best = _trace_passes(enhancement, region, replace(options, passes=passes), progress, stages)
+    best = _trace_passes(
+        enhancement, region, image, replace(options, passes=passes), progress, stages
+    )
     tree, mask = best.trace.tree, best.enhancement.probability >= options.threshold
     with stages("report"):
-        warnings = input_warnings(region, options, is_mask=probability is not None)
+        warnings = _warnings(region, options, image, probability)
         report = make_report(best, mask, region.scale, warnings)
         doubts = worst((*best.trace.doubts, *doubts_of_segments(tree, best.segments)))
     return Result(
@@ -97,9 +102,14 @@ def enhance_only(
     """
     stages = StageTimer()
     region = select_region(volume, options)
-    enhancement = _enhance(region, options, device, progress, None, stages, memory)
+    with stages("prepare"):
+        image = prepare_region(region, options)
+    enhancement = _enhance(image, options, device, progress, None, stages, memory)
     mask = enhancement.probability >= options.threshold
-    warnings = (*input_warnings(region, options), enhancement.warning, disagreement(enhancement))
+    warnings = (
+        *_warnings(region, options, image, None),
+        enhancement.warning, disagreement(enhancement),
+    )  # fmt: skip
     return EnhancedVolume(
         mask=region.full_mask(mask),
         probability=enhancement.probability,
@@ -116,8 +126,27 @@ def enhance_only(
     )
 
 
-def _enhance(
+def _warnings(
     region: Region,
+    options: TraceOptions,
+    image: PreparedImage,
+    probability: ProbabilityMap | None,
+) -> tuple[str, ...]:
+    """The sentences about the input, and about what was mended in it."""
+    about_input = input_warnings(
+        region, options, is_mask=probability is not None, is_inverted=image.is_inverted,
+        unknown=image.unknown,
+    )  # fmt: skip
+    return about_input + image.remarks
+
+
+def _is_mask(probability: ProbabilityMap | None) -> bool:
+    """Whether a mask of the user is traced, and no image."""
+    return probability is not None and probability.enhancer == "mask"
+
+
+def _enhance(
+    image: PreparedImage,
     options: TraceOptions,
     device: str,
     progress: ProgressCallback,
@@ -128,7 +157,7 @@ def _enhance(
     """The probability of the region, computed unless the caller has it."""
     if probability is not None:
         return with_agreement(
-            region.intensity, probability.voxels, options.threshold, probability.enhancer
+            image.intensity, probability.voxels, options.threshold, probability.enhancer
         )
 
     def load() -> Model:
@@ -137,28 +166,31 @@ def _enhance(
             return cached_model(options.model, RuntimeOptions(device))
 
     with stages("enhance"):
-        return run_enhancer(
-            region.intensity, options.enhancer, load, scale=region.scale,
+        enhancement = run_enhancer(
+            image.intensity, options.enhancer, load, scale=image.scale,
             threshold=options.threshold, progress=progress, memory=memory,
             always_network=options.model is not None,  # a user who names a network wants it
         )  # fmt: skip
+        return image.without_unknown(enhancement)
 
 
 def _trace_passes(
     enhancement: Enhancement,
     region: Region,
+    image: PreparedImage,
     options: TraceOptions,
     progress: ProgressCallback,
     stages: StageTimer,
 ) -> Pass:
     """The first pass, or the second where the options allow it and it is better."""
-    source, intensity, scale = region.full.source, region.intensity, region.scale
+    source, intensity, scale = region.full.source, image.intensity, region.scale
     local = options
     if options.root is not None:
         local = replace(options, root=region.local_root(options.root))
 
     def trace_in(enhancement: Enhancement) -> Pass:
-        return _trace_once(enhancement, intensity, local, scale, progress)
+        known = image.without_unknown(enhancement)
+        return _trace_once(known, intensity, local, scale, progress)
 
     try:
         with stages("trace"):

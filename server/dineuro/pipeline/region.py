@@ -12,6 +12,7 @@ from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.scale import Spacing, VoxelScale
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.repair.padding import padding_of_nan
 
 #: Channels of a microscope; more of a single slice are the slices of a stack.
 _MOST_CHANNELS = 4
@@ -86,6 +87,7 @@ def select_region(volume: Volume, options: TraceOptions) -> Region:
     if part.shape[0] == 1:
         raise BadVolume(f"{volume.source}: the region is one slice thick: two or more are needed")
     intensity = part.channel(1 if options.channel is None else options.channel)
+    intensity = _with_padding(intensity)
     _check_finite(volume.source, intensity)
     return Region(volume, part, intensity, VoxelScale(spacing_of(volume, options)))
 
@@ -110,3 +112,17 @@ def _check_finite(source: str, intensity: NDArray[Any]) -> None:
                 f"{source}: slice {z + 1} (counted from 1) has {bad} voxels that are NaN, infinite "
                 f"or beyond {_LARGEST:g}: set them to 0 (in Fiji: Process > Noise > Remove NaNs)"
             )
+
+
+def _with_padding(intensity: NDArray[Any]) -> NDArray[Any]:
+    """The intensity with NaN at its border, which is padding, as a constant below all other values.
+
+    NaN elsewhere stays.
+    """
+    if intensity.dtype.kind != "f" or not any(np.isnan(plane).any() for plane in intensity):
+        return intensity
+    outside = padding_of_nan(intensity)
+    if outside is None:
+        return intensity
+    low, high = intensity[~outside].min(), intensity[~outside].max()
+    return np.where(outside, low - (high / 100 - low / 100), intensity)

@@ -7,7 +7,7 @@
 TEST_CASE("words as a user says them") {
     const Words words =
         parseWords({"server=tcp://lab:5599", "channel=2", "root=1,2.5,3", "roi=0,0,0,10,20,30",
-                    "spacing=0.2,0.2,1", "units=um", "enhancer=classical", "threshold=90",
+                    "spacing=0.2,0.2,1", "units=um", "contrast=dark", "enhancer=classical", "threshold=90",
                     "min_length=4.5", "gap=0", "trees=all", "spines=keep", "min_confidence=0.25",
                     "passes=1", "mask=yes", "minutes=2", "reuse=no"});
     CHECK(words.choices.server == "tcp://lab:5599");
@@ -17,7 +17,8 @@ TEST_CASE("words as a user says them") {
     CHECK(words.choices.minutes == 2);
     CHECK_FALSE(words.choices.reuse);
     CHECK(words.mask);
-    CHECK(words.choices.params() == dineuro::Json{{"enhancer", "classical"},
+    CHECK(words.choices.params() == dineuro::Json{{"contrast", "dark"},
+                                                  {"enhancer", "classical"},
                                                   {"threshold", 90},
                                                   {"min_length", 4.5},
                                                   {"gap", 0.0},

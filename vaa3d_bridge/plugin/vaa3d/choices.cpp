@@ -19,6 +19,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("show_mask", c.showMask);
     visit("overlay", c.overlay);
     visit("doubts", c.doubts);
+    visit("contrast", c.contrast);
     visit("enhancer", c.enhancer);
     visit("model", c.model);
     visit("threshold", c.threshold);
@@ -51,7 +52,8 @@ dineuro::Client Choices::client() const {
 }
 
 dineuro::Json Choices::params() const {
-    dineuro::Json params = {{"enhancer", enhancer.toStdString()},
+    dineuro::Json params = {{"contrast", contrast.toStdString()},
+                            {"enhancer", enhancer.toStdString()},
                             {"threshold", threshold},
                             {"min_length", minLength},
                             {"gap", gap},

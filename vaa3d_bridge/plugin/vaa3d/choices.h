@@ -22,6 +22,7 @@ struct Choices {
     QString swcFile;     // empty: do not save the tree
     bool doubts = true;  // save the places to proofread beside the SWC
 
+    QString contrast = "auto";  // "auto", "bright", "dark": the neurites
     QString enhancer = "auto";  // "auto", "dineuro", "classical", "none"
     QString model;              // empty: the server's default
     int threshold = 128;

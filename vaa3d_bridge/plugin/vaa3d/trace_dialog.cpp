@@ -151,6 +151,10 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     gap_->setSuffix(" voxels");
     trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all neurons and pieces"}},
                       choices.allTrees ? "all" : "one");
+    contrast_ = comboBox(
+        "contrast",
+        {{"auto", "as the image shows"}, {"bright", "bright on dark"}, {"dark", "dark on bright"}},
+        choices.contrast);
     spines_ = comboBox("spines", {{"drop", "leave out"}, {"keep", "keep, as type 7"}},
                        choices.keepSpines ? "keep" : "drop");
     auto* size = new QHBoxLayout;
@@ -169,6 +173,8 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     left->addRow("Enhance by", enhancer_);
     left->addRow("Network", model_);
     left->addRow("Voxel size (µm)", size);
+    left->addRow("Neurites", contrast_);
+    contrast_->setEnabled(enhance_);
     enhancer_->setEnabled(enhance_);
     model_->setEnabled(enhance_);
     auto* right = new QFormLayout;
@@ -196,6 +202,7 @@ Choices TraceDialog::choices() const {
     choices.overlay = overlay_->isChecked();
     choices.swcFile = save_->isChecked() ? swcFile_->text().trimmed() : QString();
     choices.doubts = doubts_->isChecked();
+    choices.contrast = contrast_->currentData().toString();
     choices.enhancer = enhancer_->currentData().toString();
     choices.model = model_->text().trimmed();
     choices.threshold = threshold_->value();

@@ -55,6 +55,7 @@ private:
     QSpinBox* passes_;
     QComboBox* trees_;
     QComboBox* spines_;
+    QComboBox* contrast_;
     QDoubleSpinBox* spacing_[3];
 };
 

@@ -90,6 +90,8 @@ const std::vector<Word>& allWords() {
          }},
         {"units", "the unit of the tree: voxel or um [voxel]",
          [](W w, S k, S v) { w.choices.micrometres = one(k, v, {"voxel", "um"}) == "um"; }},
+        {"contrast", "neurites that are bright, dark, or as the image shows [auto]",
+         [](W w, S k, S v) { w.choices.contrast = one(k, v, {"auto", "bright", "dark"}); }},
         {"enhancer", "auto, dineuro (the network), classical or none [auto]",
          [](W w, S k, S v) {
              w.choices.enhancer = one(k, v, {"auto", "dineuro", "classical", "none"});

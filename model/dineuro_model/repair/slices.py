@@ -1,0 +1,161 @@
+"""Slices that differ from those beside them: blank, over-exposed, or of another light.
+
+A blank or over-exposed slice has no image. It is interpolated between its neighbours. Where the
+light flickers or fades with depth, the ground and the noise of every slice are brought to those of
+the stack. Noise is the measure because every slice has it, with neurites and without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+#: Share of a slice's voxels that may equal its most frequent value, if the slice has noise.
+NOISY = 0.5
+#: Share of a slice's voxels at the brightest value of the stack that makes it over-exposed.
+OVEREXPOSED = 0.1
+#: Most slices in a row that are interpolated.
+_LONGEST_RUN = 8
+#: Voxels of a slice that are measured.
+_SAMPLE = 60_000
+#: Differences of neighbours below this quantile count as noise. Their root mean square times the
+#: factor is the standard deviation of normal noise.
+_QUANTILE, _FACTOR = 0.8, 1.5115
+#: The light is uneven where the ratio of the slices' noise exceeds the first number, or a slice's
+#: ground differs from its neighbours' by the second, in standard deviations of the noise.
+_RATIO, _STEP = 1.5, 1.0
+#: Slices whose median is the usual level of the slice in their middle.
+_NEIGHBOURS = 9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light:
+    """The light of the slices.
+
+    Attributes:
+        ground: (Z,) the median of each slice.
+        noise: (Z,) the standard deviation of its noise.
+    """
+
+    ground: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether slices differ more than the image of a steady lamp."""
+        if not (self.noise > 0).all():
+            return False
+        smooth = ndimage.median_filter(self.noise, 5, mode="nearest")
+        usual = ndimage.median_filter(self.ground, _NEIGHBOURS, mode="nearest")
+        step = np.abs(self.ground - usual).max() / np.median(self.noise)
+        ratio = self.noise / ndimage.median_filter(self.noise, _NEIGHBOURS, mode="nearest")
+        apart = max(float(ratio.max()), 1 / float(ratio.min()))
+        return bool(smooth.max() > _RATIO * smooth.min() or step > _STEP or apart > _RATIO)
+
+
+def blank_slices(stack: NDArray[Any]) -> Mask:
+    """Which slices (Z,) have one value alone, in a stack (Z, Y, X) whose other slices are noisy."""
+    blank = np.array([plane.min() == plane.max() for plane in stack])
+    others = np.flatnonzero(~blank)
+    if not blank.any() or 2 * len(others) <= len(stack):
+        return np.zeros(len(stack), dtype=np.bool_)
+    usual = stack[others[len(others) // 2]]
+    counts = np.unique(usual, return_counts=True)[1]
+    return blank if counts.max() < NOISY * usual.size else np.zeros_like(blank)
+
+
+def overexposed_slices(stack: NDArray[Any], unknown: Mask | None = None) -> Mask:
+    """Which slices (Z,) of integers have much of their area at the brightest value of the stack.
+
+    Args:
+        stack: (Z, Y, X), any real type.
+        unknown: (Z, Y, X), the voxels that do not count.
+    """
+    high = stack.max()
+    if stack.dtype.kind not in "iu" or high <= 1 or stack.min() == high:
+        return np.zeros(len(stack), dtype=np.bool_)
+    least = OVEREXPOSED * stack[0].size
+    counts = np.zeros(len(stack))
+    for z, plane in enumerate(stack):
+        bright = plane == high if unknown is None else (plane == high) & ~unknown[z]
+        counts[z] = np.count_nonzero(bright)
+    return np.asarray(counts > least)
+
+
+def interpolate_slices(stack: NDArray[Any], lost: Mask) -> Mask:
+    """Interpolate lost slices (Z,) of the stack in place, between the neighbours on both sides.
+
+    Returns:
+        (Z,) the lost slices that have no such neighbours, or too many in a row.
+    """
+    good = np.flatnonzero(~lost)
+    rest = lost.copy()
+    for z in np.flatnonzero(lost):
+        above = int(np.searchsorted(good, z))
+        if above in (0, len(good)):
+            continue
+        low, high = good[above - 1], good[above]
+        if high - low - 1 > _LONGEST_RUN:
+            continue
+        share = np.float32((z - low) / (high - low))
+        between = stack[low] * (1 - share) + stack[high] * share
+        stack[z] = np.rint(between) if stack.dtype.kind in "iu" else between
+        rest[z] = False
+    return rest
+
+
+def measure_light(stack: NDArray[Any], unknown: Mask | None) -> Light:
+    """The light of each slice of a stack (Z, Y, X).
+
+    Args:
+        stack: any real type, finite.
+        unknown: (Z, Y, X), the voxels that do not count.
+    """
+    ground, noise = np.zeros(len(stack)), np.zeros(len(stack))
+    step = max(1, stack[0].size // _SAMPLE)
+    for z, plane in enumerate(stack):
+        rows = plane[::step].astype(np.float64)
+        known = np.ones(rows.shape, dtype=np.bool_) if unknown is None else ~unknown[z, ::step]
+        if np.count_nonzero(known) < 100:
+            ground[z] = noise[z] = np.nan
+            continue
+        ground[z] = _level(rows[known])
+        difference = np.abs(np.diff(rows, axis=1)[known[:, 1:] & known[:, :-1]])
+        noise[z] = _noise(difference)
+    return Light(_filled(ground), _filled(noise))
+
+
+def even_light(stack: NDArray[Any], light: Light) -> NDArray[np.float32]:
+    """The stack with the same ground and noise in every slice, those of its middle."""
+    ground, noise = float(np.median(light.ground)), float(np.median(light.noise))
+    gain = (noise / light.noise).astype(np.float32)[:, None, None]
+    offset = (ground - light.ground * (noise / light.noise)).astype(np.float32)[:, None, None]
+    return np.asarray(stack.astype(np.float32) * gain + offset)
+
+
+def _level(values: NDArray[np.float64]) -> float:
+    """The median of values (N,), finer than the step of integers."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(values[(values >= low) & (values <= high)].mean())
+
+
+def _noise(difference: NDArray[np.float64]) -> float:
+    """The standard deviation of noise, from the differences (N,) of neighbours."""
+    if len(difference) == 0:
+        return 0.0
+    least = difference[difference <= np.quantile(difference, _QUANTILE)]
+    return _FACTOR * float(np.sqrt(np.square(least).mean() / 2))
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (Z,) with NaN replaced by those of the slices beside; zeros without any value."""
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) == 0:
+        return np.zeros_like(values)
+    return np.interp(np.arange(len(values)), known, values[known])
