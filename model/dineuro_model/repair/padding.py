@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dineuro_model.repair.slices import NOISY
+from dineuro_model.repair.slices import has_noise
 
 Mask = NDArray[np.bool_]
 
@@ -58,8 +58,8 @@ def padding(stack: NDArray[Any], skip: Mask | None = None) -> Mask | None:
     share = 1 - image.size / (len(slices) * stack[0].size)
     if not _LEAST <= share <= _MOST or (image == value).mean() > _BY_CHANCE:
         return None
-    if np.unique(image, return_counts=True)[1].max() > NOISY * image.size:
-        return None  # a mask
+    if not has_noise(image):
+        return None
     if _dents(~outside[slices]) > _DENTS or _is_bright_place(stack, outside, image, value):
         return None
     return _widened(outside, _BLENDED)

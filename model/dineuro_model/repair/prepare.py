@@ -14,6 +14,7 @@ from dineuro_model.repair.polarity import inverted, is_dark_on_bright
 from dineuro_model.repair.slices import (
     blank_slices,
     even_light,
+    has_noise,
     interpolate_slices,
     measure_light,
     overexposed_slices,
@@ -103,9 +104,17 @@ def as_it_is(stack: NDArray[Any], contrast: Contrast = "auto") -> Prepared:
 
 
 def _lost(stack: NDArray[Any], blank: Mask, unknown: Mask | None) -> Mask:
-    """The blank slices (Z,) and the over-exposed ones; over-exposure of a whole stack is a look."""
+    """The blank slices (Z,) and the over-exposed ones; over-exposure of a whole stack is a look.
+
+    A large bright area of a cleaned stack is no over-exposure.
+    """
     lost = blank | overexposed_slices(stack, unknown)
-    return blank if 2 * np.count_nonzero(lost) > len(stack) else lost
+    good = np.flatnonzero(~lost)
+    if 2 * len(good) <= len(stack):
+        return blank
+    usual = good[len(good) // 2]
+    values = stack[usual] if unknown is None else stack[usual][~unknown[usual]]
+    return lost if has_noise(values) else blank
 
 
 def _with_whole_slices(

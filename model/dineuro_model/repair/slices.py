@@ -65,9 +65,12 @@ def blank_slices(stack: NDArray[Any]) -> Mask:
     others = np.flatnonzero(~blank)
     if not blank.any() or 2 * len(others) <= len(stack):
         return np.zeros(len(stack), dtype=np.bool_)
-    usual = stack[others[len(others) // 2]]
-    counts = np.unique(usual, return_counts=True)[1]
-    return blank if counts.max() < NOISY * usual.size else np.zeros_like(blank)
+    return blank if has_noise(stack[others[len(others) // 2]]) else np.zeros_like(blank)
+
+
+def has_noise(values: NDArray[Any]) -> bool:
+    """Whether no value is that of half of the voxels, as it is in a mask or a cleaned stack."""
+    return bool(np.unique(values, return_counts=True)[1].max(initial=0) < NOISY * values.size)
 
 
 def overexposed_slices(stack: NDArray[Any], unknown: Mask | None = None) -> Mask:
