@@ -275,7 +275,7 @@ def test_patterns_are_understood_without_a_shell(
         (["trace", "notes.doc"], 4, "notes.doc: the suffix '.doc'"),
         (["trace", "plane.tif"], 3, "plane.tif: is a 2D image"),
         (["trace", "rgb.tif"], 3, "rgb.tif: is a colour picture"),
-        (["trace", "nan.tif"], 3, "nan.tif: slice 0 has 5 voxels that are NaN"),
+        (["trace", "nan.tif"], 3, "nan.tif: slice 1 (counted from 1) has 5 voxels that are NaN"),
         (["trace", "cell.tif", "--max-gib", "0.00001"], 5, "cell.tif: 90 x 50 x 30"),
         (["trace", "cell.tif", "--channel", "2"], 3, "cell.tif: has no channel 2"),
         (["trace", "cell.tif", "--roi", "0,0,0,91,5,5"], 3, "cell.tif: region 0,0,0,91,5,5"),
