@@ -8,8 +8,8 @@ TEST_CASE("words as a user says them") {
     const Words words =
         parseWords({"server=tcp://lab:5599", "channel=2", "root=1,2.5,3", "roi=0,0,0,10,20,30",
                     "spacing=0.2,0.2,1", "units=um", "contrast=dark", "enhancer=classical",
-                    "threshold=90", "min_length=4.5", "gap=0", "trees=all", "spines=keep", "min_confidence=0.25",
-                    "passes=1", "mask=yes", "minutes=2", "reuse=no"});
+                    "threshold=90", "min_length=4.5", "gap=0", "trees=all", "spines=keep",
+                    "min_confidence=0.25", "passes=1", "mask=yes", "minutes=2", "reuse=no"});
     CHECK(words.choices.server == "tcp://lab:5599");
     CHECK(words.choices.channel == 2);
     CHECK(*words.root == dineuro::Json{1.0, 2.5, 3.0});
