@@ -47,18 +47,28 @@ BUILDS = os.environ.get("DINEURO_PLUGIN_BUILDS", "plugin-qt5 plugin-qt6").split(
 
 @dataclass(frozen=True)
 class Build:
-    """A plugin and its host."""
+    """A plugin and its host.
+
+    Attributes:
+        name: the folder under build/.
+        table: whose table of functions they share, "plain" of QT6_NEW or "master".
+    """
 
     name: str
+    table: str
 
     @property
     def host(self) -> Path:
-        return ROOT / "build" / self.name / "tests" / "host"
+        return ROOT / "build" / self.name / "tests" / f"host_{self.table}"
 
     @property
     def plugin(self) -> Path:
-        found = list((ROOT / "build" / self.name / "vaa3d").glob("libdineuro_*.so"))
+        found = list((ROOT / "build" / self.name / "vaa3d" / self.table).glob("libdineuro_*.so"))
         return found[0] if found else Path("not built")
+
+    @property
+    def other_table(self) -> Build:
+        return Build(self.name, "plain" if self.table == "master" else "master")
 
 
 class Host:
@@ -100,7 +110,8 @@ class Host:
 
 @pytest.fixture(scope="module", params=BUILDS)
 def build(request: pytest.FixtureRequest) -> Build:
-    found = Build(request.param)
+    # Each Qt is tested with one table; a few tests take the other one too.
+    found = Build(request.param, "plain" if "qt5" in request.param else "master")
     if not found.host.exists():
         pytest.skip("the plugin is not built: make plugin")
     return found
@@ -156,11 +167,36 @@ def test_what_vaa3d_is_told_of_the_plugin(build: Build, tmp_path: Path) -> None:
     assert host.seen["menus"] == MENU
     assert host.seen["funcs"] == ["enhance_trace", "trace", "help"]
     assert host.seen["version"] == pytest.approx(0.1)
-    assert "vaa3d -x dineuro -f help" in host.messages(0)
+    assert "Vaa3D-x -x dineuro -f help" in host.messages(0)
+
+
+def test_a_plugin_of_another_branch_of_vaa3d_is_refused(build: Build, tmp_path: Path) -> None:
+    path = stack_file(tmp_path)
+    steps = [
+        {"open": str(path)},
+        *({"menu": text} for text in MENU),
+        {"func": "help"},
+        {"func": "enhance_trace", "in": [str(path)]},
+    ]
+    for one in (build, build.other_table):
+        host = Host(one, tmp_path, steps, plugin=one.other_table.plugin)
+        assert host.done.returncode == 0, host.done.stderr
+        for number in range(1, 5):
+            assert "was built for another branch of Vaa3D" in host.messages(number)
+        assert host.done.stderr.count("was built for another branch of Vaa3D") == 2
+        assert [host.step(number)["returned"] for number in (5, 6)] == [False, False]
+
+
+def test_the_other_branch_of_vaa3d(build: Build, server: Server, tmp_path: Path) -> None:
+    path = stack_file(tmp_path)
+    host = Host(build.other_table, tmp_path, [{"open": str(path)}, menu(server.zmq)])
+    expected = asked(server, path)
+    assert np.array_equal(host.window(1).voxels, expected.mask.voxels)
+    same_nodes(without_twins(host.tree(0)), expected.tree)
 
 
 def test_a_plugin_of_another_qt_is_refused_with_a_reason(build: Build, tmp_path: Path) -> None:
-    other = Build("plugin-qt6" if "qt5" in build.plugin.name else "plugin-qt5")
+    other = Build("plugin-qt6" if "qt5" in build.plugin.name else "plugin-qt5", build.table)
     if not other.plugin.exists():
         pytest.skip("only one Qt is built")
     host = Host(build, tmp_path, [], plugin=other.plugin)
@@ -188,6 +224,8 @@ def test_one_click_brings_mask_and_tree(build: Build, server: Server, tmp_path: 
     assert image["tree"] == "cell.v3draw_dineuro"
     assert image["pushes"] == 1
     assert image["hashed"]
+    assert image["colour"] == [0, 0, 0, 0], "Vaa3D would draw it in white, and not by type"
+    assert image["file"] == "cell.v3draw_dineuro"
     same_nodes(without_twins(host.tree(0)), expected.tree)
     assert host.step(1)["hash"] == host.step(0)["hash"], "the user's image was changed"
     saved = tmp_path / "cell_dineuro.swc"
@@ -198,7 +236,10 @@ def test_one_click_brings_mask_and_tree(build: Build, server: Server, tmp_path: 
     assert "of the length is certain" in said
     assert str(saved) in said
     stages = host.step(1)["stages"]
-    assert stages[0] == "Sending the image..."
+    assert "is the window cell.v3draw_mask" in said
+    assert host.step(1)["front"] == "cell.v3draw_mask"
+    assert "row_order vaa3d" in expected.swc
+    assert stages[0] == "Connecting to the server..."
     assert set(stages) & {"Enhancing...", "Tracing...", "Receiving the results..."}
 
 
@@ -256,7 +297,7 @@ def test_channel_box_and_landmark(build: Build, server: Server, tmp_path: Path) 
 
 def test_what_is_wished_is_done_and_no_more(build: Build, server: Server, tmp_path: Path) -> None:
     path = stack_file(tmp_path)
-    off = {"mask": False, "overlay": False, "save": False, "enhancer": "classical"}
+    off = {"mask": False, "overlay": "no", "save": False, "enhancer": "classical"}
     host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=off)])
     assert len(host.seen["windows"]) == 1
     assert host.seen["windows"][0]["tree"] == ""
@@ -281,6 +322,99 @@ def test_what_was_chosen_is_remembered(build: Build, server: Server, tmp_path: P
     remembered = "".join(p.read_text() for p in (tmp_path / "config").rglob("*.conf"))
     assert "minutes=7" in remembered
     assert "show_mask=false" in remembered
+
+
+def test_a_traced_neuron_is_never_replaced_unasked(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    hand = [[1, 1, 1], [5, 2, 3], [9, 4, 4]]
+    base = {"enhancer": "classical", "mask": False, "save": False}
+    nodes = {}
+    for chosen in ("add", "replace", "no"):
+        fields = {**base, "overlay": chosen}
+        steps = [{"open": str(path)}, {"trace": hand}, menu(server.zmq, fields=fields)]
+        nodes[chosen] = Host(build, tmp_path, steps).tree(0)
+    expected = asked(server, path, enhancer="classical").tree
+    assert nodes["no"].xyz.tolist() == hand
+    assert nodes["add"].xyz[:3].tolist() == hand
+    same_nodes(without_twins(nodes["replace"]), expected)
+    assert len(nodes["add"]) == len(nodes["replace"]) + 3
+    # Without a choice the manual tracing stays.
+    host = Host(
+        build, tmp_path, [{"open": str(path)}, {"trace": hand}, menu(server.zmq, fields=base)]
+    )
+    assert host.tree(0).xyz[:3].tolist() == hand
+
+
+def test_a_second_run_replaces_the_plugin_s_own_tree(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical", "mask": False, "save": False}
+    steps = [{"open": str(path)}, *[menu(server.zmq, fields=fields)] * 2]
+    host = Host(build, tmp_path, steps)
+    same_nodes(without_twins(host.tree(0)), asked(server, path, enhancer="classical").tree)
+
+
+def test_the_tree_is_coloured_by_confidence_on_request(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical", "colour": "confidence"}
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    answer = asked(server, path, enhancer="classical")
+    tree = answer.tree
+    grade = tree.types.copy()
+    for segment in answer.report["segments"]:
+        node = segment["end"] - 1
+        while node != segment["start"] - 1:
+            sure = segment["confidence"]
+            grade[node] = 7 if sure >= 0.9 else 6 if sure >= 0.5 else 2
+            node = tree.parents[node]
+    drawn = host.tree(0)
+    assert set(drawn.types) - {1} == set(grade) - {1}
+    assert read_swc(tmp_path / "cell_dineuro.swc").types.tolist() == tree.types.tolist()
+
+
+def test_doubts_that_came_back_as_landmarks_are_no_soma(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    doubt, soma = [75, 31, 16, "1 segment"], [c + 1 for c in SOMA]
+    fields = {"enhancer": "classical", "mask": False, "save": False}
+    steps = [
+        {"open": str(path), "landmarks": [doubt]},
+        menu(server.zmq, fields={**fields, "root": "auto"}),
+        {"open": str(path), "landmarks": [doubt, soma]},
+        menu(server.zmq, fields=fields),
+    ]
+    host = Host(build, tmp_path, steps)
+    same_nodes(without_twins(host.tree(0)), asked(server, path, enhancer="classical").tree)
+    expected = asked(server, path, enhancer="classical", root=list(SOMA))
+    assert np.linalg.norm(host.tree(1).xyz[0] - SOMA) < 3
+    same_nodes(without_twins(host.tree(1)), expected.tree)
+
+
+def test_an_existing_tree_is_replaced_only_after_a_question(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path, swc = stack_file(tmp_path), tmp_path / "mine.swc"
+    swc.write_text("mine")
+    fields = {"enhancer": "classical", "mask": False, "overlay": "no", "swc": str(swc)}
+    steps = [{"open": str(path)}, menu(server.zmq, fields=fields, no=True)]
+    host = Host(build, tmp_path, steps)
+    assert f"{swc}\n\nReplace it?" in host.messages()
+    assert swc.read_text() == "mine"
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    assert swc.read_text() == asked(server, path, enhancer="classical").swc
+    # The suggested name is a new one.
+    (tmp_path / "cell_dineuro.swc").write_text("mine")
+    fields.pop("swc")
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    assert "Replace" not in host.messages()
+    assert (tmp_path / "cell_dineuro.swc").read_text() == "mine"
+    assert len(read_swc(tmp_path / "cell_dineuro_2.swc")) > 20
 
 
 def test_leaving_the_dialog_changes_nothing(build: Build, server: Server, tmp_path: Path) -> None:
@@ -316,7 +450,7 @@ def test_no_image_and_a_landmark_outside(build: Build, server: Server, tmp_path:
         [menu(server.zmq), {"open": str(path), "landmarks": [[500, 1, 1]]}, menu(server.zmq)],
     )
     assert host.messages(0) == "Open an image first."
-    assert "landmark lies outside the image" in host.messages(2)
+    assert "the landmark (500, 1, 1) lies outside the image" in host.messages(2)
     assert not list(tmp_path.glob("*.swc"))
 
 
@@ -467,6 +601,25 @@ def test_several_inputs_one_of_them_bad(build: Build, server: Server, tmp_path: 
     written = sorted(p.name for p in tmp_path.glob("*_*") if p.is_file())
     assert written == ["a_dineuro.swc", "a_mask.v3draw", "b_dineuro.swc", "b_mask.v3draw"]
     assert len(read_swc(tmp_path / "b_dineuro.swc")) > 20
+
+
+def test_many_files_on_one_command_line(build: Build, server: Server, tmp_path: Path) -> None:
+    stack_file(tmp_path, name="original")
+    names = [f"s{number:02d}" for number in range(100)]
+    for name in names:
+        os.link(tmp_path / "original.v3draw", tmp_path / f"{name}.v3draw")
+    for missing in ("s03", "s50"):
+        (tmp_path / f"{missing}.v3draw").unlink()
+    (tmp_path / "s70.v3draw").unlink()
+    (tmp_path / "s70.v3draw").write_bytes(b"no image")
+    inputs = [str(tmp_path / f"{name}.v3draw") for name in names]
+    host = Host(build, tmp_path, [{"func": "enhance_trace", "in": inputs, "p": words(server)}])
+    assert host.step(0)["returned"] is False
+    errors = [line for line in host.done.stderr.splitlines() if "error" in line]
+    assert [(tmp_path / f"{name}.v3draw").name in line for name, line in
+            zip(("s03", "s50", "s70"), errors, strict=True)] == [True] * 3  # fmt: skip
+    written = sorted(path.name for path in tmp_path.glob("*_*"))
+    assert written == [f"{n}_dineuro.swc" for n in names if n not in ("s03", "s50", "s70")]
 
 
 def test_junk_is_refused_and_nothing_is_written(

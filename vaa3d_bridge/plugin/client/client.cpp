@@ -47,7 +47,10 @@ public:
         int tries = kTries;
         for (bool open = true;;) {
             try {
-                if (open) door_.open(deadline_);
+                if (open) {
+                    tell("connect", 0, 0);
+                    door_.open(deadline_);
+                }
                 return once();
             } catch (const Lost&) {
                 if (--tries == 0)

@@ -31,8 +31,8 @@ struct Job {
     double deadline = 0;           // seconds for the whole job; 0 is no limit
 };
 
-// The stages are "upload", "queued", those of the server, "wait" (the server is full) and
-// "download". `total` is 0 if it is unknown.
+// The stages are "connect", "upload", "queued", those of the server, "wait" (the server is full)
+// and "download". `total` is 0 if it is unknown.
 using Progress =
     std::function<void(const std::string& stage, std::uint64_t done, std::uint64_t total)>;
 

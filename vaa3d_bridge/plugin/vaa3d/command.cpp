@@ -19,14 +19,6 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-Texts textsOf(const V3DPluginArgList& list, int index) {
-    Texts texts;
-    if (list.size() <= index || !list.at(index).p) return texts;
-    for (const char* text : *static_cast<std::vector<char*>*>(list.at(index).p))
-        texts.emplace_back(text);
-    return texts;
-}
-
 // One input and the files of its results. An empty name is a result that is not written.
 struct Plan {
     QString input, swc, mask;
@@ -72,15 +64,16 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
     return plans;
 }
 
-dineuro::Json firstMarker(const QString& file, const Image4DSimple& image) {
+dineuro::Json firstMarker(const QString& file, const Image4DSimple& image,
+                          const dineuro::Json& roi) {
     std::ifstream lines(QFile::encodeName(file).constData());
     for (std::string line; std::getline(lines, line);) {
         if (line.empty() || line[0] == '#') continue;
         float at[3];
         if (std::sscanf(line.c_str(), "%f,%f,%f", at, at + 1, at + 2) != 3) break;
-        LocationSimple landmark(0, 0, 0);
+        LocationSimple landmark;
         landmark.x = at[0], landmark.y = at[1], landmark.z = at[2];
-        return rootOf(landmark, image);
+        return rootOf(landmark, image, roi);
     }
     throw dineuro::Error("bad_parameter", file.toStdString() + ": contains no marker");
 }
@@ -126,7 +119,8 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
     job.deadline = choices.minutes * 60;
     if (words.root) job.params["root"] = *words.root;
     if (words.roi) job.params["roi"] = *words.roi;
-    if (!words.marker.isEmpty()) job.params["root"] = firstMarker(words.marker, *image);
+    if (!words.marker.isEmpty())
+        job.params["root"] = firstMarker(words.marker, *image, words.roi.value_or(nullptr));
     std::string last;
     const auto progress = [&](const std::string& stage, std::uint64_t, std::uint64_t) {
         if (stage != last) say("  " + stageName(QString::fromStdString(stage)));
@@ -139,11 +133,10 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
 
 }  // namespace
 
-bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& input,
-                      const V3DPluginArgList& output, bool enhance) {
+bool traceFromCommand(V3DPluginCallback2& callback, const Arguments& arguments, bool enhance) {
     try {
-        const Words words = parseWords(textsOf(input, 1));
-        const auto plans = plansOf(textsOf(input, 0), textsOf(output, 0), words.mask);
+        const Words words = parseWords(arguments.words);
+        const auto plans = plansOf(arguments.inputs, arguments.outputs, words.mask);
         const dineuro::Client client = words.choices.client();
         bool all = true;
         for (const Plan& plan : plans) {
@@ -168,12 +161,12 @@ bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& inpu
 QString commandHelp() {
     return QString(
                "DINeuro %1: enhances and traces images on a DINeuro server\n\n"
-               "  vaa3d -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
-               "  vaa3d -x dineuro -f trace         the same, with the intensity of the image itself\n"
-               "  vaa3d -x dineuro -f help\n\n"
+               "  %2 -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
+               "  %2 -x dineuro -f trace         the same, with the intensity of the image itself\n"
+               "  %2 -x dineuro -f help\n\n"
                "Without -o the tree of X is X_dineuro.swc beside it. Coordinates are voxels of the whole image, counted from 0.\n"
                "An input that fails writes no file. The other inputs are still processed.\n\n"
                "  -p  KEY=VALUE, separated by blanks (without brackets, and without blanks around '='):\n\n")
-               .arg(DINEURO_VERSION) +
+               .arg(DINEURO_VERSION, programName()) +
            wordsHelp();
 }

@@ -10,14 +10,19 @@
 #include "outcome.h"
 #include "task_dialog.h"
 #include "trace_dialog.h"
+#include "trees.h"
 
 namespace {
 
-// The file for the tree of an image that was opened from a file.
+// A new file for the tree of an image that was opened from a file.
 QString swcFileOf(const QString& name) {
     const QFileInfo file(name);
     if (!file.isAbsolute() || !file.dir().exists()) return {};
-    return file.dir().filePath(file.completeBaseName() + "_dineuro.swc");
+    const QString stem = file.dir().filePath(file.completeBaseName() + "_dineuro");
+    for (int number = 1;; ++number) {
+        const QString swc = stem + (number == 1 ? "" : QString("_%1").arg(number)) + ".swc";
+        if (!QFileInfo::exists(swc)) return swc;
+    }
 }
 
 ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image) {
@@ -25,7 +30,13 @@ ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
     const QString name = callback.getImageName(window);
     facts.name = QFileInfo(name).fileName();
     facts.channels = static_cast<int>(image.getCDim());
-    facts.hasLandmark = !callback.getLandmark(window).isEmpty();
+    const LandmarkList landmarks = callback.getLandmark(window);
+    if (const LocationSimple* soma = somaOf(landmarks))
+        facts.landmark = QString("%1, %2, %3")
+                             .arg(static_cast<double>(soma->x))
+                             .arg(static_cast<double>(soma->y))
+                             .arg(static_cast<double>(soma->z));
+    facts.tracedNodes = tracedNodes(callback, window);
     facts.hasCutBox = callback.getView3DControl(window) != nullptr;
     facts.spacing = spacingOf(image);
     facts.swcFile = swcFileOf(name);
@@ -40,16 +51,17 @@ dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
     job.reuse = choices.reuse;
     job.mask = choices.showMask;
     job.deadline = choices.minutes * 60;
-    const LandmarkList landmarks = callback.getLandmark(window);
-    if (choices.landmark && !landmarks.isEmpty())
-        job.params["root"] = rootOf(landmarks.first(), image);
+    dineuro::Json roi;
     if (choices.cutBox) {
         const View3DControl* view = callback.getView3DControl(window);
         if (!view)
             throw dineuro::Error("bad_parameter",
                                  "the image's 3D window, which defines the cut box, is closed");
-        job.params["roi"] = cutBoxOf(*view, image);
+        job.params["roi"] = roi = cutBoxOf(*view, image);
     }
+    const LandmarkList landmarks = callback.getLandmark(window);
+    const LocationSimple* soma = choices.landmark ? somaOf(landmarks) : nullptr;
+    if (soma) job.params["root"] = rootOf(*soma, image, roi);
     return job;
 }
 
@@ -61,8 +73,15 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
         Image4DSimple mask;
         fillMask(mask, result, image);
         showMask(callback, mask, name + "_mask");
+        bringToFront(name + "_mask");
+        text += QString("\n\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
     }
-    if (choices.overlay) drawTree(callback, window, result.swc, name + "_dineuro");
+    if (choices.overlay != "no") {
+        auto nodes = dineuro::parseSwc(result.swc);
+        if (choices.confidence) nodes = gradedNodes(std::move(nodes), result.report);
+        drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro"),
+                 choices.overlay == "add");
+    }
     if (choices.swcFile.isEmpty()) return text;
     saveText(choices.swcFile, result.swc);
     text += "\n\nSaved: " + choices.swcFile;

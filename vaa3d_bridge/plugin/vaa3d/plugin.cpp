@@ -1,8 +1,12 @@
 #include "plugin.h"
 
+#include <QMessageBox>
+
+#include "arguments.h"
 #include "command.h"
 #include "menu.h"
 #include "messages.h"
+#include "vtable.h"
 
 namespace {
 
@@ -19,6 +23,11 @@ QStringList DineuroPlugin::menulist() const { return {kEnhance, kTrace, kServer,
 QStringList DineuroPlugin::funclist() const { return {"enhance_trace", "trace", "help"}; }
 
 void DineuroPlugin::domenu(const QString& menu, V3DPluginCallback2& callback, QWidget* parent) {
+    const QString refusal = refusalOf(callback);
+    if (!refusal.isEmpty()) {
+        QMessageBox::critical(parent, "DINeuro", refusal);
+        return;
+    }
     if (menu == kEnhance) traceFromMenu(callback, parent, true);
     if (menu == kTrace) traceFromMenu(callback, parent, false);
     if (menu == kServer) serverSettings(parent);
@@ -27,8 +36,14 @@ void DineuroPlugin::domenu(const QString& menu, V3DPluginCallback2& callback, QW
 
 bool DineuroPlugin::dofunc(const QString& func, const V3DPluginArgList& input,
                            V3DPluginArgList& output, V3DPluginCallback2& callback, QWidget*) {
+    const QString refusal = refusalOf(callback);
+    if (!refusal.isEmpty()) {
+        say("dineuro: error: " + refusal);
+        return false;
+    }
     if (func == "enhance_trace" || func == "trace")
-        return traceFromCommand(callback, input, output, func == "enhance_trace");
+        return traceFromCommand(callback, argumentsOf(func, input, output),
+                                func == "enhance_trace");
     say(commandHelp());
     return func == "help";
 }

@@ -16,7 +16,8 @@ class ServerBox;
 struct ImageFacts {
     QString name;
     int channels = 1;
-    bool hasLandmark = false;
+    QString landmark;     // the place of the landmark that may be the soma; empty without one
+    int tracedNodes = 0;  // of the neuron that the image has already
     bool hasCutBox = false;
     std::vector<double> spacing;  // x, y, z; empty if unknown
     QString swcFile;              // the suggestion
@@ -30,6 +31,9 @@ public:
 
     Choices choices() const;
 
+    // Handles OK, and asks before a file is replaced.
+    void accept() override;
+
 private:
     QWidget* imageBox(const Choices& choices, const ImageFacts& facts);
     QWidget* resultBox(const Choices& choices, const ImageFacts& facts);
@@ -42,7 +46,8 @@ private:
     QComboBox* region_;
     QComboBox* root_;
     QCheckBox* mask_;
-    QCheckBox* overlay_;
+    QComboBox* overlay_;
+    QComboBox* colour_;
     QCheckBox* save_;
     QLineEdit* swcFile_;
     QCheckBox* doubts_;
