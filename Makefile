@@ -53,8 +53,8 @@ test-plugin: $(STAMP) plugin
 	cmake --build build/sanitized --parallel
 	ctest --test-dir build/sanitized --output-on-failure
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
-	$(PYTEST) tests/plugin/test_plugin.py
-	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin/test_plugin.py -m 'not slow'
+	$(PYTEST) tests/plugin
+	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin -m 'not slow'
 
 # The table of the options of a trace, for the page and the plugin's test.
 options: $(STAMP)

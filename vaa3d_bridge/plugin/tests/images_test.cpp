@@ -73,6 +73,15 @@ TEST_CASE("a landmark outside is named as Vaa3D counts") {
                              dineuro::Error);
 }
 
+TEST_CASE("slices of a window that shows channels as slices are those of the file") {
+    dineuro::Json params = {{"root", {5.0, 6.0, 7.0}}, {"roi", {0, 0, 3, 9, 9, 8}}};
+    divideDepth(params, 1);
+    CHECK(params["root"][2] == 7);
+    divideDepth(params, 2);
+    CHECK(params["root"] == dineuro::Json{5.0, 6.0, 3});
+    CHECK(params["roi"] == dineuro::Json{0, 0, 1, 9, 9, 4});
+}
+
 TEST_CASE("a place to proofread is no soma") {
     LandmarkList landmarks;
     CHECK(somaOf(landmarks) == nullptr);
@@ -162,9 +171,14 @@ TEST_CASE("a mask of another size is refused") {
     dineuro::Result result;
     result.maskShape = {1, 2, 3, 4};
     result.mask.reset(new unsigned char[24]());
-    fillMask(mask, result, image);
+    fillMask(mask, result, &image);
     CHECK(mask.getXDim() == 4);
     CHECK(mask.getZDim() == 2);
     result.maskShape = {1, 2, 3, 5};
-    CHECK_THROWS_AS(fillMask(mask, result, image), dineuro::Error);
+    CHECK_THROWS_AS(fillMask(mask, result, &image), dineuro::Error);
+    // A file may have another size than the window, and brings its voxel size.
+    result.report["settings"]["spacing_um_xyz"] = {0.5, 0.5, 2.0};
+    fillMask(mask, result, nullptr);
+    CHECK(mask.getXDim() == 5);
+    CHECK(mask.getRezZ() == 2);
 }

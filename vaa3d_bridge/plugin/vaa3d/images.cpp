@@ -46,6 +46,11 @@ const LocationSimple* somaOf(const LandmarkList& landmarks) {
     return nullptr;
 }
 
+dineuro::Json placeOf(const LocationSimple& landmark) {
+    return {std::max(landmark.x - 1.0, 0.0), std::max(landmark.y - 1.0, 0.0),
+            std::max(landmark.z - 1.0, 0.0)};
+}
+
 dineuro::Json rootOf(const LocationSimple& landmark, const Image4DSimple& image,
                      const dineuro::Json& roi) {
     const double at[] = {landmark.x - 1.0, landmark.y - 1.0, landmark.z - 1.0};
@@ -72,7 +77,7 @@ dineuro::Json rootOf(const LocationSimple& landmark, const Image4DSimple& image,
                        .arg(high)
                        .arg(QChar("xyz"[axis])));
     }
-    return {std::max(at[0], 0.0), std::max(at[1], 0.0), std::max(at[2], 0.0)};
+    return placeOf(landmark);
 }
 
 dineuro::Json cutBoxOf(const View3DControl& view, const Image4DSimple& image) {
@@ -98,17 +103,31 @@ std::vector<double> spacingOf(const Image4DSimple& image) {
     return isSet ? size : std::vector<double>{};
 }
 
-void fillMask(Image4DSimple& image, dineuro::Result& result, const Image4DSimple& like) {
-    const auto& shape = result.maskShape;
-    const V3DLONG x = like.getXDim(), y = like.getYDim(), z = like.getZDim();
-    const std::array<std::uint64_t, 4> expected = {1, static_cast<std::uint64_t>(z),
-                                                   static_cast<std::uint64_t>(y),
-                                                   static_cast<std::uint64_t>(x)};
-    if (shape != expected)
+void divideDepth(dineuro::Json& params, int slicesPerSlice) {
+    if (slicesPerSlice == 1) return;
+    const auto divide = [&](dineuro::Json& value, int rounding) {
+        value = (value.get<long>() + rounding) / slicesPerSlice;
+    };
+    if (params.contains("root")) divide(params["root"][2], 0);
+    if (!params.contains("roi")) return;
+    divide(params["roi"][2], 0);
+    divide(params["roi"][5], slicesPerSlice - 1);
+}
+
+void fillMask(Image4DSimple& image, dineuro::Result& result, const Image4DSimple* like) {
+    const auto size = [&](std::size_t axis) {
+        return static_cast<V3DLONG>(result.maskShape[axis]);
+    };
+    if (like && (size(0) != 1 || size(1) != like->getZDim() || size(2) != like->getYDim() ||
+                 size(3) != like->getXDim()))
         throw dineuro::Error("bad_request",
                              "the size of the server's mask differs from the image's");
-    image.setData(result.mask.release(), x, y, z, 1, V3D_UINT8);
-    image.setRezX(like.getRezX());
-    image.setRezY(like.getRezY());
-    image.setRezZ(like.getRezZ());
+    image.setData(result.mask.release(), size(3), size(2), size(1), 1, V3D_UINT8);
+    const dineuro::Json::json_pointer place("/settings/spacing_um_xyz");
+    if (!result.report.is_object() || !result.report.contains(place)) return;
+    const dineuro::Json& spacing = result.report[place];
+    if (!spacing.is_array() || spacing.size() != 3) return;
+    image.setRezX(spacing[0]);
+    image.setRezY(spacing[1]);
+    image.setRezZ(spacing[2]);
 }

@@ -8,6 +8,7 @@
 #include "images.h"
 #include "messages.h"
 #include "outcome.h"
+#include "source.h"
 #include "task_dialog.h"
 #include "trace_dialog.h"
 #include "trees.h"
@@ -25,11 +26,16 @@ QString swcFileOf(const QString& name) {
     }
 }
 
-ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image) {
+ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
+                   const SourceFile& source) {
     ImageFacts facts;
     const QString name = callback.getImageName(window);
     facts.name = QFileInfo(name).fileName();
     facts.channels = static_cast<int>(image.getCDim());
+    facts.hasFile = source.isKnown();
+    facts.sendsFile = source.isBetter();
+    facts.fileReason = source.reason();
+    facts.fileChannels = source.channels();
     const LandmarkList landmarks = callback.getLandmark(window);
     if (const LocationSimple* soma = somaOf(landmarks))
         facts.landmark = QString("%1, %2, %3")
@@ -44,9 +50,9 @@ ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
 }
 
 dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
-                   const Choices& choices, const QString& name) {
+                   const Choices& choices, const SourceFile& source) {
     dineuro::Job job;
-    job.name = name.toStdString();
+    job.name = QFileInfo(callback.getImageName(window)).fileName().toStdString();
     job.params = choices.params();
     job.reuse = choices.reuse;
     job.mask = choices.showMask;
@@ -62,23 +68,40 @@ dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
     const LandmarkList landmarks = callback.getLandmark(window);
     const LocationSimple* soma = choices.landmark ? somaOf(landmarks) : nullptr;
     if (soma) job.params["root"] = rootOf(*soma, image, roi);
+    if (choices.sendFile) {
+        job.params["channel"] = choices.channel;
+        divideDepth(job.params, source.slicesPerSlice(image));
+    }
     return job;
+}
+
+// Which voxels the server got, where there was a choice.
+QString sent(const Choices& choices, const SourceFile& source) {
+    if (!source.isKnown()) return "The image in the window was sent.";
+    return (choices.sendFile ? "The file was sent, not the image in the window. "
+                             : "The image in the window was sent, not its file. ") +
+           source.reason();
 }
 
 // Show the windows first, so that the result is visible even if a file cannot be written.
 QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& image,
-                const Choices& choices, const QString& name, dineuro::Result& result) {
-    QString text = summary(result);
+                const Choices& choices, const SourceFile& source, dineuro::Result& result) {
+    const QString name = QFileInfo(callback.getImageName(window)).fileName();
+    QString text = summary(result) + "\n\n" + sent(choices, source);
     if (choices.showMask) {
         Image4DSimple mask;
-        fillMask(mask, result, image);
+        fillMask(mask, result, choices.sendFile ? nullptr : &image);
         showMask(callback, mask, name + "_mask");
         bringToFront(name + "_mask");
-        text += QString("\n\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
+        text += QString("\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
     }
     if (choices.overlay != "no") {
         auto nodes = dineuro::parseSwc(result.swc);
         if (choices.confidence) nodes = gradedNodes(std::move(nodes), result.report);
+        // The slices of the other channels lie between those of this one.
+        const int step = choices.sendFile ? source.slicesPerSlice(image) : 1;
+        for (dineuro::Node& node : nodes)
+            if (step > 1) node.z = node.z * step + choices.channel - 1;
         drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro"),
                  choices.overlay == "add");
     }
@@ -95,17 +118,21 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
 void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandle window) {
     Image4DSimple* image = callback.getImage(window);
     if (!image || !image->valid()) throw dineuro::Error("bad_volume", "the image has no voxels");
-    const ImageFacts facts = factsOf(callback, window, *image);
+    const QString file = callback.getImageName(window);
+    const SourceFile source(file, *image);
+    const ImageFacts facts = factsOf(callback, window, *image, source);
     TraceDialog dialog(remembered(), facts, enhance, parent);
     if (dialog.exec() != QDialog::Accepted) return;
     Choices choices = dialog.choices();
     remember(choices);
     if (!enhance) choices.enhancer = "none";
-    const dineuro::Volume volume = channelOf(*image, choices.channel);
-    const dineuro::Job job = jobOf(callback, window, *image, choices, facts.name);
+    std::optional<FileUpload> upload;
+    if (choices.sendFile) upload.emplace(file);
+    const dineuro::Volume volume = upload ? upload->volume() : channelOf(*image, choices.channel);
+    const dineuro::Job job = jobOf(callback, window, *image, choices, source);
     TaskDialog running(choices.client(), volume, job, parent);
     dineuro::Result result = running.run();
-    const QString text = deliver(callback, window, *image, choices, facts.name, result);
+    const QString text = deliver(callback, window, *image, choices, source, result);
     QMessageBox::information(parent, "DINeuro", text);
 }
 

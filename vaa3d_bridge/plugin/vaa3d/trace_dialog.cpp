@@ -73,10 +73,14 @@ TraceDialog::TraceDialog(const Choices& choices, const ImageFacts& facts, bool e
 }
 
 QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) {
-    channel_ =
-        spinBox<QSpinBox>("channel", 1, facts.channels, std::min(choices.channel, facts.channels),
-                          "The channel of the neuron, counted from 1");
-    channel_->setSuffix(QString(" of %1").arg(facts.channels));
+    send_ = comboBox("send", {{"window", "the image in the window"}}, "window");
+    if (facts.hasFile) send_->insertItem(0, "the file " + facts.name, "file");
+    send_->setCurrentIndex(send_->findData(facts.sendsFile ? "file" : "window"));
+    channel_ = spinBox<QSpinBox>("channel", 1, 1, 1, "The channel of the neuron, counted from 1");
+    connect(send_, qOverload<int>(&QComboBox::currentIndexChanged), this,
+            [this, facts] { showSource(facts); });
+    showSource(facts);
+    channel_->setValue(choices.channel);
     region_ = comboBox("region", {{"all", "whole image"}}, "all");
     if (facts.hasCutBox) region_->addItem("3D cut box", "box");
     region_->setToolTip("The cut box is available while the image's 3D window is open");
@@ -88,6 +92,13 @@ QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) 
     root_->setToolTip("The tree starts at a landmark on the soma");
     auto* box = new QGroupBox("Image");
     auto* form = new QFormLayout(box);
+    form->addRow("Send", send_);
+    if (facts.hasFile) {
+        auto* reason = new QLabel(facts.fileReason);
+        reason->setObjectName("reason");
+        reason->setWordWrap(true);
+        form->addRow(reason);
+    }
     form->addRow("Channel", channel_);
     form->addRow("Region", region_);
     form->addRow("Root", root_);
@@ -145,6 +156,16 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     return box;
 }
 
+// The channels and the voxel size of what is sent.
+void TraceDialog::showSource(const ImageFacts& facts) {
+    const bool isFile = send_->currentData() == "file";
+    const int count = isFile ? facts.fileChannels : facts.channels;
+    channel_->setMaximum(count);
+    channel_->setSuffix(QString(" of %1").arg(count));
+    for (QDoubleSpinBox* box : spacing_)
+        if (box) box->setSpecialValueText(isFile ? "the file's" : "unknown");
+}
+
 QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& facts) {
     enhancer_ = comboBox("enhancer",
                          {{"auto", "network, or classical if that is better"},
@@ -185,9 +206,9 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
                         : "spacing_z",
             0.0, 1e6, facts.spacing.empty() ? 0.0 : facts.spacing[axis], "x, y, z in micrometres");
         spacing_[axis]->setDecimals(4);
-        spacing_[axis]->setSpecialValueText("unknown");
         size->addWidget(spacing_[axis]);
     }
+    showSource(facts);
     auto* box = new QGroupBox("Advanced");
     auto* left = new QFormLayout;
     left->addRow("Enhance by", enhancer_);
@@ -227,6 +248,7 @@ void TraceDialog::accept() {
 Choices TraceDialog::choices() const {
     Choices choices = start_;
     server_->store(choices);
+    choices.sendFile = send_->currentData() == "file";
     choices.channel = channel_->value();
     choices.cutBox = region_->currentData() == "box";
     // Without a landmark the choice is kept for the next image.

@@ -16,6 +16,10 @@ class ServerBox;
 struct ImageFacts {
     QString name;
     int channels = 1;
+    bool hasFile = false;    // whether the server can read the image's file
+    bool sendsFile = false;  // whether that is better than the image in the window
+    QString fileReason;      // why
+    int fileChannels = 1;
     QString landmark;     // the place of the landmark that may be the soma; empty without one
     int tracedNodes = 0;  // of the neuron that the image has already
     bool hasCutBox = false;
@@ -37,11 +41,13 @@ public:
 private:
     QWidget* imageBox(const Choices& choices, const ImageFacts& facts);
     QWidget* resultBox(const Choices& choices, const ImageFacts& facts);
+    void showSource(const ImageFacts& facts);
     QWidget* advancedBox(const Choices& choices, const ImageFacts& facts);
 
     Choices start_;
     bool enhance_;
     ServerBox* server_;
+    QComboBox* send_;
     QSpinBox* channel_;
     QComboBox* region_;
     QComboBox* root_;
@@ -61,7 +67,7 @@ private:
     QComboBox* trees_;
     QComboBox* spines_;
     QComboBox* contrast_;
-    QDoubleSpinBox* spacing_[3];
+    QDoubleSpinBox* spacing_[3] = {};
 };
 
 // The dialog for address, keys and limits.

@@ -77,6 +77,7 @@ NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& 
 
 std::vector<dineuro::Node> gradedNodes(std::vector<dineuro::Node> nodes,
                                        const dineuro::Json& report) {
+    if (!report.is_object()) return nodes;
     std::unordered_map<long, dineuro::Node*> byId;
     for (auto& node : nodes) byId[node.id] = &node;
     for (const auto& segment : report.value("segments", dineuro::Json::array())) {

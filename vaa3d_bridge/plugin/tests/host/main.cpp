@@ -37,6 +37,8 @@ Json open(Vaa3D& vaa3d, const Json& step) {
     if (!image) return {{"error", "cannot be read"}};
     auto* window = static_cast<Window*>(vaa3d.newImageWindow(file));
     vaa3d.setImage(window, image.get());
+    // An image that was changed keeps the name of its file.
+    if (step.contains("named")) vaa3d.setImageName(window, QString::fromStdString(step["named"]));
     for (const Json& at : step.value("landmarks", Json::array())) {
         window->landmarks << LocationSimple(at[0], at[1], at[2]);
         if (at.size() > 3) window->landmarks.last().name = at[3].get<std::string>();
@@ -150,13 +152,15 @@ void save(Vaa3D& vaa3d, const QString& folder, Json& seen) {
         }
         const bool hashed = window.tree.hashNeuron.size() == window.tree.listNeuron.size();
         const RGBA8 colour = window.tree.color;
-        seen["windows"].push_back({{"name", window.frame->windowTitle().toStdString()},
-                                   {"updates", window.updates},
-                                   {"pushes", window.pushes},
-                                   {"hashed", hashed},
-                                   {"colour", {colour.r, colour.g, colour.b, colour.a}},
-                                   {"file", window.tree.file.toStdString()},
-                                   {"tree", window.tree.name.toStdString()}});
+        seen["windows"].push_back(
+            {{"name", window.frame->windowTitle().toStdString()},
+             {"updates", window.updates},
+             {"spacing", {window.image.getRezX(), window.image.getRezY(), window.image.getRezZ()}},
+             {"pushes", window.pushes},
+             {"hashed", hashed},
+             {"colour", {colour.r, colour.g, colour.b, colour.a}},
+             {"file", window.tree.file.toStdString()},
+             {"tree", window.tree.name.toStdString()}});
     }
 }
 

@@ -136,6 +136,9 @@ Image4DSimple* Vaa3D::getImage(v3dhandle window) { return &at(window).image; }
 bool Vaa3D::setImage(v3dhandle window, Image4DSimple* image) {
     at(window).image.setData(image->getRawData(), image->getXDim(), image->getYDim(),
                              image->getZDim(), image->getCDim(), image->getDatatype());
+    at(window).image.setRezX(image->getRezX());
+    at(window).image.setRezY(image->getRezY());
+    at(window).image.setRezZ(image->getRezZ());
     image->setRawDataPointerToNull();  // the samples are the window's now
     return true;
 }
