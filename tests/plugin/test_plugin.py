@@ -471,7 +471,7 @@ def test_several_inputs_one_of_them_bad(build: Build, server: Server, tmp_path: 
     step = {"func": "enhance_trace", "in": inputs, "p": words(server, "mask=yes")}
     host = Host(build, tmp_path, [step])
     assert host.step(0)["returned"] is False
-    assert "bad.v3draw: is no .v3draw file" in host.done.stderr
+    assert "bad.v3draw: is no volume" in host.done.stderr
     assert "none.v3draw: there is no such file" in host.done.stderr
     written = sorted(p.name for p in tmp_path.glob("*_*") if p.is_file())
     assert written == ["a_dineuro.swc", "a_mask.v3draw", "b_dineuro.swc", "b_mask.v3draw"]
