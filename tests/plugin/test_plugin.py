@@ -37,7 +37,7 @@ from tests.support.server import Server, job_after, slow
 
 
 def test_what_vaa3d_is_told_of_the_plugin(build: Build, tmp_path: Path) -> None:
-    host = Host(build, tmp_path, [{"menu": MENU[3]}])
+    host = Host(build, tmp_path, [{"menu": MENU[4]}])
     assert host.seen["menus"] == MENU
     assert host.seen["funcs"] == ["enhance_trace", "trace", "help"]
     assert host.seen["version"] == pytest.approx(0.1)
@@ -55,10 +55,10 @@ def test_a_plugin_of_another_branch_of_vaa3d_is_refused(build: Build, tmp_path: 
     for one in (build, build.other_table):
         host = Host(one, tmp_path, steps, plugin=one.other_table.plugin)
         assert host.done.returncode == 0, host.done.stderr
-        for number in range(1, 5):
+        for number in range(1, 6):
             assert "was built for another branch of Vaa3D" in host.messages(number)
         assert host.done.stderr.count("was built for another branch of Vaa3D") == 2
-        assert [host.step(number)["returned"] for number in (5, 6)] == [False, False]
+        assert [host.step(number)["returned"] for number in (6, 7)] == [False, False]
 
 
 def test_the_other_branch_of_vaa3d(build: Build, server: Server, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_is_wished_is_done_and_no_more(build: Build, server: Server, tmp_pa
 def test_what_was_chosen_is_remembered(build: Build, server: Server, tmp_path: Path) -> None:
     path = stack_file(tmp_path)
     steps = [
-        menu(server.zmq, 2, test=True, fields={"minutes": 7.0}),
+        menu(server.zmq, 3, test=True, fields={"minutes": 7.0}),
         {"open": str(path)},
         {"menu": MENU[0], "fields": {"enhancer": "classical", "mask": False}},
         {"menu": MENU[0], "fields": {"save": False}},

@@ -24,7 +24,10 @@ from tests.support.server import Server
 from tests.support.shapes import line, paint
 
 ROOT = Path(__file__).resolve().parents[2]
-MENU = ["Enhance && trace…", "Trace without enhancing…", "Server settings…", "About and help"]
+MENU = [
+    "Enhance && trace…", "Trace without enhancing…", "Places to proofread…", "Server settings…",
+    "About and help",
+]  # fmt: skip
 SHAPE = (30, 60, 80)
 SOMA = (20, 30, 15)
 NEURON = np.maximum(

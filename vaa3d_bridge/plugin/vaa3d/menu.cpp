@@ -2,9 +2,12 @@
 
 #include <QFileInfo>
 #include <QDir>
+#include <QFileDialog>
+#include <QMap>
 #include <QMessageBox>
 
 #include "client/errors.h"
+#include "doubts_dialog.h"
 #include "images.h"
 #include "messages.h"
 #include "outcome.h"
@@ -15,15 +18,25 @@
 
 namespace {
 
-// A new file for the tree of an image that was opened from a file.
+// The file for the tree of an image that was opened from a file.
 QString swcFileOf(const QString& name) {
     const QFileInfo file(name);
     if (!file.isAbsolute() || !file.dir().exists()) return {};
-    const QString stem = file.dir().filePath(file.completeBaseName() + "_dineuro");
-    for (int number = 1;; ++number) {
-        const QString swc = stem + (number == 1 ? "" : QString("_%1").arg(number)) + ".swc";
-        if (!QFileInfo::exists(swc)) return swc;
-    }
+    return file.dir().filePath(file.completeBaseName() + "_dineuro.swc");
+}
+
+// The same with a number, if such a file exists.
+QString newFileOf(const QString& swcFile) {
+    QString name = swcFile;
+    for (int number = 2; QFileInfo::exists(name); ++number)
+        name = swcFile.chopped(4) + QString("_%1.swc").arg(number);
+    return name;
+}
+
+// The last tree that was saved for each window.
+QMap<v3dhandle, QString>& savedTrees() {
+    static QMap<v3dhandle, QString> files;
+    return files;
 }
 
 ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
@@ -45,7 +58,7 @@ ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
     facts.tracedNodes = tracedNodes(callback, window);
     facts.hasCutBox = callback.getView3DControl(window) != nullptr;
     facts.spacing = spacingOf(image);
-    facts.swcFile = swcFileOf(name);
+    facts.swcFile = newFileOf(swcFileOf(name));
     return facts;
 }
 
@@ -107,6 +120,7 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
     }
     if (choices.swcFile.isEmpty()) return text;
     saveText(choices.swcFile, result.swc);
+    savedTrees()[window] = choices.swcFile;
     text += "\n\nSaved: " + choices.swcFile;
     if (choices.doubts && !result.doubts.empty()) {
         saveText(doubtsFileOf(choices.swcFile), result.doubts);
@@ -152,6 +166,27 @@ void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) 
     } catch (const std::exception& error) {
         QMessageBox::critical(parent, "DINeuro",
                               QString("Internal error of the plugin: %1").arg(error.what()));
+    }
+}
+
+void proofread(V3DPluginCallback2& callback, QWidget* parent) {
+    const v3dhandle window = callback.currentImageWindow();
+    Image4DSimple* image = window ? callback.getImage(window) : nullptr;
+    if (!image || !image->valid()) {
+        QMessageBox::information(parent, "DINeuro", "Open the image first.");
+        return;
+    }
+    QString file =
+        doubtsFileOf(savedTrees().value(window, swcFileOf(callback.getImageName(window))));
+    if (!QFileInfo::exists(file))
+        file = QFileDialog::getOpenFileName(parent, "The places to proofread", file,
+                                            "Places (*.marker)");
+    if (file.isEmpty()) return;
+    try {
+        const SourceFile source(callback.getImageName(window), *image);
+        (new DoubtsDialog(callback, window, file, source.slicesPerSlice(*image)))->show();
+    } catch (const dineuro::Error& error) {
+        QMessageBox::critical(parent, "DINeuro", sentence(error));
     }
 }
 

@@ -13,12 +13,13 @@ namespace {
 // A menu shows "&&" as "&", and does not show a single "&".
 const QString kEnhance = QStringLiteral("Enhance && trace\u2026");
 const QString kTrace = QStringLiteral("Trace without enhancing\u2026");
+const QString kDoubts = QStringLiteral("Places to proofread\u2026");
 const QString kServer = QStringLiteral("Server settings\u2026");
 const QString kAbout = QStringLiteral("About and help");
 
 }  // namespace
 
-QStringList DineuroPlugin::menulist() const { return {kEnhance, kTrace, kServer, kAbout}; }
+QStringList DineuroPlugin::menulist() const { return {kEnhance, kTrace, kDoubts, kServer, kAbout}; }
 
 QStringList DineuroPlugin::funclist() const { return {"enhance_trace", "trace", "help"}; }
 
@@ -30,6 +31,7 @@ void DineuroPlugin::domenu(const QString& menu, V3DPluginCallback2& callback, QW
     }
     if (menu == kEnhance) traceFromMenu(callback, parent, true);
     if (menu == kTrace) traceFromMenu(callback, parent, false);
+    if (menu == kDoubts) proofread(callback, parent);
     if (menu == kServer) serverSettings(parent);
     if (menu == kAbout) about(parent);
 }

@@ -3,6 +3,8 @@
 //
 // A step is {"open": FILE, "landmarks": [[x, y, z]], "cut": [x0, x1, y0, y1, z0, z1]},
 // {"menu": TEXT, ...} with the driver's words, {"trace": [[x, y, z]]} for a manual tracing, or
+// {"picture": FILE} of the first image with its tree, {"proofread": true, "press": [BUTTON]} at the
+// list of places,
 // {"func": NAME, "in": [], "out": [], "p": []}, which is also the program's command line. Of that,
 // Vaa3D gives a plugin no input from the first missing file on, and then no outputs and parameters.
 #include <array>
@@ -13,10 +15,14 @@
 #include <QCryptographicHash>
 #include <QElapsedTimer>
 #include <QFileInfo>
+#include <QLabel>
+#include <QListWidget>
 #include <QPluginLoader>
+#include <QPushButton>
 #include <QTextStream>
 
 #include "driver.h"
+#include "picture.h"
 #include "vaa3d.h"
 
 using Json = nlohmann::json;
@@ -67,6 +73,37 @@ Json menu(Vaa3D& vaa3d, V3DPluginInterface2_1& plugin, const Json& step) {
         driver.seen["front"] = vaa3d.front()->frame->windowTitle().toStdString();
     }
     return driver.seen;
+}
+
+// Presses the buttons of the list of places, one after the other.
+Json proofread(Vaa3D& vaa3d, const Json& step) {
+    Json seen = {{"focus", Json::array()}, {"cut", Json::array()}};
+    for (QWidget* top : QApplication::topLevelWidgets()) {
+        if (top->objectName() != "dineuro_doubts" || !top->isVisible()) continue;
+        Window& window = *vaa3d.front();
+        const auto note = [&] {
+            seen["focus"].push_back(window.planes.focus);
+            if (window.view) seen["cut"].push_back(window.view->cut);
+        };
+        note();
+        for (const Json& name : step["press"]) {
+            top->findChild<QPushButton*>(QString::fromStdString(name))->click();
+            note();
+        }
+        const auto* list = top->findChild<QListWidget*>("places");
+        for (int row = 0; row < list->count(); ++row)
+            seen["places"].push_back(list->item(row)->text().toStdString());
+        seen["state"] = top->findChild<QLabel*>("state")->text().toStdString();
+        if (step.contains("pictures"))
+            top->grab().save(QString::fromStdString(step["pictures"].get<std::string>() +
+                                                    "/dineuro_doubts.png"));
+        top->close();
+        QCoreApplication::sendPostedEvents(top, QEvent::DeferredDelete);
+        note();
+        for (const auto& landmark : window.landmarks)
+            seen["landmarks"].push_back({landmark.x, landmark.y, landmark.z, landmark.name});
+    }
+    return seen;
 }
 
 // A path that a user traced by hand.
@@ -137,6 +174,16 @@ Json func(Vaa3D& vaa3d, V3DPluginInterface2_1& plugin, const Json& step) {
     return {{"returned", ok}};
 }
 
+Json doneOf(Vaa3D& vaa3d, V3DPluginInterface2_1& plugin, const Json& step) {
+    if (step.contains("open")) return open(vaa3d, step);
+    if (step.contains("picture"))
+        return pictureOf(*vaa3d.windows.front(), 6).save(QString::fromStdString(step["picture"]));
+    if (step.contains("trace")) return traced(vaa3d, step);
+    if (step.contains("proofread")) return proofread(vaa3d, step);
+    if (step.contains("menu")) return menu(vaa3d, plugin, step);
+    return func(vaa3d, plugin, step);
+}
+
 void save(Vaa3D& vaa3d, const QString& folder, Json& seen) {
     for (std::size_t i = 0; i < vaa3d.windows.size(); ++i) {
         Window& window = *vaa3d.windows[i];
@@ -179,11 +226,7 @@ int main(int count, char** words) {
     for (const QString& name : plugin->menulist()) seen["menus"].push_back(name.toStdString());
     for (const QString& name : plugin->funclist()) seen["funcs"].push_back(name.toStdString());
     seen["version"] = plugin->getPluginVersion();
-    for (const Json& step : script)
-        seen["steps"].push_back(step.contains("open")    ? open(vaa3d, step)
-                                : step.contains("trace") ? traced(vaa3d, step)
-                                : step.contains("menu")  ? menu(vaa3d, *plugin, step)
-                                                         : func(vaa3d, *plugin, step));
+    for (const Json& step : script) seen["steps"].push_back(doneOf(vaa3d, *plugin, step));
     save(vaa3d, QString::fromLocal8Bit(words[3]), seen);
     std::ofstream(std::string(words[3]) + "/seen.json") << seen.dump(1);
     return 0;

@@ -202,3 +202,6 @@ void Vaa3D::open3DWindow(v3dhandle window) {
 
 void Vaa3D::pushObjectIn3DWindow(v3dhandle window) { ++at(window).pushes; }
 View3DControl* Vaa3D::getView3DControl(v3dhandle window) { return at(window).view.get(); }
+TriviewControl* Vaa3D::getTriviewControl(v3dhandle window) {
+    return window ? &at(window).planes : nullptr;
+}

@@ -29,12 +29,28 @@ public:
     int yCut1() const override { return cut[3]; }
     int zCut0() const override { return cut[4]; }
     int zCut1() const override { return cut[5]; }
+    void setXCut0(int at) override { cut[0] = at; }
+    void setXCut1(int at) override { cut[1] = at; }
+    void setYCut0(int at) override { cut[2] = at; }
+    void setYCut1(int at) override { cut[3] = at; }
+    void setZCut0(int at) override { cut[4] = at; }
+    void setZCut1(int at) override { cut[5] = at; }
+};
+
+class Planes : public TriviewControl {
+public:
+    std::array<V3DLONG, 3> focus{};
+    void getFocusLocation(V3DLONG& x, V3DLONG& y, V3DLONG& z) const override {
+        x = focus[0], y = focus[1], z = focus[2];
+    }
+    void setFocusLocation(V3DLONG x, V3DLONG y, V3DLONG z) override { focus = {x, y, z}; }
 };
 
 struct Window {
     QMdiSubWindow* frame;
     Image4DSimple image;
     LandmarkList landmarks;
+    Planes planes;
     NeuronTree tree;
     QList<QList<NeuronSWC>> segments;  // what Vaa3D keeps of the tree
     std::unique_ptr<View> view;        // there while the 3D window is open
@@ -96,7 +112,7 @@ public:
     bool screenShotROI3DWindow(v3dhandle, QString) override { return false; }
     View3DControl* getView3DControl(v3dhandle window) override;
     View3DControl* getLocalView3DControl(v3dhandle) override { return nullptr; }
-    TriviewControl* getTriviewControl(v3dhandle) override { return nullptr; }
+    TriviewControl* getTriviewControl(v3dhandle window) override;
     MainWindow* getVaa3DMainWindow() override { return &main_; }
     QList<V3dR_MainWindow*> getListAll3DViewers() override { return {}; }
 

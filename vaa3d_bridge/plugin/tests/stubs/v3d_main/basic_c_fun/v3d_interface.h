@@ -11,12 +11,12 @@
 #include "basic_4dimage.h"
 #include "basic_landmark.h"
 #include "basic_surf_objs.h"
+#include "basic_triview.h"
 #include "basic_view3d.h"
 #include "v3d_message.h"
 
 class MainWindow;
 class QWidget;
-class TriviewControl;
 class V3dR_MainWindow;
 struct V_NeuronSWC_list {};
 struct V3D_GlobalSetting {};
