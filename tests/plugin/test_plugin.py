@@ -232,6 +232,27 @@ def test_a_second_run_replaces_the_plugin_s_own_tree(
     same_nodes(without_twins(host.tree(0)), asked(server, path, enhancer="classical").tree)
 
 
+def test_the_enhanced_volume_in_front_stands_for_its_image(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical"}
+    first: list[dict[str, Any]] = [{"open": str(path)}, menu(server.zmq, fields=fields)]
+    again = menu(server.zmq, fields={**fields, "mask": False})
+    host = Host(build, tmp_path, [*first, again])
+    assert host.step(1)["front"] == "cell.v3draw_mask"
+    expected = asked(server, path, enhancer="classical")
+    assert (tmp_path / "cell_dineuro_2.swc").read_text() == expected.swc
+    same_nodes(without_twins(host.tree(0)), expected.tree)
+    doubts = tmp_path / "cell_dineuro_3_doubts.marker"
+    host = Host(build, tmp_path, [*first, {"menu": MENU[2]}, {"proofread": True, "press": []}])
+    assert len(host.step(3).get("places", [])) == len(read_markers(doubts))
+    # Without enhancing, the enhanced volume itself is traced.
+    bare = menu(server.zmq, 1, fields={"mask": False, "save": False})
+    host = Host(build, tmp_path, [*first, bare])
+    assert len(host.tree(1)) > 20
+
+
 def test_the_tree_is_coloured_by_confidence_on_request(
     build: Build, server: Server, tmp_path: Path
 ) -> None:

@@ -39,6 +39,19 @@ QMap<v3dhandle, QString>& savedTrees() {
     return files;
 }
 
+// The windows of enhanced volumes, and those of their images.
+QMap<v3dhandle, v3dhandle>& masks() {
+    static QMap<v3dhandle, v3dhandle> windows;
+    return windows;
+}
+
+// The current window. An enhanced volume, which comes to the front, stands for its image.
+v3dhandle imageWindow(V3DPluginCallback2& callback) {
+    const v3dhandle window = callback.currentImageWindow();
+    const v3dhandle image = masks().value(window);
+    return image && callback.getImageWindowList().contains(image) ? image : window;
+}
+
 ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
                    const SourceFile& source) {
     ImageFacts facts;
@@ -104,7 +117,7 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
     if (choices.showMask) {
         Image4DSimple mask;
         fillMask(mask, result, choices.sendFile ? nullptr : &image);
-        showMask(callback, mask, name + "_mask");
+        masks()[showMask(callback, mask, name + "_mask")] = window;
         bringToFront(name + "_mask");
         text += QString("\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
     }
@@ -153,7 +166,8 @@ void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandl
 }  // namespace
 
 void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) {
-    const v3dhandle window = callback.currentImageWindow();
+    // An enhanced volume is not enhanced again, but it may be traced as it is.
+    const v3dhandle window = enhance ? imageWindow(callback) : callback.currentImageWindow();
     if (!window) {
         QMessageBox::information(parent, "DINeuro", "Open an image first.");
         return;
@@ -170,7 +184,7 @@ void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) 
 }
 
 void proofread(V3DPluginCallback2& callback, QWidget* parent) {
-    const v3dhandle window = callback.currentImageWindow();
+    const v3dhandle window = imageWindow(callback);
     Image4DSimple* image = window ? callback.getImage(window) : nullptr;
     if (!image || !image->valid()) {
         QMessageBox::information(parent, "DINeuro", "Open the image first.");

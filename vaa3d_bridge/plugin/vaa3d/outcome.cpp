@@ -39,11 +39,12 @@ std::map<v3dhandle, QByteArray>& drawn() {
 
 }  // namespace
 
-void showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
+v3dhandle showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
     const v3dhandle window = callback.newImageWindow(name);
     callback.setImage(window, &mask);
     callback.setImageName(window, name);
     callback.updateImageWindow(window);
+    return window;
 }
 
 void bringToFront(const QString& name) {

@@ -8,7 +8,7 @@
 #include "client/client.h"
 
 // Show the enhanced volume in a new window.
-void showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name);
+v3dhandle showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name);
 
 // Bring an image window to the front when all dialogs are closed. Vaa3D then shows the first image
 // again, and a new one stays behind it.
