@@ -128,7 +128,7 @@ def _run(*words: str) -> str:
 
     Raises:
         MissingDependency: it is not installed.
-        BadParameter: it fails; with the end of what it said.
+        BadParameter: it fails; with the errors that it printed.
     """
     try:
         # The words are names of programs of this module, and paths that the user gave.
@@ -136,6 +136,7 @@ def _run(*words: str) -> str:
     except FileNotFoundError as error:
         raise MissingDependency(f"{words[0]}: is not installed; {_PACKAGES}") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise BadParameter(f"{' '.join(words[:2])} failed ({_PACKAGES}):\n" + "\n".join(said[-12:]))
+        said = (done.stdout + done.stderr).strip().splitlines()
+        errors = [line for line in said if "error" in line.lower()] or said
+        raise BadParameter(f"{words[0]} failed ({_PACKAGES}):\n" + "\n".join(errors[:12]))
     return done.stdout
