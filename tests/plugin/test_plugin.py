@@ -236,7 +236,7 @@ def test_the_enhanced_volume_in_front_stands_for_its_image(
     build: Build, server: Server, tmp_path: Path
 ) -> None:
     path = stack_file(tmp_path)
-    fields = {"enhancer": "classical"}
+    fields = {"enhancer": "classical", "mask": True}
     first: list[dict[str, Any]] = [{"open": str(path)}, menu(server.zmq, fields=fields)]
     again = menu(server.zmq, fields={**fields, "mask": False})
     host = Host(build, tmp_path, [*first, again])

@@ -38,7 +38,8 @@ def test_one_command_builds_checks_and_copies(build: Build, tmp_path: Path) -> N
     assert "it can be loaded" in said
     # What cannot be compiled is shown, and nothing is copied.
     place.unlink()
-    (vaa3d / "v3d_main/basic_c_fun/v3d_interface.h").write_text("#error another Vaa3D\n")
+    with (vaa3d / "v3d_main/basic_c_fun/v3d_interface.h").open("a") as header:
+        header.write("#error another Vaa3D\n")
     with pytest.raises(BadParameter, match="another Vaa3D"):
         build_plugin("--vaa3d", str(vaa3d))
     assert not place.exists()

@@ -66,10 +66,10 @@ std::vector<Page> pagesOf(const Bytes& bytes) {
         pages.push_back(pageAt(bytes, at));
         const quint32 after = at + 2 + 12 * bytes.number(at, 2);
         at = bytes.number(after, 4);
-        const Page& last = pages.back();
-        const auto expected = last.tag(256, 0) * last.tag(257, 0) * last.tag(258, 8) / 8;
+        const Page& first = pages.front();
+        const auto expected = first.tag(256, 0) * first.tag(257, 0) * first.tag(258, 8) / 8;
         // ImageJ may store one page entry for all slices; the rest lies behind the first.
-        if (last.samples.size() < static_cast<int>(expected)) {
+        if (pages.back().samples.size() < static_cast<int>(expected)) {
             pages.pop_back();
             break;
         }
