@@ -32,7 +32,7 @@ DoubtsDialog::DoubtsDialog(V3DPluginCallback2& callback, v3dhandle window,
     setWindowTitle("DINeuro: places to proofread, " + QFileInfo(doubtsFile).fileName());
     setAttribute(Qt::WA_DeleteOnClose);
     setWindowFlag(Qt::WindowStaysOnTopHint);
-    setMinimumWidth(460);
+    setMinimumWidth(600);
     list_->setObjectName("places");
     state_->setObjectName("state");
     state_->setWordWrap(true);
