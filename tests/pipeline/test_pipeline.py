@@ -349,6 +349,25 @@ def test_a_network_that_is_unsure_of_all_that_it_sees_is_told() -> None:
     assert not any("unsure" in text for text in told.warnings)
 
 
+@pytest.mark.parametrize(("seen", "taken"), [(150, "classical"), (240, "dineuro")])
+def test_auto_takes_the_classical_enhancer_where_the_network_is_unsure(
+    seen: int, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In noise of an unknown kind the network marks noise, and is unsure of it."""
+    rng = np.random.default_rng(3)
+    noisy = (VOXELS / 5 + rng.normal(60, 25, SHAPE)).clip(0, 255).astype(np.uint8)
+    marked = np.where((VOXELS > 0) | (rng.random(SHAPE) < 0.01), np.uint8(seen), np.uint8(20))
+    monkeypatch.setattr(
+        "dineuro.pipeline.enhancement._segment", lambda *_, **__: marked.copy(), raising=True
+    )
+    result = reconstruct(volume(noisy), TraceOptions(passes=1))
+    assert result.enhancer == taken
+    told = any("the classical enhancer was used" in text for text in result.report.warnings)
+    assert told == (taken == "classical")
+    named = reconstruct(volume(noisy), TraceOptions(passes=1, model="dineuro-s1"))
+    assert named.enhancer == "dineuro"
+
+
 def test_a_soma_that_only_the_classical_enhancer_sees_is_taken_over_and_no_neurite_is() -> None:
     z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
     ball = (z - 15) ** 2 + (y - 25) ** 2 + (x - 45) ** 2 <= 7**2

@@ -36,6 +36,8 @@ from dineuro_tracing.voxels import (
 
 #: A weak voxel has at least this share of the threshold.
 WEAK_SHARE = 0.25
+#: Along its axis `lateral_depth` sees no border within any volume.
+_NO_BORDER = 1e6
 #: The longest distance from a weak voxel to a strong one (finest voxels).
 _WEAK_REACH = 10.0
 
@@ -98,6 +100,16 @@ class Foreground:
         middle = self.coords.mean(axis=0)
         steps = self.scale.finest_zyx(self.coords[voxels] - middle)
         return np.asarray(np.linalg.norm(steps, axis=1), dtype=np.float32)
+
+    def lateral_depth(self, axis: int) -> NDArray[np.float32]:
+        """(N,) distance to the border in the plane across an axis, in finest voxels.
+
+        Blur along the optical axis and a coarse step make every neurite look flat or deep. Within
+        a slice its width is true. The distance is 0 for weak voxels, and infinite without a border.
+        """
+        edges = self.scale.zyx.astype(np.float32)
+        edges[axis] = _NO_BORDER
+        return depths(self.index, self.coords, self.strong, edges)
 
     def nearest_strong(self, place: NDArray[np.float64]) -> tuple[int, float]:
         """The strong voxel nearest to a place (3,), z, y, x of the volume, and its distance.

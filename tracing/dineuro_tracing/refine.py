@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.tree import depth_first_order
 from dineuro_tracing.foreground import Foreground
+from dineuro_tracing.forest import last_ancestors, parents_or_self
 from dineuro_tracing.kernels import centroids
 from dineuro_tracing.skeleton import Skeleton
+from dineuro_tracing.soma import Soma
 from dineuro_tracing.tree_kernels import carry_joined, space_points
 
+#: A branch of a soma leaves its body by half a radius or more.
+_LEAST_BRANCH = 1.5
 #: Smoothing moves a point at most this far (voxels) along each axis.
 _MAX_MOVE = 1.0
 #: Two points this near (finest voxels) are one, because SWC text could not tell them apart.
@@ -24,18 +29,42 @@ _CENTRINGS = 3
 _REACH_RADII, _LEAST_REACH, _LONGEST_REACH = 2.2, 2.2, 20.0
 
 
-def gather_somata(skeleton: Skeleton, scale: VoxelScale) -> Skeleton:
-    """One point for each soma: the points of its tree within its ball go.
+def gather_somata(skeleton: Skeleton, somata: Sequence[Soma], foreground: Foreground) -> Skeleton:
+    """One point for each soma: the points of its tree within its body go.
 
-    The branches start at the soma's centre. The centres are roots and stay.
+    The branches start at the soma's centre. A branch that hardly leaves the body is a bump of its
+    surface, and goes too. The centres are roots and stay.
+
+    Args:
+        skeleton: its roots may be somata.
+        somata: all that were found; the nearest to a root is the root's.
+        foreground: the voxels that the somata name.
     """
+    if not somata or not skeleton.soma.any():
+        return skeleton
+    away = _radii_from_soma(skeleton, somata, foreground)
+    skeleton = skeleton.keep((away > 1) | skeleton.soma)
+    away = _radii_from_soma(skeleton, somata, foreground)
+    starts = skeleton.soma[skeleton.parents] & (skeleton.parents >= 0)
+    own = np.arange(len(skeleton))
+    branch = last_ancestors(np.where(starts, own, parents_or_self(skeleton.parents)))
+    furthest = np.zeros(len(skeleton))
+    np.maximum.at(furthest, branch, away)
+    return skeleton.keep((furthest[branch] >= _LEAST_BRANCH) | skeleton.soma)
+
+
+def _radii_from_soma(
+    skeleton: Skeleton, somata: Sequence[Soma], foreground: Foreground
+) -> NDArray[np.float64]:
+    """(N,) how many radii each point lies from its tree's soma; infinite without one."""
     number = skeleton.tree_numbers()
-    kept = np.ones(len(skeleton), dtype=np.bool_)
+    away = np.full(len(skeleton), np.inf)
     for root in np.flatnonzero(skeleton.soma):
-        away = skeleton.distances(skeleton.points[root], scale)
-        kept &= (away > skeleton.radii[root]) | (number != number[root])
-    kept |= skeleton.soma
-    return skeleton.keep(kept)
+        place = skeleton.points[[root]]
+        soma = min(somata, key=lambda s: float(s.radii_away(place, foreground)[0]))
+        of_tree = number == number[root]
+        away[of_tree] = soma.radii_away(skeleton.points[of_tree], foreground)
+    return away
 
 
 def centre(skeleton: Skeleton, foreground: Foreground) -> Skeleton:

@@ -22,6 +22,10 @@ _FILL_RADII, _MAX_FILL = 1.6, 0.55
 #: any place outside it, and at least so large (finest voxels). On the tuning stacks every such
 #: place was the soma, and the places that were none had ratios of at most 1.17.
 _DOMINANCE, _MIN_DOMINANT, _MAX_DOMINANT_FILL = 1.3, 3.0, 0.60
+#: The widest place is a flat soma if its lateral radius is at least this large (finest voxels),
+#: this multiple of its depth, this one of the typical lateral radius, and this one of that of any
+#: place outside it. Its lateral radius counts up to the last multiple of its depth.
+_MIN_FLAT, _FLAT, _WIDER, _FLAT_DOMINANCE, _MOST_FLAT = 6.0, 1.3, 3.0, 1.6, 5.0
 #: A round place is no soma if another place, however shaped, is thicker than by this share.
 _THICKEST = 0.95
 #: A further soma has at least this share of the first one's radius, because bodies are alike.
@@ -42,15 +46,37 @@ _MIN_VOXELS = 100
 
 @dataclass(frozen=True, slots=True)
 class Soma:
-    """The centre of a soma, and the radius of the ball that fits in it.
+    """The centre of a soma, and its size.
 
     Attributes:
         voxel: number of the foreground voxel at the centre.
-        radius: in finest voxels.
+        radius: of the ball of the same volume, in finest voxels.
+        lateral: radius in the plane across its flat axis, in finest voxels.
+        axis: the flat axis; any for a ball.
     """
 
     voxel: int
     radius: float
+    lateral: float
+    axis: int = 0
+
+    @classmethod
+    def ball(cls, foreground: Foreground, voxel: int) -> Soma:
+        """The ball that fits into the foreground around a voxel."""
+        radius = float(foreground.depth[voxel])
+        return cls(voxel, radius, radius)
+
+    def radii_away(
+        self, places: NDArray[np.float64], foreground: Foreground
+    ) -> NDArray[np.float64]:
+        """(N,) distances of places (N, 3), z, y, x of the volume, from the centre, in radii.
+
+        A soma is an ellipsoid; its flat axis has the length that its volume leaves.
+        """
+        steps = foreground.scale.finest_zyx(places - foreground.place(self.voxel))
+        axes = np.full(3, self.lateral)
+        axes[self.axis] = self.radius**3 / self.lateral**2
+        return np.asarray(np.linalg.norm(steps / axes, axis=1))
 
 
 def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
@@ -63,10 +89,12 @@ def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
     strong = np.flatnonzero(foreground.strong)
     if len(strong) < _MIN_VOXELS:
         return ()
-    typical = _typical_radius(foreground)
+    flat = _flat_soma(foreground)
+    if flat is not None:
+        return (flat,)
+    typical = _typical_radius(foreground, foreground.depth)
     by_depth = strong[np.argsort(-foreground.depth[strong], kind="stable")]
-    first = _first_place(foreground, by_depth)
-    thickest = Soma(first, float(foreground.depth[first]))
+    thickest = Soma.ball(foreground, _first_place(foreground, by_depth))
     is_dominant = thickest.radius >= _THICKER * typical and _dominates(foreground, thickest)
     somata: list[Soma] = [thickest] if is_dominant else []
     least = max(_MIN_RADIUS, _THICKER * typical)
@@ -74,7 +102,7 @@ def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
         least = max(least, _THICKEST * thickest.radius)
     by_depth = by_depth[foreground.depth[by_depth] >= least]
     for voxel in _separate_places(foreground, by_depth):
-        soma = Soma(voxel, float(foreground.depth[voxel]))
+        soma = Soma.ball(foreground, voxel)
         if soma == thickest and is_dominant:
             continue
         if somata and soma.radius < _ALIKE * somata[0].radius:
@@ -124,6 +152,31 @@ def _dominates(foreground: Foreground, thickest: Soma) -> bool:
     return _fill(foreground, thickest, _FILL_RADII) <= _MAX_DOMINANT_FILL
 
 
+def _flat_soma(foreground: Foreground) -> Soma | None:
+    """The widest place, if it is much wider than it is deep, and than all others.
+
+    Without a voxel size, or in slices that are far apart, a soma is a disk. Its radius is that of
+    the ball of the same volume.
+    """
+    strong = np.flatnonzero(foreground.strong)
+    best: Soma | None = None
+    for axis in range(3):
+        lateral = np.minimum(foreground.lateral_depth(axis), _MOST_FLAT * foreground.depth)
+        widest = float(lateral.max())
+        least = max(_MIN_FLAT, _WIDER * _typical_radius(foreground, lateral))
+        if widest < least or (best is not None and widest <= best.lateral):
+            continue
+        middle = np.flatnonzero(lateral >= _THICKEST * widest)
+        by_depth = middle[np.argsort(-foreground.depth[middle], kind="stable")]
+        voxel = _first_place(foreground, by_depth)
+        depth = float(foreground.depth[voxel])
+        outside = strong[foreground.distances(voxel, strong) > 2 * widest]
+        second = float(lateral[outside].max(initial=0.0))
+        if widest >= _FLAT * depth and widest >= _FLAT_DOMINANCE * second:
+            best = Soma(voxel, float(np.cbrt(widest**2 * depth)), widest, axis)
+    return best
+
+
 def _is_another(foreground: Foreground, soma: Soma, somata: list[Soma]) -> bool:
     """Whether a place is the soma of one more neuron, and neither a lobe nor a wide dendrite."""
     if _fill(foreground, soma, _WIDE_FILL_RADII) > _MAX_WIDE_FILL:
@@ -133,9 +186,9 @@ def _is_another(foreground: Foreground, soma: Soma, somata: list[Soma]) -> bool:
     return bool((away > _APART * (soma.radius + radii) / 2).all())
 
 
-def _typical_radius(foreground: Foreground) -> float:
-    """The median depth of the voxels that are no shallower than any of their 6 neighbours."""
-    index, coords, depth = foreground.index, foreground.coords, foreground.depth
+def _typical_radius(foreground: Foreground, depth: NDArray[np.float32]) -> float:
+    """The median depth of the strong voxels that are no shallower than their 6 neighbours."""
+    index, coords = foreground.index, foreground.coords
     ridge = foreground.strong.copy()
     for axis in range(3):
         for step in (-1, 1):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.foreground import Foreground
-from dineuro_tracing.voxels import depths
 
 #: SWC's type of spines, the first one that is free for custom use.
 SPINE_TYPE = 7
@@ -23,10 +22,10 @@ _REACH_RADII = 3.0
 _MIN_RADIUS = 2.0
 #: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
 _SOMA_RADII = 1.5
+#: Along the optical axis the half width differs by more than this share.
+_UNLIKE = 0.1
 #: The half widths along the axes are measured up to so many voxels.
 _WIDEST = 20
-#: Along the optical axis the lateral transform sees no border within any volume.
-_NO_BORDER = 1e6
 #: The lateral radius is at most this multiple of the distance to the border in any direction: a
 #: volume may be one voxel thin, and its own border is no border of a neurite.
 _MOST_FLAT = 3.0
@@ -72,10 +71,9 @@ def lateral_radii(tree: Tree, foreground: Foreground) -> NDArray[np.float64]:
     one voxel beside the node.
     """
     at = np.rint(tree.xyz[:, ::-1] - foreground.origin).astype(np.int64)
-    edges = foreground.scale.zyx.astype(np.float32)
-    edges[_optical_axis(at, foreground)] = _NO_BORDER
-    depth = depths(foreground.index, foreground.coords, foreground.strong, edges)
-    depth = np.minimum(depth, _MOST_FLAT * foreground.depth)
+    axis, depth = _optical_axis(at, foreground), foreground.depth
+    if axis is not None:
+        depth = np.minimum(foreground.lateral_depth(axis), _MOST_FLAT * depth)
     last = np.array(foreground.index.shape) - 1
     deepest: NDArray[np.float64] = np.zeros(len(tree), dtype=np.float64)
     for step in np.ndindex(3, 3, 3):
@@ -85,8 +83,10 @@ def lateral_radii(tree: Tree, foreground: Foreground) -> NDArray[np.float64]:
     return np.asarray(np.maximum(deepest - 0.5, 0.5))
 
 
-def _optical_axis(at: NDArray[np.int64], foreground: Foreground) -> int:
+def _optical_axis(at: NDArray[np.int64], foreground: Foreground) -> int | None:
     """The axis along which neurites look unlike themselves; z where the voxels are no cubes.
+
+    It is None where neurites look alike along all axes.
 
     Across it they have another width than across the other two. `at` (N, 3) are voxels of the box
     on the neurites' lines.
@@ -95,7 +95,8 @@ def _optical_axis(at: NDArray[np.int64], foreground: Foreground) -> int:
         return 0
     along = np.stack([_half_widths(at, foreground, axis) for axis in range(3)])
     across = np.array([np.delete(along, axis, axis=0).min(axis=0).mean() for axis in range(3)])
-    return int(np.abs(across - np.median(across)).argmax())
+    unlike = np.abs(across - np.median(across))
+    return int(unlike.argmax()) if unlike.max() > _UNLIKE * np.median(across) else None
 
 
 def _half_widths(at: NDArray[np.int64], foreground: Foreground, axis: int) -> NDArray[np.int64]:

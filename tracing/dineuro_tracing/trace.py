@@ -48,6 +48,8 @@ _SPUR_LENGTH = 20.0
 _OWN_SHARE = 0.25
 #: Greatest distance (finest voxels) of the user's root from the foreground.
 _ROOT_REACH = 30.0
+#: Distances that differ by less (finest voxels) are equal.
+_SAME = 1e-6
 #: Within this many radii of a soma's centre the user's root means the soma, which is no exact ball.
 _SOMA_REACH = 1.3
 
@@ -124,7 +126,7 @@ def trace(
     skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
     left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
     radius = float(skeleton.radii[0]) if is_soma else None
-    tree, joined = _refined_tree(skeleton, foreground, radius, options)
+    tree, joined = _refined_tree(skeleton, foreground, lines.somata, options)
     kind: RootKind = "marker" if options.root is not None else "soma" if is_soma else "end"
     return Trace(tree, joined, doubts, left_out, kind, radius, lines.root_moved)
 
@@ -137,11 +139,13 @@ class _Lines:
         skeleton: the pieces.
         root: the point of the user's root, or of the thickest soma; None without both.
         root_moved: finest voxels from the user's root to the foreground.
+        somata: the thickest first.
     """
 
     skeleton: Skeleton
     root: int | None
     root_moved: float
+    somata: tuple[Soma, ...]
 
 
 def _find_lines(
@@ -160,7 +164,7 @@ def _find_lines(
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
     others = [s for s in somata if s is not soma]
-    return _Lines(_with_somata(skeleton, others, foreground), paths.root, moved)
+    return _Lines(_with_somata(skeleton, others, foreground), paths.root, moved, somata)
 
 
 def _empty_trace() -> Trace:
@@ -189,7 +193,10 @@ def _with_somata(skeleton: Skeleton, somata: list[Soma], foreground: Foreground)
     """The skeleton with each soma at the point next to its centre, if a line runs through it."""
     for soma in somata:
         away = skeleton.distances(foreground.place(soma.voxel), foreground.scale)
-        nearest = int(away.argmin())
+        # Of equally near points the one nearest to the middle: a mirrored volume reverses numbers.
+        equals = np.flatnonzero(away <= away.min() + _SAME)
+        aside = skeleton.distances(skeleton.points.mean(axis=0), foreground.scale)[equals]
+        nearest = int(equals[aside.argmin()])
         if away[nearest] < soma.radius and not skeleton.soma[nearest]:
             skeleton = skeleton.with_soma(nearest, soma.radius)
     return skeleton
@@ -245,11 +252,12 @@ def _chosen_trees(
 
 
 def _refined_tree(
-    skeleton: Skeleton, foreground: Foreground, soma_radius: float | None, options: TraceOptions
+    skeleton: Skeleton, foreground: Foreground, somata: tuple[Soma, ...], options: TraceOptions
 ) -> tuple[Tree, NDArray[np.bool_]]:
     """Stages 7 and 8: the tree, and (N,) bool, the joined links."""
     scale = foreground.scale
-    skeleton = gather_somata(skeleton, scale)
+    soma_radius = float(skeleton.radii[0]) if skeleton.soma[0] else None
+    skeleton = gather_somata(skeleton, somata, foreground)
     skeleton = smooth(centre(skeleton, foreground), foreground)
     tree, joined = _as_tree(resample(skeleton, NODE_STEP, scale))
     spines = find_spines(tree, lateral_radii(tree, foreground), scale, soma_radius)

@@ -9,7 +9,9 @@
    The threshold is never below the level that noise alone reaches.
 4. Dim neurites: where no bright structure is near, the threshold falls to a share of the highest
    contrast nearby. A thin axon may have a tenth of the contrast of its trunk.
-5. Probability: the contrast relative to the threshold. Beside bright structures the threshold
+5. Broad structures: the contrast of glow, haze and edges of tissue is removed, and cell bodies are
+   added whole, see `broad`. Where light is brighter its noise is higher, and so is the threshold.
+6. Probability: the contrast relative to the threshold. Beside bright structures the threshold
    rises to a share of their contrast, so that bright neurites do not become thick and blurred.
 """
 
@@ -24,6 +26,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from dineuro_model.enhancers.blocks import PER_DEVIATION, background, local_noise, sampled
+from dineuro_model.enhancers.broad import broad_part, find_bodies
+from dineuro_model.enhancers.windows import highest_within
+
 Scale = tuple[float, float, float]
 
 #: The quantile of the maxima of rows, columns and depths that sets the usual brightness, and the
@@ -31,11 +37,13 @@ Scale = tuple[float, float, float]
 _ROWS, _ABOVE = 0.99, 5.0
 #: Width of the denoising Gaussian, in finest voxels.
 _SIGMA = 0.8
-#: The longest edge of the background's blocks in voxels, and the voxels of an edge of 16 that are
-#: sampled: as many even ones as odd ones, and the same from both ends.
-_BLOCK, _SAMPLED = 16, np.array([0, 3, 4, 7, 8, 11, 12, 15])
-#: Voxels of an axis between whose blocks one matrix interpolates.
-_STRETCH = 4096
+#: Margin of background around the voxels above the lowest value.
+_MARGIN = 32
+#: The contrast is at most this multiple of what is narrow, see `broad`. Noise alone is narrow, by
+#: this many of its standard deviations.
+_NARROW, _NARROW_NOISE = 2.0, 2.0
+#: Neurites that fill a block look like noise. Therefore it is at most this multiple of the stack's.
+_MOST_NOISE = 8.0
 #: A ridge falls to half its height within this number of voxels.
 _THIN = 10
 #: The threshold is at most this share of the neurites' mean contrast.
@@ -90,18 +98,33 @@ def enhance_and_measure(
     if box is None:
         return ClassicalEnhancement(probability, 0.0)
     values = _normalised(intensity[box], low)
-    contrast = ndimage.gaussian_filter(values, [_SIGMA / step for step in scale])
-    contrast -= _background(contrast)
+    smooth = ndimage.gaussian_filter(values, [_SIGMA / step for step in scale])
+    contrast = smooth - background(smooth)
     ridge = contrast[_on_ridges(contrast)]
     threshold = _threshold(ridge)
+    bright = ridge[ridge >= threshold]
+    around = _highest_within(_LOCAL_REACH, contrast, scale) >= threshold
+    around &= _highest_within(_REACH, contrast, scale) < threshold
+    clearness = _clearness(bright, values, around, scale)
+    if len(bright) == 0:
+        return ClassicalEnhancement(probability, clearness)
+    del values, around
+    usual = np.float32(_noise(contrast))
+    noise = np.clip(local_noise(contrast), usual, np.float32(_MOST_NOISE) * usual)
+    floor = np.float32(_NOISE_FLOOR) * noise
+    np.maximum(floor, np.float32(_least_threshold(ridge, threshold)), out=floor)
+    broad = broad_part(smooth, scale)
+    bodies = find_bodies(smooth, broad.lateral, float(bright.mean()), scale)
+    np.subtract(smooth, broad.highest, out=smooth)
+    smooth -= np.float32(_NARROW_NOISE) * noise
+    smooth *= np.float32(_NARROW)
+    np.minimum(contrast, smooth, out=contrast)
+    del broad, smooth
     near = _highest_within(_REACH, contrast, scale)
     far = _highest_within(_LOCAL_REACH, contrast, scale)
-    around = (far >= threshold) & (near < threshold)
-    clearness = _clearness(ridge[ridge >= threshold], values, around, scale)
-    del values, around
-    floor = max(_least_threshold(ridge, threshold), _NOISE_FLOOR * _noise(contrast))
-    limits = _limits(threshold, floor, near, far)
-    probability[box] = _odds(contrast, limits)
+    odds = _odds(contrast, _limits(threshold, floor, near, far))
+    odds[bodies] = 255
+    probability[box] = odds
     return ClassicalEnhancement(probability, clearness)
 
 
@@ -133,7 +156,7 @@ def _box_above(intensity: NDArray[Any], low: Any) -> tuple[slice, slice, slice] 
         hit = np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis)))
         if len(hit) == 0:
             return None
-        spans.append(slice(max(0, int(hit[0]) - 2 * _BLOCK), int(hit[-1]) + 1 + 2 * _BLOCK))
+        spans.append(slice(max(0, int(hit[0]) - _MARGIN), int(hit[-1]) + 1 + _MARGIN))
     return spans[0], spans[1], spans[2]
 
 
@@ -163,53 +186,6 @@ def _odds(
     square = np.square(np.maximum(values, 0))
     square /= square + np.square(limit) + np.float32(1e-20)
     return np.asarray(np.ceil(255 * square), dtype=np.uint8)
-
-
-def _background(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The intensity without neurites (Z, Y, X): block medians, opened, smoothed, interpolated."""
-    z, y, x = (_sampled_places(n).shape for n in values.shape)
-    blocks = _sample(values).reshape(*z, *y, *x).transpose(0, 2, 4, 1, 3, 5)
-    ground = np.median(blocks.reshape(z[0], y[0], x[0], -1), axis=-1)
-    ground = ndimage.uniform_filter(ndimage.grey_opening(ground, size=3), size=3)
-    for axis, n in enumerate(values.shape):
-        ground = _between_blocks(ground, axis, n)
-    return np.ascontiguousarray(ground)
-
-
-def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An eighth of the voxels, 8 of each block along every axis; mirrored for a mirrored volume."""
-    return values[np.ix_(*(_sampled_places(n).ravel() for n in values.shape))]
-
-
-def _sampled_places(n: int) -> NDArray[np.int64]:
-    """(blocks, 8) the sampled voxels of an axis of n voxels, which equal blocks divide.
-
-    All voxels of an axis with fewer than 8 are sampled, (1, n).
-    """
-    if n < len(_SAMPLED):
-        return np.arange(n)[None]
-    count = -(-n // _BLOCK)
-    shares = (np.arange(count)[:, None] + (_SAMPLED + 0.5) / 16) / count
-    return np.asarray(np.floor(shares * n).astype(np.int64))
-
-
-def _between_blocks(ground: NDArray[np.float32], axis: int, n: int) -> NDArray[np.float32]:
-    """One value for each block of an axis -> n voxels, linear between the centres of blocks.
-
-    Each stretch of the axis is one matrix product. One matrix for a long axis would have more
-    elements than the volume.
-    """
-    ground = np.moveaxis(ground, axis, 0)
-    count = len(ground)
-    parts = []
-    for start in range(0, n, _STRETCH):
-        stop = min(start + _STRETCH, n)
-        position = np.clip((np.arange(start, stop) + 0.5) * count / n - 0.5, 0, count - 1)
-        blocks = np.arange(int(position[0]), min(count, int(position[-1]) + 2))
-        weights = np.maximum(1 - np.abs(position[:, None] - blocks), 0).astype(np.float32)
-        parts.append(np.tensordot(weights, ground[blocks[0] : blocks[-1] + 1], (1, 0)))
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return np.moveaxis(whole, 0, axis)
 
 
 def _on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -255,8 +231,8 @@ def _least_threshold(ridge: NDArray[np.float32], threshold: float) -> float:
 
 def _noise(contrast: NDArray[np.float32]) -> float:
     """The standard deviation of the denoised background; neurites hardly influence it."""
-    sample = _sample(contrast)
-    return 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
+    sample = sampled(contrast)
+    return PER_DEVIATION * float(np.median(np.abs(sample - np.median(sample))))
 
 
 def _clearness(
@@ -297,22 +273,26 @@ def _highest_within(
     reach: float, contrast: NDArray[np.float32], scale: Scale
 ) -> NDArray[np.float32]:
     """The highest contrast in a box around each voxel; the reach is in finest voxels."""
-    size = [2 * int(reach / step) + 1 for step in scale]
-    return np.asarray(ndimage.maximum_filter(contrast, size=size))
+    z, y, x = (int(reach / edge) for edge in scale)
+    return highest_within(contrast, (z, y, x))
 
 
 def _limits(
-    threshold: float, floor: float, near: NDArray[np.float32], far: NDArray[np.float32]
+    threshold: float,
+    floor: NDArray[np.float32],
+    near: NDArray[np.float32],
+    far: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """The contrast (Z, Y, X) at which the probability is 128. Both arrays are overwritten.
 
     Args:
         threshold: of the stack.
-        floor: the least threshold of a voxel.
+        floor: (Z, Y, X), the least threshold of each voxel.
         near: (Z, Y, X), the highest contrast within `_REACH`.
         far: (Z, Y, X), the highest contrast within `_LOCAL_REACH`.
     """
     far *= _LOCAL_SHARE
-    np.clip(far, floor, max(threshold, floor), out=far)
+    np.minimum(far, np.float32(threshold), out=far)
+    np.maximum(far, floor, out=far)
     near *= _SHARE
     return np.maximum(near, far, out=far)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dineuro.pipeline.enhancement import LEAST_BRIGHTER, Enhancement
+from dineuro.pipeline.enhancement import LEAST_BRIGHTER, LEAST_SURENESS, Enhancement
 from dineuro.pipeline.second_pass import Pass
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
@@ -21,11 +21,6 @@ _REACH_SHARE, _REACH = 1.5, 2.0
 #: Mask and image disagree where the mask has less than this share of the bright places; see
 #: `agreement`.
 _LEAST_BRIGHT_SHARE = 0.6
-#: The network may not know the kind of image where its sureness is below this. The tuning stacks
-#: have 0.84 or more: 15 lifted ones, with and without added noise, and 16 rendered ones. The two
-#: light-sheet stacks have 0.78 and 0.81. The 46 held-out stacks, measured after the limit was set,
-#: have 0.83 or more.
-_LEAST_SURENESS = 0.82
 #: A warning names the distance of the root to the tree above this, in finest voxels.
 _FAR_ROOT = 5.0
 #: A warning names the foreground's share of the volume above this.
@@ -198,11 +193,11 @@ def disagreement(enhancement: Enhancement) -> str | None:
         reason = f"only {brighter:.0%} of the mask is brighter than its surroundings"
     elif share is not None and share < _LEAST_BRIGHT_SHARE:
         reason = f"only {share:.0%} of what stands out in the image is in the mask"
-    elif sureness is not None and sureness < _LEAST_SURENESS:
+    elif sureness is not None and sureness < LEAST_SURENESS:
         return (
             f"the network is unsure: what it calls neurite has a probability of {sureness:.0%} on "
-            f"average, and 82% or more on the kinds of image that it knows: {remedy}; the "
-            "confidences are not to be relied upon"
+            f"average, and {LEAST_SURENESS:.0%} or more on the kinds of image that it knows: "
+            f"{remedy}; the confidences are not to be relied upon"
         )
     else:
         return None

@@ -31,7 +31,7 @@ protected:
 
 private:
     struct State {
-        QString stage = "connect";
+        QString stage = "upload";
         std::uint64_t done = 0, total = 0;
     };
 

@@ -11,7 +11,6 @@
 #include <QProgressBar>
 #include <QPushButton>
 #include <QSpinBox>
-#include <QTimer>
 
 Driver::Driver(nlohmann::json script) : script_(std::move(script)) {
     for (const char* name : {"messages", "stages", "percents"})
@@ -24,13 +23,7 @@ void Driver::timerEvent(QTimerEvent*) {
     if (auto* box = qobject_cast<QMessageBox*>(modal)) {
         seen["messages"].push_back(box->text().toStdString());
         picture(box, "message");
-        const auto answer = script_.value("no", false) ? QMessageBox::No : QMessageBox::Yes;
-        if (auto* button = box->button(answer)) {
-            refused_ = answer == QMessageBox::No;
-            button->click();
-        } else {
-            box->accept();
-        }
+        box->accept();
     } else if (auto* dialog = qobject_cast<QDialog*>(modal)) {
         if (dialog->findChild<QLabel*>("stage"))
             atTask(dialog);
@@ -53,10 +46,8 @@ void Driver::atDialog(QDialog* dialog) {
     }
     picture(dialog, dialog->objectName().toStdString());
     auto* buttons = dialog->findChild<QDialogButtonBox*>();
-    const bool leave = refused_ || script_.value("press", "ok") == "cancel";
-    // The dialog may ask a question, which this timer can answer only when its event is over.
-    QTimer::singleShot(0, buttons->button(leave ? QDialogButtonBox::Cancel : QDialogButtonBox::Ok),
-                       &QPushButton::click);
+    const bool leave = script_.value("press", "ok") == "cancel";
+    buttons->button(leave ? QDialogButtonBox::Cancel : QDialogButtonBox::Ok)->click();
 }
 
 void Driver::fill(QDialog* dialog) {
