@@ -18,7 +18,7 @@ DATA ?= ../shared/data
 # The checks that need nothing but Python; lint-web needs Node.
 LINT := lint-python lint-cpp lint-prose
 
-.PHONY: demo test fast lint $(LINT) lint-web types format install clean plugin \
+.PHONY: demo test fast lint $(LINT) lint-web types format install clean plugin plugin-package \
   test-plugin options web test-web benchmark dependencies release-check
 
 install: $(STAMP)
@@ -42,7 +42,24 @@ plugin: $(foreach qt,$(QT),plugin-qt$(qt))
 plugin-qt%:
 	cmake -S $(PLUGIN) -B build/$@ -DDINEURO_QT=$* -DDINEURO_TESTS=$(if $(VAA3D_ROOT),OFF,ON) \
 	  -DDINEURO_WERROR=ON -DCMAKE_UNITY_BUILD=ON -DVAA3D_ROOT=$(VAA3D_ROOT)
-	cmake --build build/$@ --parallel --target dineuro $(if $(VAA3D_ROOT),,host plugin_tests throughput)
+	cmake --build build/$@ --parallel --target dineuro \
+	  $(if $(VAA3D_ROOT),,dineuro_master host_plain host_master plugin_tests throughput load_plugin)
+
+# One archive for each Qt, for the Vaa3D whose sources are VAA3D_ROOT: dist/. It has the licence and
+# the library in the folder plugins, which is copied over that of Vaa3D.
+plugin-package: $(foreach qt,$(QT),package-qt$(qt))
+
+package-qt%:
+	@test -n "$(VAA3D_ROOT)" || { echo "VAA3D_ROOT=... is missing: no Vaa3D can load a plugin without its headers" >&2; exit 2; }
+	cmake -S $(PLUGIN) -B build/$@ -DDINEURO_QT=$* -DVAA3D_ROOT=$(abspath $(VAA3D_ROOT)) \
+	  -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON
+	cmake --build build/$@ --parallel
+	build/$@/vaa3d/load_plugin build/$@/vaa3d/libdineuro_vaa3d_qt$*.so
+	rm -rf build/$@/archive && mkdir -p build/$@/archive/plugins/DINeuro dist
+	cp build/$@/vaa3d/libdineuro_vaa3d_qt$*.so build/$@/archive/plugins/DINeuro
+	strip --strip-unneeded build/$@/archive/plugins/DINeuro/*.so
+	cp LICENSE $(PLUGIN)/README.md build/$@/archive
+	tar -czf dist/dineuro-vaa3d-linux-$$(uname -m)-qt$*.tar.gz -C build/$@/archive LICENSE README.md plugins
 
 # The client's tests and a million random inputs under sanitizers, then the plugin in a host that
 # stands in for Vaa3D, against the real server.
@@ -53,8 +70,8 @@ test-plugin: $(STAMP) plugin
 	cmake --build build/sanitized --parallel
 	ctest --test-dir build/sanitized --output-on-failure
 	for qt in $(QT); do build/plugin-qt$$qt/tests/plugin_tests || exit 1; done
-	$(PYTEST) tests/plugin/test_plugin.py
-	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin/test_plugin.py -m 'not slow'
+	$(PYTEST) tests/plugin
+	DINEURO_PLUGIN_BUILDS=sanitized $(PYTEST) tests/plugin -m 'not slow'
 
 # The table of the options of a trace, for the page and the plugin's test.
 options: $(STAMP)

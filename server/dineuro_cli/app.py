@@ -15,6 +15,7 @@ from dineuro_cli.files import (
 )
 from dineuro_cli.network import evaluate_command, models_command, train_command
 from dineuro_cli.options import EPILOG
+from dineuro_cli.plugin import plugin_app
 from dineuro_cli.send import send_command
 from dineuro_cli.serve import keys_app, serve_command
 from dineuro_cli.trace import demo_command, trace_command
@@ -55,3 +56,4 @@ for name, command in (
 ):
     app.command(name, epilog=EPILOG)(command)
 app.add_typer(keys_app, name="keys")
+app.add_typer(plugin_app, name="plugin")

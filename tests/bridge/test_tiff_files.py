@@ -363,3 +363,12 @@ def test_slices_that_are_kept_as_time_or_channels(tmp_path: Path) -> None:
 def test_a_microscopes_own_format_is_named_with_the_way_to_export_it(suffix: str) -> None:
     with pytest.raises(UnsupportedFormat, match=rf"\{suffix} files are not read: .* Fiji"):
         read_volume(f"a{suffix}")
+
+
+def test_a_file_in_which_0_is_white_keeps_its_samples_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ONE[0], photometric="miniswhite", metadata=None)
+    assert np.array_equal(read_volume(path).voxels, ONE)
+    assert "0 is white in this TIFF" in read_header(path).warnings[0]
+    tifffile.imwrite(path, ONE[0], photometric="minisblack", metadata=None)
+    assert read_header(path).warnings == ()

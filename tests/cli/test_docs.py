@@ -355,7 +355,7 @@ def ignore(command: str) -> None:
 
 CHECKED: dict[str, Callable[[str], None]] = {
     "make": check_make, "python -m benchmarks": check_benchmark, "pip install": check_pip,
-    "docker": check_docker, "vaa3d": check_vaa3d, "apt install": check_apt,
+    "docker": check_docker, "Vaa3D-x": check_vaa3d, "apt install": check_apt,
     "sudo apt-get install": check_apt, "cmake": check_built, "ldd": ignore, "cd docker": ignore,
     "git clone": ignore, "cd dineuro": ignore, ". .venv/": ignore,
     "python3 -m venv": ignore, "mkdir -p secrets": ignore, "touch secrets": ignore,

@@ -6,12 +6,8 @@ what the Python client gets from the same server.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,148 +15,62 @@ import numpy as np
 import pytest
 import zmq
 
-from dineuro_bridge import read_markers, read_swc, read_volume, write_volume
-from dineuro_bridge.client import Client
+from dineuro_bridge import read_markers, read_swc, read_volume
 from dineuro_bridge.protocol import Message, decode, encode
-from dineuro_bridge.trees.swc import parse_swc
-from dineuro_bridge.trees.tree import Tree
-from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.access.curve import make_client_keys
-from tests.support.server import Server, job_after, slow
-from tests.support.shapes import line, paint
-
-ROOT = Path(__file__).resolve().parents[2]
-MENU = ["Enhance && trace…", "Trace without enhancing…", "Server settings…", "About and help"]
-SHAPE = (30, 60, 80)
-SOMA = (20, 30, 15)
-NEURON = np.maximum(
-    paint([np.array([SOMA])], SHAPE, 7.0),
-    paint([line(SOMA, t) for t in ((75, 30, 15), (5, 8, 6), (60, 55, 24))], SHAPE),
+from tests.support.host import (
+    BUILDS,
+    MENU,
+    RNG,
+    SHAPE,
+    SOMA,
+    STACK,
+    Build,
+    Host,
+    asked,
+    menu,
+    same_nodes,
+    stack_file,
+    without_twins,
 )
-RNG = np.random.default_rng(5)
-STACK = np.clip(RNG.normal(20, 4, SHAPE) + NEURON * 0.5, 0, 255).astype(np.uint8)
-
-
-#: Folders under build/.
-BUILDS = os.environ.get("DINEURO_PLUGIN_BUILDS", "plugin-qt5 plugin-qt6").split()
-
-
-@dataclass(frozen=True)
-class Build:
-    """A plugin and its host."""
-
-    name: str
-
-    @property
-    def host(self) -> Path:
-        return ROOT / "build" / self.name / "tests" / "host"
-
-    @property
-    def plugin(self) -> Path:
-        found = list((ROOT / "build" / self.name / "vaa3d").glob("libdineuro_*.so"))
-        return found[0] if found else Path("not built")
-
-
-class Host:
-    """One run of the host for a script; what it saw and made."""
-
-    def __init__(
-        self, build: Build, folder: Path, steps: list[dict[str, Any]], plugin: Path | None = None
-    ) -> None:
-        self.out = folder / "host"
-        self.out.mkdir(exist_ok=True)
-        script = folder / "script.json"
-        script.write_text(json.dumps(steps))
-        environment = os.environ | {
-            "QT_QPA_PLATFORM": "offscreen",
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "ASAN_OPTIONS": "detect_leaks=0",  # Qt and fontconfig keep theirs until the end
-        }
-        self.done = subprocess.run(
-            [build.host, plugin or build.plugin, script, self.out],
-            env=environment, capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
-        self.seen: dict[str, Any] = {}
-        if self.done.returncode == 0:
-            self.seen = json.loads((self.out / "seen.json").read_text())
-
-    def step(self, number: int) -> dict[str, Any]:
-        step: dict[str, Any] = self.seen["steps"][number]
-        return step
-
-    def messages(self, number: int = 1) -> str:
-        return "\n".join(self.step(number)["messages"])
-
-    def window(self, number: int) -> Volume:
-        return read_volume(self.out / f"{number}.v3draw")
-
-    def tree(self, number: int) -> Tree:
-        return parse_swc((self.out / f"{number}.swc").read_text(), "host")
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def build(request: pytest.FixtureRequest) -> Build:
-    found = Build(request.param)
-    if not found.host.exists():
-        pytest.skip("the plugin is not built: make plugin")
-    return found
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("plugin") / "state", zmq="tcp://127.0.0.1:0")
-    yield made
-    made.close()
-    assert "an error of DINeuro's own" not in made.log
-
-
-def stack_file(folder: Path, voxels: np.ndarray[Any, Any] = STACK, name: str = "cell") -> Path:
-    path = folder / f"{name}.v3draw"
-    write_volume(path, Volume(voxels if voxels.ndim == 4 else voxels[None]))
-    return path
-
-
-def asked(server: Server, path: Path, **params: Any) -> Any:
-    """The answer to the Python client, for rows as Vaa3D has them in memory."""
-    with Client(server.zmq) as client:
-        return client.trace(path, row_order="vaa3d", **params)
-
-
-def without_twins(tree: Tree) -> Tree:
-    """The tree without the second node at a place, where its type changes."""
-    twin = np.zeros(len(tree), dtype=bool)
-    linked = tree.parents >= 0
-    twin[linked] = tree.link_lengths[linked] == 0
-    up = np.arange(len(tree))
-    for node in np.flatnonzero(twin):
-        up[node] = up[tree.parents[node]]
-    new = np.cumsum(~twin) - 1
-    kept = np.flatnonzero(~twin)
-    parents = [-1 if tree.parents[n] < 0 else new[up[tree.parents[n]]] for n in kept]
-    return Tree(tree.xyz[kept], tree.radii[kept], np.array(parents), tree.types[kept])
-
-
-def same_nodes(found: Tree, expected: Tree) -> None:
-    assert len(found) == len(expected)
-    assert found.xyz == pytest.approx(expected.xyz, abs=1e-4)
-    assert found.radii == pytest.approx(expected.radii, abs=1e-4)
-    assert np.array_equal(found.parents, expected.parents)
-
-
-def menu(server: str, number: int = 0, **more: Any) -> dict[str, Any]:
-    return {"menu": MENU[number], "fields": {"server": server, **more.pop("fields", {})}, **more}
+from tests.support.server import Server, job_after, slow
 
 
 def test_what_vaa3d_is_told_of_the_plugin(build: Build, tmp_path: Path) -> None:
-    host = Host(build, tmp_path, [{"menu": MENU[3]}])
+    host = Host(build, tmp_path, [{"menu": MENU[4]}])
     assert host.seen["menus"] == MENU
     assert host.seen["funcs"] == ["enhance_trace", "trace", "help"]
     assert host.seen["version"] == pytest.approx(0.1)
-    assert "vaa3d -x dineuro -f help" in host.messages(0)
+    assert "Vaa3D-x -x dineuro -f help" in host.messages(0)
+
+
+def test_a_plugin_of_another_branch_of_vaa3d_is_refused(build: Build, tmp_path: Path) -> None:
+    path = stack_file(tmp_path)
+    steps: list[dict[str, Any]] = [
+        {"open": str(path)},
+        *({"menu": text} for text in MENU),
+        {"func": "help"},
+        {"func": "enhance_trace", "in": [str(path)]},
+    ]
+    for one in (build, build.other_table):
+        host = Host(one, tmp_path, steps, plugin=one.other_table.plugin)
+        assert host.done.returncode == 0, host.done.stderr
+        for number in range(1, 6):
+            assert "was built for another branch of Vaa3D" in host.messages(number)
+        assert host.done.stderr.count("was built for another branch of Vaa3D") == 2
+        assert [host.step(number)["returned"] for number in (6, 7)] == [False, False]
+
+
+def test_the_other_branch_of_vaa3d(build: Build, server: Server, tmp_path: Path) -> None:
+    path = stack_file(tmp_path)
+    host = Host(build.other_table, tmp_path, [{"open": str(path)}, menu(server.zmq)])
+    expected = asked(server, path)
+    assert np.array_equal(host.window(1).voxels, expected.mask.voxels)
+    same_nodes(without_twins(host.tree(0)), expected.tree)
 
 
 def test_a_plugin_of_another_qt_is_refused_with_a_reason(build: Build, tmp_path: Path) -> None:
-    other = Build("plugin-qt6" if "qt5" in build.plugin.name else "plugin-qt5")
+    other = Build("plugin-qt6" if "qt5" in build.plugin.name else "plugin-qt5", build.table)
     if not other.plugin.exists():
         pytest.skip("only one Qt is built")
     host = Host(build, tmp_path, [], plugin=other.plugin)
@@ -188,6 +98,8 @@ def test_one_click_brings_mask_and_tree(build: Build, server: Server, tmp_path: 
     assert image["tree"] == "cell.v3draw_dineuro"
     assert image["pushes"] == 1
     assert image["hashed"]
+    assert image["colour"] == [0, 0, 0, 0], "Vaa3D would draw it in white, and not by type"
+    assert image["file"] == "cell.v3draw_dineuro"
     same_nodes(without_twins(host.tree(0)), expected.tree)
     assert host.step(1)["hash"] == host.step(0)["hash"], "the user's image was changed"
     saved = tmp_path / "cell_dineuro.swc"
@@ -198,7 +110,10 @@ def test_one_click_brings_mask_and_tree(build: Build, server: Server, tmp_path: 
     assert "of the length is certain" in said
     assert str(saved) in said
     stages = host.step(1)["stages"]
-    assert stages[0] == "Sending the image..."
+    assert "is the window cell.v3draw_mask" in said
+    assert host.step(1)["front"] == "cell.v3draw_mask"
+    assert "row_order vaa3d" in expected.swc
+    assert stages[0] == "Connecting to the server..."
     assert set(stages) & {"Enhancing...", "Tracing...", "Receiving the results..."}
 
 
@@ -256,7 +171,7 @@ def test_channel_box_and_landmark(build: Build, server: Server, tmp_path: Path) 
 
 def test_what_is_wished_is_done_and_no_more(build: Build, server: Server, tmp_path: Path) -> None:
     path = stack_file(tmp_path)
-    off = {"mask": False, "overlay": False, "save": False, "enhancer": "classical"}
+    off = {"mask": False, "overlay": "no", "save": False, "enhancer": "classical"}
     host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=off)])
     assert len(host.seen["windows"]) == 1
     assert host.seen["windows"][0]["tree"] == ""
@@ -267,7 +182,7 @@ def test_what_is_wished_is_done_and_no_more(build: Build, server: Server, tmp_pa
 def test_what_was_chosen_is_remembered(build: Build, server: Server, tmp_path: Path) -> None:
     path = stack_file(tmp_path)
     steps = [
-        menu(server.zmq, 2, test=True, fields={"minutes": 7.0}),
+        menu(server.zmq, 3, test=True, fields={"minutes": 7.0}),
         {"open": str(path)},
         {"menu": MENU[0], "fields": {"enhancer": "classical", "mask": False}},
         {"menu": MENU[0], "fields": {"save": False}},
@@ -281,6 +196,121 @@ def test_what_was_chosen_is_remembered(build: Build, server: Server, tmp_path: P
     remembered = "".join(p.read_text() for p in (tmp_path / "config").rglob("*.conf"))
     assert "minutes=7" in remembered
     assert "show_mask=false" in remembered
+
+
+def test_a_traced_neuron_is_never_replaced_unasked(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    hand = [[1, 1, 1], [5, 2, 3], [9, 4, 4]]
+    base = {"enhancer": "classical", "mask": False, "save": False}
+    nodes = {}
+    for chosen in ("add", "replace", "no"):
+        fields = {**base, "overlay": chosen}
+        steps: list[dict[str, Any]] = [{"open": str(path)}, {"trace": hand}]
+        steps.append(menu(server.zmq, fields=fields))
+        nodes[chosen] = Host(build, tmp_path, steps).tree(0)
+    expected = asked(server, path, enhancer="classical").tree
+    assert nodes["no"].xyz.tolist() == hand
+    assert nodes["add"].xyz[:3].tolist() == hand
+    same_nodes(without_twins(nodes["replace"]), expected)
+    assert len(nodes["add"]) == len(nodes["replace"]) + 3
+    # Without a choice the manual tracing stays.
+    host = Host(
+        build, tmp_path, [{"open": str(path)}, {"trace": hand}, menu(server.zmq, fields=base)]
+    )
+    assert host.tree(0).xyz[:3].tolist() == hand
+
+
+def test_a_second_run_replaces_the_plugin_s_own_tree(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical", "mask": False, "save": False}
+    steps = [{"open": str(path)}, *[menu(server.zmq, fields=fields)] * 2]
+    host = Host(build, tmp_path, steps)
+    same_nodes(without_twins(host.tree(0)), asked(server, path, enhancer="classical").tree)
+
+
+def test_the_enhanced_volume_in_front_stands_for_its_image(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical", "mask": True}
+    first: list[dict[str, Any]] = [{"open": str(path)}, menu(server.zmq, fields=fields)]
+    again = menu(server.zmq, fields={**fields, "mask": False})
+    host = Host(build, tmp_path, [*first, again])
+    assert host.step(1)["front"] == "cell.v3draw_mask"
+    expected = asked(server, path, enhancer="classical")
+    assert (tmp_path / "cell_dineuro_2.swc").read_text() == expected.swc
+    same_nodes(without_twins(host.tree(0)), expected.tree)
+    doubts = tmp_path / "cell_dineuro_3_doubts.marker"
+    host = Host(build, tmp_path, [*first, {"menu": MENU[2]}, {"proofread": True, "press": []}])
+    assert len(host.step(3).get("places", [])) == len(read_markers(doubts))
+    # Without enhancing, the enhanced volume itself is traced.
+    bare = menu(server.zmq, 1, fields={"mask": False, "save": False})
+    host = Host(build, tmp_path, [*first, bare])
+    assert len(host.tree(1)) > 20
+
+
+def test_the_tree_is_coloured_by_confidence_on_request(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    fields = {"enhancer": "classical", "colour": "confidence"}
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    answer = asked(server, path, enhancer="classical")
+    tree = answer.tree
+    grade = tree.types.copy()
+    for segment in answer.report["segments"]:
+        node = segment["end"] - 1
+        while node != segment["start"] - 1:
+            sure = segment["confidence"]
+            grade[node] = 7 if sure >= 0.9 else 6 if sure >= 0.5 else 2
+            node = tree.parents[node]
+    drawn = host.tree(0)
+    assert set(drawn.types) - {1} == set(grade) - {1}
+    assert read_swc(tmp_path / "cell_dineuro.swc").types.tolist() == tree.types.tolist()
+
+
+def test_doubts_that_came_back_as_landmarks_are_no_soma(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path = stack_file(tmp_path)
+    doubt, soma = [75, 31, 16, "1 segment"], [c + 1 for c in SOMA]
+    fields = {"enhancer": "classical", "mask": False, "save": False}
+    steps = [
+        {"open": str(path), "landmarks": [doubt]},
+        menu(server.zmq, fields={**fields, "root": "auto"}),
+        {"open": str(path), "landmarks": [doubt, soma]},
+        menu(server.zmq, fields=fields),
+    ]
+    host = Host(build, tmp_path, steps)
+    same_nodes(without_twins(host.tree(0)), asked(server, path, enhancer="classical").tree)
+    expected = asked(server, path, enhancer="classical", root=list(SOMA))
+    assert np.linalg.norm(host.tree(1).xyz[0] - SOMA) < 3
+    same_nodes(without_twins(host.tree(1)), expected.tree)
+
+
+def test_an_existing_tree_is_replaced_only_after_a_question(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path, swc = stack_file(tmp_path), tmp_path / "mine.swc"
+    swc.write_text("mine")
+    fields = {"enhancer": "classical", "mask": False, "overlay": "no", "swc": str(swc)}
+    steps = [{"open": str(path)}, menu(server.zmq, fields=fields, no=True)]
+    host = Host(build, tmp_path, steps)
+    assert f"{swc}\n\nReplace it?" in host.messages()
+    assert swc.read_text() == "mine"
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    assert swc.read_text() == asked(server, path, enhancer="classical").swc
+    # The suggested name is a new one.
+    (tmp_path / "cell_dineuro.swc").write_text("mine")
+    fields.pop("swc")
+    host = Host(build, tmp_path, [{"open": str(path)}, menu(server.zmq, fields=fields)])
+    assert "Replace" not in host.messages()
+    assert (tmp_path / "cell_dineuro.swc").read_text() == "mine"
+    assert len(read_swc(tmp_path / "cell_dineuro_2.swc")) > 20
 
 
 def test_leaving_the_dialog_changes_nothing(build: Build, server: Server, tmp_path: Path) -> None:
@@ -316,7 +346,7 @@ def test_no_image_and_a_landmark_outside(build: Build, server: Server, tmp_path:
         [menu(server.zmq), {"open": str(path), "landmarks": [[500, 1, 1]]}, menu(server.zmq)],
     )
     assert host.messages(0) == "Open an image first."
-    assert "landmark lies outside the image" in host.messages(2)
+    assert "the landmark (500, 1, 1) lies outside the image" in host.messages(2)
     assert not list(tmp_path.glob("*.swc"))
 
 
@@ -462,11 +492,30 @@ def test_several_inputs_one_of_them_bad(build: Build, server: Server, tmp_path: 
     step = {"func": "enhance_trace", "in": inputs, "p": words(server, "mask=yes")}
     host = Host(build, tmp_path, [step])
     assert host.step(0)["returned"] is False
-    assert "bad.v3draw: Vaa3D cannot read it" in host.done.stderr
+    assert "bad.v3draw: is no volume" in host.done.stderr
     assert "none.v3draw: there is no such file" in host.done.stderr
     written = sorted(p.name for p in tmp_path.glob("*_*") if p.is_file())
     assert written == ["a_dineuro.swc", "a_mask.v3draw", "b_dineuro.swc", "b_mask.v3draw"]
     assert len(read_swc(tmp_path / "b_dineuro.swc")) > 20
+
+
+def test_many_files_on_one_command_line(build: Build, server: Server, tmp_path: Path) -> None:
+    stack_file(tmp_path, name="original")
+    names = [f"s{number:02d}" for number in range(100)]
+    for name in names:
+        os.link(tmp_path / "original.v3draw", tmp_path / f"{name}.v3draw")
+    for missing in ("s03", "s50"):
+        (tmp_path / f"{missing}.v3draw").unlink()
+    (tmp_path / "s70.v3draw").unlink()
+    (tmp_path / "s70.v3draw").write_bytes(b"no image")
+    inputs = [str(tmp_path / f"{name}.v3draw") for name in names]
+    host = Host(build, tmp_path, [{"func": "enhance_trace", "in": inputs, "p": words(server)}])
+    assert host.step(0)["returned"] is False
+    errors = [line for line in host.done.stderr.splitlines() if "error" in line]
+    assert [(tmp_path / f"{name}.v3draw").name in line for name, line in
+            zip(("s03", "s50", "s70"), errors, strict=True)] == [True] * 3  # fmt: skip
+    written = sorted(path.name for path in tmp_path.glob("*_*"))
+    assert written == [f"{n}_dineuro.swc" for n in names if n not in ("s03", "s50", "s70")]
 
 
 def test_junk_is_refused_and_nothing_is_written(
@@ -477,7 +526,7 @@ def test_junk_is_refused_and_nothing_is_written(
     calls: list[tuple[dict[str, Any], str]] = [
         ({"in": [path], "p": [*good, "[channel=1]"]}, "'[channel=1]': is not a parameter"),
         ({"in": [path], "p": [*good, "threshold=0"]}, "threshold"),
-        ({"in": [path], "p": [*good, "channel=3"]}, "channel 3: the image has 1"),
+        ({"in": [path], "p": [*good, "channel=3"]}, "channel 3"),
         ({"in": [path], "p": [*good, "root=999,0,0"]}, "root"),
         ({"in": [], "p": good}, "give the image"),
         ({"in": [path, path], "p": good}, "two results have this name"),

@@ -18,7 +18,7 @@ from dineuro_bridge.errors import (
 )
 from dineuro_bridge.files import reason
 from dineuro_bridge.parts import PARTS
-from dineuro_bridge.trees.ano import write_ano
+from dineuro_bridge.trees.ano import linker_text, write_ano
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.foreign import foreign_suffix
 from dineuro_bridge.volumes.formats import is_volume, read_header, suffixes
@@ -132,8 +132,8 @@ def plan_outputs(inputs: Sequence[Path], places: Mapping[str, Path | None]) -> l
         places: the parts to write, by name. A part whose place is None stands beside its image.
 
     Raises:
-        BadParameter: a suffix that the part cannot have, two results under one name, or a result
-            in the place of an input.
+        BadParameter: a suffix that the part cannot have, two results under one name, a result in
+            the place of an input, or a name that a linker file cannot hold.
     """
     several = len(inputs) > 1
     names = Counter((path.parent, path.stem) for path in inputs)
@@ -141,6 +141,8 @@ def plan_outputs(inputs: Sequence[Path], places: Mapping[str, Path | None]) -> l
     for path in inputs:
         stem = path.name if names[path.parent, path.stem] > 1 else path.stem
         plan = {part: _place(path, stem, part, p, several=several) for part, p in places.items()}
+        if "ano" in plan:
+            linker_text(plan["ano"], _linked(path, plan))
         plans.append(plan)
         for place in plan.values():
             images_of.setdefault(place, []).append(path)
@@ -179,8 +181,13 @@ def link_results(path: Path, image: Path, outputs: Outputs) -> None:
     Raises:
         FileAccess: the place cannot be written to.
     """
+    write_ano(path, _linked(image, outputs))
+
+
+def _linked(image: Path, outputs: Outputs) -> dict[str, Path]:
+    """An image and those of its results that a linker file opens, by their keys."""
     linked = {PARTS[name].linker_key: place for name, place in outputs.items()}
-    write_ano(path, {"GRAYIMG": image} | {key: p for key, p in linked.items() if key is not None})
+    return {"GRAYIMG": image} | {key: p for key, p in linked.items() if key is not None}
 
 
 def make_folders(outputs: Outputs) -> None:

@@ -61,14 +61,26 @@ def header_of(path: Path | str, file: tifffile.TiffFile, layout: Layout, z_axis:
     }
     if layout.parts:
         details["files"] = ", ".join(Path(part.filename).name for part in (file, *layout.parts))
-    spacing, warnings = _voxel_size(file, layout, shape[1]), list(layout.warnings)
-    unit = None if spacing is not None else unknown_unit(_units(file, layout))
-    if unit is not None:
-        warnings.append(f"the voxel size is in {unit!r}, an unknown unit: pass --spacing x,y,z")
+    spacing = _voxel_size(file, layout, shape[1])
+    warnings = _warnings(file, layout, spacing)
     header = Header("tiff", shape, dtype, spacing, details, tuple(warnings))
     _check_imagej_count(path, file, layout, header)
     _check_extent(path, series, header)
     return header
+
+
+def _warnings(file: tifffile.TiffFile, layout: Layout, spacing: Spacing | None) -> list[str]:
+    """What was assumed of the layout, the samples and the voxel size."""
+    warnings = list(layout.warnings)
+    unit = None if spacing is not None else unknown_unit(_units(file, layout))
+    if unit is not None:
+        warnings.append(f"the voxel size is in {unit!r}, an unknown unit: pass --spacing x,y,z")
+    if layout.series.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        warnings.append(
+            "0 is white in this TIFF: the samples are taken as they are stored, and programs that "
+            "show them inverted, such as Vaa3D, show the opposite"
+        )
+    return warnings
 
 
 def _check_gray(path: Path | str, page: tifffile.TiffPage, layout: Layout) -> None:

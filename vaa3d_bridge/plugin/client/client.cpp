@@ -47,7 +47,10 @@ public:
         int tries = kTries;
         for (bool open = true;;) {
             try {
-                if (open) door_.open(deadline_);
+                if (open) {
+                    tell("connect", 0, 0);
+                    door_.open(deadline_);
+                }
                 return once();
             } catch (const Lost&) {
                 if (--tries == 0)
@@ -126,14 +129,15 @@ private:
     Message submission() const {
         Json params = job_.params;
         params["name"] = job_.name;
-        return {
-            "SUBMIT",
-            {{"request", request_},
-             {"kind", job_.kind},
-             {"nbytes", volume_.nbytes()},
-             {"volume", {{"format", "raw"}, {"shape", volume_.shape}, {"dtype", volume_.dtype}}},
-             {"params", params},
-             {"reuse", job_.reuse}}};
+        Json form = {{"format", "raw"}, {"shape", volume_.shape}, {"dtype", volume_.dtype}};
+        if (volume_.fileBytes) form = {{"format", "file"}};
+        return {"SUBMIT",
+                {{"request", request_},
+                 {"kind", job_.kind},
+                 {"nbytes", volume_.nbytes()},
+                 {"volume", form},
+                 {"params", params},
+                 {"reuse", job_.reuse}}};
     }
 
     void chunks(std::uint64_t seq, std::int64_t credit) {
@@ -291,6 +295,7 @@ private:
 }  // namespace
 
 std::uint64_t Volume::nbytes() const {
+    if (fileBytes) return fileBytes;
     const std::uint64_t sample = dtype == "float32" ? 4 : dtype == "uint16" ? 2 : 1;
     return shape[0] * shape[1] * shape[2] * shape[3] * sample;
 }

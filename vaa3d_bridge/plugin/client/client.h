@@ -13,11 +13,13 @@
 
 namespace dineuro {
 
-// Samples in memory, in Vaa3D's order: little-endian, x varies fastest, then y, z and channel.
+// Samples in memory, in Vaa3D's order: little-endian, x varies fastest, then y, z and channel. Or
+// the bytes of a file, whose format is that of the job's name.
 struct Volume {
     const void* samples = nullptr;            // borrowed until the call returns
     std::array<std::uint64_t, 4> shape = {};  // C, Z, Y, X
     std::string dtype = "uint8";              // "uint8", "uint16", "float32"
+    std::uint64_t fileBytes = 0;              // of a file, which needs no shape and no dtype
 
     std::uint64_t nbytes() const;
 };
@@ -31,8 +33,8 @@ struct Job {
     double deadline = 0;           // seconds for the whole job; 0 is no limit
 };
 
-// The stages are "upload", "queued", those of the server, "wait" (the server is full) and
-// "download". `total` is 0 if it is unknown.
+// The stages are "connect", "upload", "queued", those of the server, "wait" (the server is full)
+// and "download". `total` is 0 if it is unknown.
 using Progress =
     std::function<void(const std::string& stage, std::uint64_t done, std::uint64_t total)>;
 

@@ -9,6 +9,7 @@
 #include "client/errors.h"
 #include "client/keys.h"
 #include "client/swc.h"
+#include "client/tiff.h"
 #include "golden.h"
 
 using namespace dineuro;
@@ -64,6 +65,10 @@ int main(int count, char** words) {
         for (const Json& entry : document[list]) seeds.push_back(framesOf(entry));
     const std::string swc = "# x\n1 1 1.5 2 3 4.25 -1\n2 3 1 0 10 1 1\n3 3 1 0 11 1 2\n";
     const std::string zpl = "curve\n    public-key = \"abc\"\n    secret-key = \"def\"\n";
+    const std::string tiff(
+        "II*\0\10\0\0\0\3\0\0\1\3\0\1\0\0\0\2\0\0\0\1\1\3\0\1\0\0\0\2\0\0\0"
+        "\21\1\4\0\1\0\0\0\10\0\0\0\0\0\0\0",
+        50);
     long good = 0;
     for (long i = 0; i < inputs; ++i) {
         auto frames = seeds[below(seeds.size())];
@@ -83,6 +88,8 @@ int main(int count, char** words) {
             } catch (const Error&) {
             }
             zplValue(changed(zpl), "secret-key");
+            const std::string bytes = changed(tiff);
+            if (const auto facts = tiffFacts(bytes)) facts->sample(below(9), below(9), below(9));
         }
     }
     std::printf("%ld inputs, %ld of them messages\n", inputs, good);

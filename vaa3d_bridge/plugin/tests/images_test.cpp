@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "../vaa3d/images.h"
+#include "../vaa3d/trees.h"
 #include "client/errors.h"
 
 namespace {
@@ -57,6 +58,44 @@ TEST_CASE("landmarks count from 1") {
     CHECK_THROWS_AS(rootOf(landmark(NAN, 1, 1), image), dineuro::Error);
 }
 
+TEST_CASE("a landmark outside is named as Vaa3D counts") {
+    Image4DSimple image;
+    fill(image, 1, V3D_UINT8);
+    CHECK_THROWS_WITH_AS(rootOf(landmark(5, 1, 1), image),
+                         doctest::Contains("the landmark (5, 1, 1) lies outside the image"),
+                         dineuro::Error);
+    const dineuro::Json roi = {1, 0, 0, 3, 3, 2};
+    CHECK(rootOf(landmark(2, 1, 1), image, roi) == dineuro::Json{1.0, 0.0, 0.0});
+    CHECK(rootOf(landmark(3, 1, 1), image, roi) == dineuro::Json{2.0, 0.0, 0.0});
+    for (const float x : {1.0f, 4.0f})
+        CHECK_THROWS_WITH_AS(rootOf(landmark(x, 1, 1), image, roi),
+                             doctest::Contains("which has the voxels 2 to 3 along x"),
+                             dineuro::Error);
+}
+
+TEST_CASE("slices of a window that shows channels as slices are those of the file") {
+    dineuro::Json params = {{"root", {5.0, 6.0, 7.0}}, {"roi", {0, 0, 3, 9, 9, 8}}};
+    divideDepth(params, 1);
+    CHECK(params["root"][2] == 7);
+    divideDepth(params, 2);
+    CHECK(params["root"] == dineuro::Json{5.0, 6.0, 3});
+    CHECK(params["roi"] == dineuro::Json{0, 0, 1, 9, 9, 4});
+}
+
+TEST_CASE("a place to proofread is no soma") {
+    LandmarkList landmarks;
+    CHECK(somaOf(landmarks) == nullptr);
+    for (const char* name : {"1 join", "12 segment", "3 branch", "4 end"}) {
+        landmarks << landmark(1, 1, 1);
+        landmarks.last().name = name;
+    }
+    CHECK(somaOf(landmarks) == nullptr);
+    landmarks << landmark(2, 3, 1);
+    landmarks.last().name = "my soma";
+    REQUIRE(somaOf(landmarks));
+    CHECK(somaOf(landmarks)->x == 2);
+}
+
 TEST_CASE("the cut box has both of its ends") {
     Image4DSimple image;
     image.setData(new unsigned char[1000](), 10, 10, 10, 1, V3D_UINT8);
@@ -95,15 +134,51 @@ TEST_CASE("types change between segments, not within") {
     CHECK(same.listNeuron[1].r == 1);
 }
 
+TEST_CASE("segments have the colour of their confidence") {
+    using dineuro::Node;
+    const std::vector<Node> nodes = {{1, 1, 0, 0, 0, 3, -1}, {2, 3, 1, 0, 0, 1, 1},
+                                     {3, 3, 2, 0, 0, 1, 2},  {4, 3, 3, 1, 0, 1, 3},
+                                     {5, 3, 3, -1, 0, 1, 3}, {6, 3, 4, -1, 0, 1, 5}};
+    const auto segment = [](long start, long end, double confidence) {
+        return dineuro::Json{{"start", start}, {"end", end}, {"confidence", confidence}};
+    };
+    const dineuro::Json report = {
+        {"segments", {segment(1, 3, 0.95), segment(3, 4, 0.3), segment(3, 6, 0.7)}}};
+    std::vector<int> types;
+    for (const Node& node : gradedNodes(nodes, report)) types.push_back(node.type);
+    CHECK(types == std::vector<int>{1, 7, 7, 2, 6, 6});
+    CHECK(gradedNodes(nodes, dineuro::Json::object())[3].type == 3);
+    // A circle of parents ends, too.
+    const std::vector<Node> circle = {{1, 3, 0, 0, 0, 1, 2}, {2, 3, 0, 0, 0, 1, 1}};
+    CHECK(gradedNodes(circle, {{"segments", {segment(9, 1, 0.95)}}})[0].type == 7);
+}
+
+TEST_CASE("a tree is added to what was traced before") {
+    const NeuronTree one = neuronTreeOf({{1, 3, 5, 5, 5, 3, -1}, {7, 3, 6, 5, 5, 1, 1}}, "a");
+    const NeuronTree both = joinedTrees(one, one);
+    REQUIRE(both.listNeuron.size() == 4);
+    CHECK(both.listNeuron[1].pn == 1);
+    CHECK(both.listNeuron[2].n == 8);
+    CHECK(both.listNeuron[2].pn == -1);
+    CHECK(both.listNeuron[3].pn == 8);
+    CHECK(both.hashNeuron[14] == 3);
+    CHECK(both.color.a == 0);
+}
+
 TEST_CASE("a mask of another size is refused") {
     Image4DSimple image, mask;
     fill(image, 1, V3D_UINT8);
     dineuro::Result result;
     result.maskShape = {1, 2, 3, 4};
     result.mask.reset(new unsigned char[24]());
-    fillMask(mask, result, image);
+    fillMask(mask, result, &image);
     CHECK(mask.getXDim() == 4);
     CHECK(mask.getZDim() == 2);
     result.maskShape = {1, 2, 3, 5};
-    CHECK_THROWS_AS(fillMask(mask, result, image), dineuro::Error);
+    CHECK_THROWS_AS(fillMask(mask, result, &image), dineuro::Error);
+    // A file may have another size than the window, and brings its voxel size.
+    result.report["settings"]["spacing_um_xyz"] = {0.5, 0.5, 2.0};
+    fillMask(mask, result, nullptr);
+    CHECK(mask.getXDim() == 5);
+    CHECK(mask.getRezZ() == 2);
 }

@@ -10,7 +10,75 @@
 #include "client/keys.h"
 #include "client/swc.h"
 
+#include "client/tiff.h"
+
 using namespace dineuro;
+
+namespace {
+
+std::string word(std::uint64_t value, int size) {
+    std::string bytes;
+    for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> 8 * i);
+    return bytes;
+}
+
+// A little-endian TIFF of pages of 3 x 2 bytes, whose samples count on from 0.
+std::string smallTiff(int pages, const std::string& text) {
+    std::string bytes = "II*" + word(0, 5);
+    std::size_t link = 4;
+    unsigned char next = 0;
+    for (int page = 0; page < pages; ++page) {
+        const auto strip = bytes.size();
+        for (int i = 0; i < 6; ++i) bytes += static_cast<char>(next++);
+        const auto description = bytes.size();
+        bytes += text + std::string(2, '\0');
+        bytes.replace(link, 4, word(bytes.size(), 4));
+        const std::uint64_t tags[][4] = {{256, 4, 1, 3},
+                                         {257, 3, 1, 2},
+                                         {258, 3, 1, 8},
+                                         {262, 3, 1, 0},
+                                         {270, 2, text.size() + 1, description},
+                                         {273, 4, 1, strip},
+                                         {278, 3, 1, 2},
+                                         {279, 4, 1, 6}};
+        bytes += word(std::size(tags), 2);
+        for (const auto& tag : tags)
+            bytes += word(tag[0], 2) + word(tag[1], 2) + word(tag[2], 4) + word(tag[3], 4);
+        link = bytes.size();
+        bytes += word(0, 4);
+    }
+    return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("what the pages of a TIFF say") {
+    const std::string bytes = smallTiff(4, "ImageJ=1.54f\nimages=4\nchannels=2\n");
+    const auto facts = tiffFacts(bytes);
+    REQUIRE(facts);
+    CHECK(facts->width == 3);
+    CHECK(facts->height == 2);
+    CHECK(facts->pages == 4);
+    CHECK(facts->channels == 2);
+    CHECK(facts->bits == 8);
+    CHECK(facts->whiteIsZero);
+    CHECK(facts->complete);
+    CHECK_FALSE(facts->compressed);
+    CHECK(facts->sample(0, 0, 0) == 0);
+    CHECK(facts->sample(3, 1, 2) == 23);
+    CHECK(facts->sample(9, 9, 9) == 0);
+    // OME-XML names the channels, too; other texts name none.
+    CHECK(tiffFacts(smallTiff(4, "<OME><Pixels SizeC=\"2\"/></OME>"))->channels == 2);
+    CHECK(tiffFacts(smallTiff(4, "a picture"))->channels == 1);
+    // A cut file is no whole one, and other files are none.
+    CHECK_FALSE(tiffFacts(std::string_view(bytes).substr(0, bytes.size() / 2))->complete);
+    CHECK_FALSE(tiffFacts("").has_value());
+    CHECK_FALSE(tiffFacts("raw_image_stack_by_hpeng").has_value());
+    // Pages in a circle end.
+    std::string circle = smallTiff(1, "");
+    circle.replace(circle.size() - 4, 4, circle.substr(4, 4));
+    CHECK_FALSE(tiffFacts(circle)->complete);
+}
 
 TEST_CASE("an SWC's nodes") {
     const auto nodes = parseSwc("# made by DINeuro\r\n\n1 1 1.5 2 3 4.25 -1\r\n2 3 -1 0 1e1 1 1");

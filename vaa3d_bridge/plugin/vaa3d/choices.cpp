@@ -18,6 +18,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("landmark", c.landmark);
     visit("show_mask", c.showMask);
     visit("overlay", c.overlay);
+    visit("confidence", c.confidence);
     visit("doubts", c.doubts);
     visit("contrast", c.contrast);
     visit("enhancer", c.enhancer);
@@ -75,6 +76,8 @@ Choices remembered() {
     eachRemembered(choices, [&](const char* name, auto& value) {
         value = store.value(name, value).template value<std::decay_t<decltype(value)>>();
     });
+    // What was replaced in one image is not replaced unasked in the next one.
+    if (choices.overlay != "no") choices.overlay = "add";
     return choices;
 }
 

@@ -14,13 +14,15 @@ struct Choices {
     double minutes = 0;  // the time limit of a job; 0 is no limit
     bool reuse = true;   // whether a stored result may be the answer
 
-    int channel = 1;       // from 1
-    bool cutBox = false;   // the 3D window's cut box instead of the whole image
-    bool landmark = true;  // the first landmark, if any, is the soma
+    bool sendFile = false;  // the file of the window instead of its image
+    int channel = 1;        // from 1
+    bool cutBox = false;    // the 3D window's cut box instead of the whole image
+    bool landmark = true;   // the first landmark, if any, is the soma
     bool showMask = true;
-    bool overlay = true;
-    QString swcFile;     // empty: do not save the tree
-    bool doubts = true;  // save the places to proofread beside the SWC
+    QString overlay = "add";  // the tree in the 3D window: "add", "replace", "no"
+    bool confidence = false;  // colour it by confidence instead of by type
+    QString swcFile;          // empty: do not save the tree
+    bool doubts = true;       // save the places to proofread beside the SWC
 
     QString contrast = "auto";  // "auto", "bright", "dark": the neurites
     QString enhancer = "auto";  // "auto", "dineuro", "classical", "none"

@@ -13,19 +13,12 @@
 #include "images.h"
 #include "messages.h"
 #include "outcome.h"
+#include "source.h"
 #include "words.h"
 
 namespace {
 
 using Texts = std::vector<std::string>;
-
-Texts textsOf(const V3DPluginArgList& list, int index) {
-    Texts texts;
-    if (list.size() <= index || !list.at(index).p) return texts;
-    for (const char* text : *static_cast<std::vector<char*>*>(list.at(index).p))
-        texts.emplace_back(text);
-    return texts;
-}
 
 // One input and the files of its results. An empty name is a result that is not written.
 struct Plan {
@@ -72,22 +65,20 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
     return plans;
 }
 
-dineuro::Json firstMarker(const QString& file, const Image4DSimple& image) {
+LocationSimple firstMarker(const QString& file) {
     std::ifstream lines(QFile::encodeName(file).constData());
     for (std::string line; std::getline(lines, line);) {
         if (line.empty() || line[0] == '#') continue;
-        float at[3];
-        if (std::sscanf(line.c_str(), "%f,%f,%f", at, at + 1, at + 2) != 3) break;
-        LocationSimple landmark(0, 0, 0);
-        landmark.x = at[0], landmark.y = at[1], landmark.z = at[2];
-        return rootOf(landmark, image);
+        LocationSimple marker;
+        if (std::sscanf(line.c_str(), "%f,%f,%f", &marker.x, &marker.y, &marker.z) != 3) break;
+        return marker;
     }
     throw dineuro::Error("bad_parameter", file.toStdString() + ": contains no marker");
 }
 
 // Write all files, or none.
 void write(V3DPluginCallback2& callback, const Plan& plan, const Choices& choices,
-           const Image4DSimple& image, dineuro::Result& result) {
+           const Image4DSimple* image, dineuro::Result& result) {
     QStringList written;
     try {
         if (!plan.mask.isEmpty()) {
@@ -107,43 +98,80 @@ void write(V3DPluginCallback2& callback, const Plan& plan, const Choices& choice
     }
 }
 
-void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const Words& words,
-              const Plan& plan, bool enhance) {
-    QByteArray name = QFile::encodeName(plan.input);
-    if (!QFileInfo::exists(plan.input))
-        throw dineuro::Error("file_access", "there is no such file");
-    const std::unique_ptr<Image4DSimple> image(callback.loadImage(name.data()));
-    if (!image || !image->valid()) throw dineuro::Error("bad_file", "Vaa3D cannot read it");
+// The input of one job: its file, or what Vaa3D reads of a file that the server does not know.
+struct Input {
+    std::optional<FileUpload> upload;
+    std::unique_ptr<Image4DSimple> image;
+
+    Input(V3DPluginCallback2& callback, const QString& name) {
+        QByteArray file = QFile::encodeName(name);
+        if (!QFileInfo::exists(name)) throw dineuro::Error("file_access", "there is no such file");
+        if (isReadByServer(name)) {
+            upload.emplace(name);
+            return;
+        }
+        image.reset(callback.loadImage(file.data()));
+        if (!image || !image->valid()) throw dineuro::Error("bad_file", "Vaa3D cannot read it");
+    }
+};
+
+dineuro::Job jobOf(const Words& words, const Plan& plan, const Input& input, bool enhance) {
     Choices choices = words.choices;
     if (!enhance) choices.enhancer = "none";
-    const std::vector<double> spacing = spacingOf(*image);
-    if (!(choices.spacing[0] > 0)) std::copy(spacing.begin(), spacing.end(), choices.spacing);
+    if (input.image && !(choices.spacing[0] > 0)) {
+        const std::vector<double> spacing = spacingOf(*input.image);
+        std::copy(spacing.begin(), spacing.end(), choices.spacing);
+    }
     dineuro::Job job;
     job.name = QFileInfo(plan.input).fileName().toStdString();
     job.params = choices.params();
     job.reuse = choices.reuse;
     job.mask = !plan.mask.isEmpty();
     job.deadline = choices.minutes * 60;
+    if (input.upload) job.params["channel"] = choices.channel;
     if (words.root) job.params["root"] = *words.root;
     if (words.roi) job.params["roi"] = *words.roi;
-    if (!words.marker.isEmpty()) job.params["root"] = firstMarker(words.marker, *image);
+    if (!words.marker.isEmpty()) job.params["root"] = placeOf(firstMarker(words.marker));
+    return job;
+}
+
+// The server counts from 0, and the file of a marker counts from 1.
+dineuro::Result run(const dineuro::Client& client, const dineuro::Volume& volume,
+                    const dineuro::Job& job, const dineuro::Progress& progress,
+                    const QString& marker) {
+    try {
+        return client.run(volume, job, progress);
+    } catch (const dineuro::Error& error) {
+        if (marker.isEmpty() || std::string(error.what()).find(": root (") == std::string::npos)
+            throw;
+        throw dineuro::Error(
+            "bad_parameter",
+            marker.toStdString() + ": its first marker lies outside the image or the roi");
+    }
+}
+
+void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const Words& words,
+              const Plan& plan, bool enhance) {
+    const Input input(callback, plan.input);
+    const dineuro::Job job = jobOf(words, plan, input, enhance);
     std::string last;
     const auto progress = [&](const std::string& stage, std::uint64_t, std::uint64_t) {
         if (stage != last) say("  " + stageName(QString::fromStdString(stage)));
         last = stage;
     };
-    dineuro::Result result = client.run(channelOf(*image, choices.channel), job, progress);
-    write(callback, plan, choices, *image, result);
+    const dineuro::Volume volume =
+        input.upload ? input.upload->volume() : channelOf(*input.image, words.choices.channel);
+    dineuro::Result result = run(client, volume, job, progress, words.marker);
+    write(callback, plan, words.choices, input.image.get(), result);
     say("  " + summary(result));
 }
 
 }  // namespace
 
-bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& input,
-                      const V3DPluginArgList& output, bool enhance) {
+bool traceFromCommand(V3DPluginCallback2& callback, const Arguments& arguments, bool enhance) {
     try {
-        const Words words = parseWords(textsOf(input, 1));
-        const auto plans = plansOf(textsOf(input, 0), textsOf(output, 0), words.mask);
+        const Words words = parseWords(arguments.words);
+        const auto plans = plansOf(arguments.inputs, arguments.outputs, words.mask);
         const dineuro::Client client = words.choices.client();
         bool all = true;
         for (const Plan& plan : plans) {
@@ -168,12 +196,12 @@ bool traceFromCommand(V3DPluginCallback2& callback, const V3DPluginArgList& inpu
 QString commandHelp() {
     return QString(
                "DINeuro %1: enhances and traces images on a DINeuro server\n\n"
-               "  vaa3d -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
-               "  vaa3d -x dineuro -f trace         the same, with the intensity of the image itself\n"
-               "  vaa3d -x dineuro -f help\n\n"
+               "  %2 -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
+               "  %2 -x dineuro -f trace         the same, with the intensity of the image itself\n"
+               "  %2 -x dineuro -f help\n\n"
                "Without -o the tree of X is X_dineuro.swc beside it. Coordinates are voxels of the whole image, counted from 0.\n"
                "An input that fails writes no file. The other inputs are still processed.\n\n"
                "  -p  KEY=VALUE, separated by blanks (without brackets, and without blanks around '='):\n\n")
-               .arg(DINEURO_VERSION) +
+               .arg(DINEURO_VERSION, programName()) +
            wordsHelp();
 }

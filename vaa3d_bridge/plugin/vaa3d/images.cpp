@@ -1,7 +1,8 @@
 #include "images.h"
 
 #include <algorithm>
-#include <unordered_map>
+
+#include <QRegularExpression>
 
 #include "client/errors.h"
 
@@ -22,52 +23,6 @@ long scaled(int cut, int shown, V3DLONG whole) {
     return std::clamp(static_cast<long>(cut * factor), 0L, static_cast<long>(whole));
 }
 
-NeuronSWC swcOf(const dineuro::Node& node) {
-    NeuronSWC swc;
-    swc.n = node.id;
-    swc.type = node.type;
-    swc.x = static_cast<float>(node.x);
-    swc.y = static_cast<float>(node.y);
-    swc.z = static_cast<float>(node.z);
-    swc.r = static_cast<float>(node.radius);
-    swc.pn = node.parent;
-    return swc;
-}
-
-// The nodes with the twins that `neuronTreeOf` describes.
-std::vector<dineuro::Node> withTwins(const std::vector<dineuro::Node>& nodes) {
-    std::unordered_map<long, const dineuro::Node*> byId;
-    std::unordered_map<long, int> children;
-    std::unordered_map<long, long> twin;
-    long last = 0;
-    for (const auto& node : nodes) {
-        byId[node.id] = &node;
-        ++children[node.parent];
-        last = std::max(last, node.id);
-    }
-    for (const auto& node : nodes) {
-        const auto parent = byId.find(node.parent);
-        if (parent != byId.end() && parent->second->type != node.type && !twin.count(node.parent))
-            twin[node.parent] = ++last;
-    }
-    std::vector<dineuro::Node> result;
-    for (dineuro::Node node : nodes) {
-        const auto ofParent = twin.find(node.parent);
-        if (ofParent != twin.end()) node.parent = ofParent->second;
-        result.push_back(node);
-        const auto own = twin.find(node.id);
-        if (own == twin.end()) continue;
-        node.parent = node.id;
-        node.id = own->second;
-        result.push_back(node);
-        if (children[node.parent] > 1) continue;
-        node.parent = node.id;
-        node.id = ++last;
-        result.push_back(node);
-    }
-    return result;
-}
-
 }  // namespace
 
 dineuro::Volume channelOf(Image4DSimple& image, int channel) {
@@ -84,15 +39,45 @@ dineuro::Volume channelOf(Image4DSimple& image, int channel) {
     return volume;
 }
 
-dineuro::Json rootOf(const LocationSimple& landmark, const Image4DSimple& image) {
+const LocationSimple* somaOf(const LandmarkList& landmarks) {
+    static const QRegularExpression doubt("^\\d+ (join|end|branch|segment)$");
+    for (const LocationSimple& landmark : landmarks)
+        if (!doubt.match(QString::fromStdString(landmark.name)).hasMatch()) return &landmark;
+    return nullptr;
+}
+
+dineuro::Json placeOf(const LocationSimple& landmark) {
+    return {std::max(landmark.x - 1.0, 0.0), std::max(landmark.y - 1.0, 0.0),
+            std::max(landmark.z - 1.0, 0.0)};
+}
+
+dineuro::Json rootOf(const LocationSimple& landmark, const Image4DSimple& image,
+                     const dineuro::Json& roi) {
     const double at[] = {landmark.x - 1.0, landmark.y - 1.0, landmark.z - 1.0};
     const V3DLONG size[] = {image.getXDim(), image.getYDim(), image.getZDim()};
-    for (int axis = 0; axis < 3; ++axis)
+    const QString place = QString("the landmark (%1, %2, %3) ")
+                              .arg(static_cast<double>(landmark.x))
+                              .arg(static_cast<double>(landmark.y))
+                              .arg(static_cast<double>(landmark.z));
+    const auto refuse = [&](const QString& where) {
+        throw dineuro::Error(
+            "bad_parameter",
+            (place + where + ": move or delete it, or choose automatic detection of the root")
+                .toStdString());
+    };
+    for (std::size_t axis = 0; axis < 3; ++axis) {
         if (!(at[axis] > -1 && at[axis] < static_cast<double>(size[axis])))
-            throw dineuro::Error("bad_parameter",
-                                 "the first landmark lies outside the image: move or delete it, or "
-                                 "choose automatic detection of the root");
-    return {std::max(at[0], 0.0), std::max(at[1], 0.0), std::max(at[2], 0.0)};
+            refuse("lies outside the image");
+        if (roi.is_null()) continue;
+        const double low = roi[axis], high = roi[axis + 3];
+        // Like landmarks, the message counts voxels from 1, and both ends are inside.
+        if (!(at[axis] > low - 0.5 && at[axis] < high))
+            refuse(QString("lies outside the region, which has the voxels %1 to %2 along %3")
+                       .arg(low + 1)
+                       .arg(high)
+                       .arg(QChar("xyz"[axis])));
+    }
+    return placeOf(landmark);
 }
 
 dineuro::Json cutBoxOf(const View3DControl& view, const Image4DSimple& image) {
@@ -118,30 +103,31 @@ std::vector<double> spacingOf(const Image4DSimple& image) {
     return isSet ? size : std::vector<double>{};
 }
 
-NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name) {
-    NeuronTree tree;
-    for (const auto& node : withTwins(nodes)) {
-        tree.hashNeuron.insert(static_cast<int>(node.id), static_cast<int>(tree.listNeuron.size()));
-        tree.listNeuron.append(swcOf(node));
-    }
-    tree.name = name;
-    tree.n = 1;
-    tree.on = true;
-    tree.editable = false;
-    return tree;
+void divideDepth(dineuro::Json& params, int slicesPerSlice) {
+    if (slicesPerSlice == 1) return;
+    const auto divide = [&](dineuro::Json& value, int rounding) {
+        value = (value.get<long>() + rounding) / slicesPerSlice;
+    };
+    if (params.contains("root")) divide(params["root"][2], 0);
+    if (!params.contains("roi")) return;
+    divide(params["roi"][2], 0);
+    divide(params["roi"][5], slicesPerSlice - 1);
 }
 
-void fillMask(Image4DSimple& image, dineuro::Result& result, const Image4DSimple& like) {
-    const auto& shape = result.maskShape;
-    const V3DLONG x = like.getXDim(), y = like.getYDim(), z = like.getZDim();
-    const std::array<std::uint64_t, 4> expected = {1, static_cast<std::uint64_t>(z),
-                                                   static_cast<std::uint64_t>(y),
-                                                   static_cast<std::uint64_t>(x)};
-    if (shape != expected)
+void fillMask(Image4DSimple& image, dineuro::Result& result, const Image4DSimple* like) {
+    const auto size = [&](std::size_t axis) {
+        return static_cast<V3DLONG>(result.maskShape[axis]);
+    };
+    if (like && (size(0) != 1 || size(1) != like->getZDim() || size(2) != like->getYDim() ||
+                 size(3) != like->getXDim()))
         throw dineuro::Error("bad_request",
                              "the size of the server's mask differs from the image's");
-    image.setData(result.mask.release(), x, y, z, 1, V3D_UINT8);
-    image.setRezX(like.getRezX());
-    image.setRezY(like.getRezY());
-    image.setRezZ(like.getRezZ());
+    image.setData(result.mask.release(), size(3), size(2), size(1), 1, V3D_UINT8);
+    const dineuro::Json::json_pointer place("/settings/spacing_um_xyz");
+    if (!result.report.is_object() || !result.report.contains(place)) return;
+    const dineuro::Json& spacing = result.report[place];
+    if (!spacing.is_array() || spacing.size() != 3) return;
+    image.setRezX(spacing[0]);
+    image.setRezY(spacing[1]);
+    image.setRezZ(spacing[2]);
 }

@@ -2,14 +2,19 @@
 
 #include <QFileInfo>
 #include <QDir>
+#include <QFileDialog>
+#include <QMap>
 #include <QMessageBox>
 
 #include "client/errors.h"
+#include "doubts_dialog.h"
 #include "images.h"
 #include "messages.h"
 #include "outcome.h"
+#include "source.h"
 #include "task_dialog.h"
 #include "trace_dialog.h"
+#include "trees.h"
 
 namespace {
 
@@ -20,51 +25,115 @@ QString swcFileOf(const QString& name) {
     return file.dir().filePath(file.completeBaseName() + "_dineuro.swc");
 }
 
-ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image) {
+// The same with a number, if such a file exists.
+QString newFileOf(const QString& swcFile) {
+    QString name = swcFile;
+    for (int number = 2; QFileInfo::exists(name); ++number)
+        name = swcFile.chopped(4) + QString("_%1.swc").arg(number);
+    return name;
+}
+
+// The last tree that was saved for each window.
+QMap<v3dhandle, QString>& savedTrees() {
+    static QMap<v3dhandle, QString> files;
+    return files;
+}
+
+// The windows of enhanced volumes, and those of their images.
+QMap<v3dhandle, v3dhandle>& masks() {
+    static QMap<v3dhandle, v3dhandle> windows;
+    return windows;
+}
+
+// The current window. An enhanced volume, which comes to the front, stands for its image.
+v3dhandle imageWindow(V3DPluginCallback2& callback) {
+    const v3dhandle window = callback.currentImageWindow();
+    const v3dhandle image = masks().value(window);
+    return image && callback.getImageWindowList().contains(image) ? image : window;
+}
+
+ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
+                   const SourceFile& source) {
     ImageFacts facts;
     const QString name = callback.getImageName(window);
     facts.name = QFileInfo(name).fileName();
     facts.channels = static_cast<int>(image.getCDim());
-    facts.hasLandmark = !callback.getLandmark(window).isEmpty();
+    facts.hasFile = source.isKnown();
+    facts.sendsFile = source.isBetter();
+    facts.fileReason = source.reason();
+    facts.fileChannels = source.channels();
+    const LandmarkList landmarks = callback.getLandmark(window);
+    if (const LocationSimple* soma = somaOf(landmarks))
+        facts.landmark = QString("%1, %2, %3")
+                             .arg(static_cast<double>(soma->x))
+                             .arg(static_cast<double>(soma->y))
+                             .arg(static_cast<double>(soma->z));
+    facts.tracedNodes = tracedNodes(callback, window);
     facts.hasCutBox = callback.getView3DControl(window) != nullptr;
     facts.spacing = spacingOf(image);
-    facts.swcFile = swcFileOf(name);
+    facts.swcFile = newFileOf(swcFileOf(name));
     return facts;
 }
 
 dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
-                   const Choices& choices, const QString& name) {
+                   const Choices& choices, const SourceFile& source) {
     dineuro::Job job;
-    job.name = name.toStdString();
+    job.name = QFileInfo(callback.getImageName(window)).fileName().toStdString();
     job.params = choices.params();
     job.reuse = choices.reuse;
     job.mask = choices.showMask;
     job.deadline = choices.minutes * 60;
-    const LandmarkList landmarks = callback.getLandmark(window);
-    if (choices.landmark && !landmarks.isEmpty())
-        job.params["root"] = rootOf(landmarks.first(), image);
+    dineuro::Json roi;
     if (choices.cutBox) {
         const View3DControl* view = callback.getView3DControl(window);
         if (!view)
             throw dineuro::Error("bad_parameter",
                                  "the image's 3D window, which defines the cut box, is closed");
-        job.params["roi"] = cutBoxOf(*view, image);
+        job.params["roi"] = roi = cutBoxOf(*view, image);
+    }
+    const LandmarkList landmarks = callback.getLandmark(window);
+    const LocationSimple* soma = choices.landmark ? somaOf(landmarks) : nullptr;
+    if (soma) job.params["root"] = rootOf(*soma, image, roi);
+    if (choices.sendFile) {
+        job.params["channel"] = choices.channel;
+        divideDepth(job.params, source.slicesPerSlice(image));
     }
     return job;
 }
 
+// Which voxels the server got, where there was a choice.
+QString sent(const Choices& choices, const SourceFile& source) {
+    if (!source.isKnown()) return "The image in the window was sent.";
+    return (choices.sendFile ? "The file was sent, not the image in the window. "
+                             : "The image in the window was sent, not its file. ") +
+           source.reason();
+}
+
 // Show the windows first, so that the result is visible even if a file cannot be written.
 QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& image,
-                const Choices& choices, const QString& name, dineuro::Result& result) {
-    QString text = summary(result);
+                const Choices& choices, const SourceFile& source, dineuro::Result& result) {
+    const QString name = QFileInfo(callback.getImageName(window)).fileName();
+    QString text = summary(result) + "\n\n" + sent(choices, source);
     if (choices.showMask) {
         Image4DSimple mask;
-        fillMask(mask, result, image);
-        showMask(callback, mask, name + "_mask");
+        fillMask(mask, result, choices.sendFile ? nullptr : &image);
+        masks()[showMask(callback, mask, name + "_mask")] = window;
+        bringToFront(name + "_mask");
+        text += QString("\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
     }
-    if (choices.overlay) drawTree(callback, window, result.swc, name + "_dineuro");
+    if (choices.overlay != "no") {
+        auto nodes = dineuro::parseSwc(result.swc);
+        if (choices.confidence) nodes = gradedNodes(std::move(nodes), result.report);
+        // The slices of the other channels lie between those of this one.
+        const int step = choices.sendFile ? source.slicesPerSlice(image) : 1;
+        for (dineuro::Node& node : nodes)
+            if (step > 1) node.z = node.z * step + choices.channel - 1;
+        drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro"),
+                 choices.overlay == "add");
+    }
     if (choices.swcFile.isEmpty()) return text;
     saveText(choices.swcFile, result.swc);
+    savedTrees()[window] = choices.swcFile;
     text += "\n\nSaved: " + choices.swcFile;
     if (choices.doubts && !result.doubts.empty()) {
         saveText(doubtsFileOf(choices.swcFile), result.doubts);
@@ -76,24 +145,29 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
 void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandle window) {
     Image4DSimple* image = callback.getImage(window);
     if (!image || !image->valid()) throw dineuro::Error("bad_volume", "the image has no voxels");
-    const ImageFacts facts = factsOf(callback, window, *image);
+    const QString file = callback.getImageName(window);
+    const SourceFile source(file, *image);
+    const ImageFacts facts = factsOf(callback, window, *image, source);
     TraceDialog dialog(remembered(), facts, enhance, parent);
     if (dialog.exec() != QDialog::Accepted) return;
     Choices choices = dialog.choices();
     remember(choices);
     if (!enhance) choices.enhancer = "none";
-    const dineuro::Volume volume = channelOf(*image, choices.channel);
-    const dineuro::Job job = jobOf(callback, window, *image, choices, facts.name);
+    std::optional<FileUpload> upload;
+    if (choices.sendFile) upload.emplace(file);
+    const dineuro::Volume volume = upload ? upload->volume() : channelOf(*image, choices.channel);
+    const dineuro::Job job = jobOf(callback, window, *image, choices, source);
     TaskDialog running(choices.client(), volume, job, parent);
     dineuro::Result result = running.run();
-    const QString text = deliver(callback, window, *image, choices, facts.name, result);
+    const QString text = deliver(callback, window, *image, choices, source, result);
     QMessageBox::information(parent, "DINeuro", text);
 }
 
 }  // namespace
 
 void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) {
-    const v3dhandle window = callback.currentImageWindow();
+    // An enhanced volume is not enhanced again, but it may be traced as it is.
+    const v3dhandle window = enhance ? imageWindow(callback) : callback.currentImageWindow();
     if (!window) {
         QMessageBox::information(parent, "DINeuro", "Open an image first.");
         return;
@@ -106,6 +180,27 @@ void traceFromMenu(V3DPluginCallback2& callback, QWidget* parent, bool enhance) 
     } catch (const std::exception& error) {
         QMessageBox::critical(parent, "DINeuro",
                               QString("Internal error of the plugin: %1").arg(error.what()));
+    }
+}
+
+void proofread(V3DPluginCallback2& callback, QWidget* parent) {
+    const v3dhandle window = imageWindow(callback);
+    Image4DSimple* image = window ? callback.getImage(window) : nullptr;
+    if (!image || !image->valid()) {
+        QMessageBox::information(parent, "DINeuro", "Open the image first.");
+        return;
+    }
+    QString file =
+        doubtsFileOf(savedTrees().value(window, swcFileOf(callback.getImageName(window))));
+    if (!QFileInfo::exists(file))
+        file = QFileDialog::getOpenFileName(parent, "The places to proofread", file,
+                                            "Places (*.marker)");
+    if (file.isEmpty()) return;
+    try {
+        const SourceFile source(callback.getImageName(window), *image);
+        (new DoubtsDialog(callback, window, file, source.slicesPerSlice(*image)))->show();
+    } catch (const dineuro::Error& error) {
+        QMessageBox::critical(parent, "DINeuro", sentence(error));
     }
 }
 

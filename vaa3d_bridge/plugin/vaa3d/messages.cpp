@@ -8,6 +8,7 @@
 #include <v3d_message.h>
 
 #include "client/client.h"
+#include "arguments.h"
 #include "client/errors.h"
 
 namespace {
@@ -16,7 +17,7 @@ QString advice(const QString& code) {
     static const QMap<QString, QString> known = {
         {"server_gone",
          "Check that the server runs (dineuro serve), that address and port are right, and that no firewall blocks them. "
-         "A server on another computer requires CURVE keys: Plug-in > DINeuro > Server settings."},
+         "A server on another computer requires CURVE keys: Plug-In > DINeuro > Server settings."},
         {"unauthorized", "Ask the server's administrator for keys: dineuro keys curve YOUR-NAME."},
         {"bad_key",
          "Choose the two files of `dineuro keys curve YOUR-NAME`: YOUR-NAME.key_secret and server.key."},
@@ -61,6 +62,7 @@ QString described(const dineuro::ServerInfo& info) {
 
 QString stageName(const QString& stage) {
     static const QMap<QString, QString> known = {
+        {"connect", "Connecting to the server"},
         {"upload", "Sending the image"},
         {"wait", "The server is full: waiting"},
         {"queued", "Waiting in the queue"},
@@ -85,9 +87,9 @@ QString aboutText() {
                "landmark, if there is one, is the soma. The enhanced volume opens in a new window; the tree is drawn in the "
                "image's 3D window. The image itself never changes.</p>"
                "<p><b>Trace without enhancing</b> uses the intensity of the image itself.</p>"
-               "<p>On the command line: <code>vaa3d -x dineuro -f help</code></p>"
+               "<p>On the command line: <code>%2 -x dineuro -f help</code></p>"
                "<p>Apache License 2.0</p>")
-        .arg(DINEURO_VERSION);
+        .arg(DINEURO_VERSION, programName());
 }
 
 // Vaa3D's headers declare these two functions, and their inline functions call them. They are

@@ -1,12 +1,19 @@
 #include "outcome.h"
 
+#include <map>
+
+#include <QApplication>
+#include <QCryptographicHash>
 #include <QDir>
 #include <QFile>
 #include <QFileInfo>
+#include <QMdiArea>
+#include <QMdiSubWindow>
 #include <QSaveFile>
+#include <QTimer>
 
 #include "client/errors.h"
-#include "images.h"
+#include "trees.h"
 
 namespace {
 
@@ -14,19 +21,56 @@ namespace {
     throw dineuro::Error("file_access", (file + ": cannot be written: " + why).toStdString());
 }
 
+// What Vaa3D returns of a tree is no longer the tree that it was given, so the digest is of that.
+QByteArray digestOf(const NeuronTree& tree) {
+    QCryptographicHash hash(QCryptographicHash::Sha256);
+    for (const NeuronSWC& node : tree.listNeuron) {
+        const float values[] = {node.x, node.y, node.z, node.r, static_cast<float>(node.type)};
+        hash.addData(QByteArray(reinterpret_cast<const char*>(values), sizeof values));
+    }
+    return hash.result();
+}
+
+// The trees that this plugin drew, by window.
+std::map<v3dhandle, QByteArray>& drawn() {
+    static std::map<v3dhandle, QByteArray> trees;
+    return trees;
+}
+
 }  // namespace
 
-void showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
+v3dhandle showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
     const v3dhandle window = callback.newImageWindow(name);
     callback.setImage(window, &mask);
     callback.setImageName(window, name);
     callback.updateImageWindow(window);
+    return window;
 }
 
-void drawTree(V3DPluginCallback2& callback, v3dhandle window, const std::string& swc,
-              const QString& name) {
-    NeuronTree tree = neuronTreeOf(dineuro::parseSwc(swc), name);
+void bringToFront(const QString& name) {
+    constexpr int kLook = 100;  // milliseconds
+    QTimer::singleShot(kLook, qApp, [name] {
+        if (QApplication::activeModalWidget()) return bringToFront(name);
+        for (QWidget* top : QApplication::topLevelWidgets())
+            for (QMdiArea* area : top->findChildren<QMdiArea*>())
+                for (QMdiSubWindow* frame : area->subWindowList())
+                    if (frame->windowTitle().contains(name)) area->setActiveSubWindow(frame);
+    });
+}
+
+int tracedNodes(V3DPluginCallback2& callback, v3dhandle window) {
+    const NeuronTree tree = callback.getSWC(window);
+    const auto own = drawn().find(window);
+    if (own != drawn().end() && own->second == digestOf(tree)) return 0;
+    return static_cast<int>(tree.listNeuron.size());
+}
+
+void drawTree(V3DPluginCallback2& callback, v3dhandle window, NeuronTree tree, bool keep) {
+    const bool joins = keep && tracedNodes(callback, window) > 0;
+    if (joins) tree = joinedTrees(callback.getSWC(window), tree);
     callback.setSWC(window, tree);
+    drawn().erase(window);
+    if (!joins) drawn()[window] = digestOf(callback.getSWC(window));
     callback.open3DWindow(window);
     callback.pushObjectIn3DWindow(window);
 }

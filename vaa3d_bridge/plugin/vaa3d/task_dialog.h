@@ -31,7 +31,7 @@ protected:
 
 private:
     struct State {
-        QString stage = "upload";
+        QString stage = "connect";
         std::uint64_t done = 0, total = 0;
     };
 

@@ -5,14 +5,18 @@
 #include <QDialogButtonBox>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
+#include <QFileInfo>
 #include <QFormLayout>
 #include <QGroupBox>
 #include <QHBoxLayout>
+#include <QLabel>
 #include <QLineEdit>
+#include <QMessageBox>
 #include <QPushButton>
 #include <QSpinBox>
 #include <QVBoxLayout>
 
+#include "outcome.h"
 #include "server_box.h"
 
 namespace {
@@ -69,21 +73,32 @@ TraceDialog::TraceDialog(const Choices& choices, const ImageFacts& facts, bool e
 }
 
 QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) {
-    channel_ =
-        spinBox<QSpinBox>("channel", 1, facts.channels, std::min(choices.channel, facts.channels),
-                          "The channel of the neuron, counted from 1");
-    channel_->setSuffix(QString(" of %1").arg(facts.channels));
+    send_ = comboBox("send", {{"window", "the image in the window"}}, "window");
+    if (facts.hasFile) send_->insertItem(0, "the file " + facts.name, "file");
+    send_->setCurrentIndex(send_->findData(facts.sendsFile ? "file" : "window"));
+    channel_ = spinBox<QSpinBox>("channel", 1, 1, 1, "The channel of the neuron, counted from 1");
+    connect(send_, qOverload<int>(&QComboBox::currentIndexChanged), this,
+            [this, facts] { showSource(facts); });
+    showSource(facts);
+    channel_->setValue(choices.channel);
     region_ = comboBox("region", {{"all", "whole image"}}, "all");
     if (facts.hasCutBox) region_->addItem("3D cut box", "box");
     region_->setToolTip("The cut box is available while the image's 3D window is open");
     root_ = comboBox("root", {{"auto", "detected automatically"}}, "auto");
-    if (facts.hasLandmark) {
-        root_->addItem("first landmark", "landmark");
+    if (!facts.landmark.isEmpty()) {
+        root_->addItem("landmark at " + facts.landmark, "landmark");
         if (choices.landmark) root_->setCurrentIndex(1);
     }
     root_->setToolTip("The tree starts at a landmark on the soma");
     auto* box = new QGroupBox("Image");
     auto* form = new QFormLayout(box);
+    form->addRow("Send", send_);
+    if (facts.hasFile) {
+        auto* reason = new QLabel(facts.fileReason);
+        reason->setObjectName("reason");
+        reason->setWordWrap(true);
+        form->addRow(reason);
+    }
     form->addRow("Channel", channel_);
     form->addRow("Region", region_);
     form->addRow("Root", root_);
@@ -92,7 +107,19 @@ QWidget* TraceDialog::imageBox(const Choices& choices, const ImageFacts& facts) 
 
 QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts) {
     mask_ = checkBox("mask", "Show the enhanced volume in a new window", choices.showMask);
-    overlay_ = checkBox("overlay", "Draw the tree over the image (3D window)", choices.overlay);
+    const bool traced = facts.tracedNodes > 0;
+    overlay_ = comboBox(
+        "overlay",
+        {{"add", traced
+                     ? QString("add it to the %1 traced nodes of the image").arg(facts.tracedNodes)
+                     : "draw it over the image (3D window)"},
+         {"no", "do not draw it"}},
+        choices.overlay);
+    if (traced) overlay_->insertItem(1, "replace the traced nodes by it", "replace");
+    colour_ =
+        comboBox("colour", {{"type", "coloured by type"}, {"confidence", "coloured by confidence"}},
+                 choices.confidence ? "confidence" : "type");
+    colour_->setToolTip("By confidence: green is sure, yellow is likely, red is in doubt");
     save_ = checkBox("save", "Save the tree as", !facts.swcFile.isEmpty());
     swcFile_ = new QLineEdit(facts.swcFile);
     swcFile_->setObjectName("swc");
@@ -115,7 +142,11 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     auto* box = new QGroupBox("Results");
     auto* layout = new QVBoxLayout(box);
     layout->addWidget(mask_);
-    layout->addWidget(overlay_);
+    auto* tree = new QHBoxLayout;
+    tree->addWidget(new QLabel("Tree:"));
+    tree->addWidget(overlay_, 1);
+    tree->addWidget(colour_);
+    layout->addLayout(tree);
     layout->addWidget(save_);
     auto* row = new QHBoxLayout;
     row->addWidget(swcFile_, 1);
@@ -123,6 +154,16 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     layout->addLayout(row);
     layout->addWidget(doubts_);
     return box;
+}
+
+// The channels and the voxel size of what is sent.
+void TraceDialog::showSource(const ImageFacts& facts) {
+    const bool isFile = send_->currentData() == "file";
+    const int count = isFile ? facts.fileChannels : facts.channels;
+    channel_->setMaximum(count);
+    channel_->setSuffix(QString(" of %1").arg(count));
+    for (QDoubleSpinBox* box : spacing_)
+        if (box) box->setSpecialValueText(isFile ? "the file's" : "unknown");
 }
 
 QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& facts) {
@@ -165,9 +206,9 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
                         : "spacing_z",
             0.0, 1e6, facts.spacing.empty() ? 0.0 : facts.spacing[axis], "x, y, z in micrometres");
         spacing_[axis]->setDecimals(4);
-        spacing_[axis]->setSpecialValueText("unknown");
         size->addWidget(spacing_[axis]);
     }
+    showSource(facts);
     auto* box = new QGroupBox("Advanced");
     auto* left = new QFormLayout;
     left->addRow("Enhance by", enhancer_);
@@ -191,15 +232,30 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     return box;
 }
 
+void TraceDialog::accept() {
+    const Choices chosen = choices();
+    QStringList existing;
+    for (const QString& file :
+         {chosen.swcFile, chosen.doubts ? doubtsFileOf(chosen.swcFile) : QString()})
+        if (!chosen.swcFile.isEmpty() && QFileInfo::exists(file)) existing << file;
+    if (!existing.isEmpty() &&
+        QMessageBox::question(this, "DINeuro", existing.join("\n") + "\n\nReplace it?") !=
+            QMessageBox::Yes)
+        return;
+    QDialog::accept();
+}
+
 Choices TraceDialog::choices() const {
     Choices choices = start_;
     server_->store(choices);
+    choices.sendFile = send_->currentData() == "file";
     choices.channel = channel_->value();
     choices.cutBox = region_->currentData() == "box";
     // Without a landmark the choice is kept for the next image.
     if (root_->count() > 1) choices.landmark = root_->currentData() == "landmark";
     choices.showMask = mask_->isChecked();
-    choices.overlay = overlay_->isChecked();
+    choices.overlay = overlay_->currentData().toString();
+    choices.confidence = colour_->currentData() == "confidence";
     choices.swcFile = save_->isChecked() ? swcFile_->text().trimmed() : QString();
     choices.doubts = doubts_->isChecked();
     choices.contrast = contrast_->currentData().toString();

@@ -16,7 +16,12 @@ class ServerBox;
 struct ImageFacts {
     QString name;
     int channels = 1;
-    bool hasLandmark = false;
+    bool hasFile = false;    // whether the server can read the image's file
+    bool sendsFile = false;  // whether that is better than the image in the window
+    QString fileReason;      // why
+    int fileChannels = 1;
+    QString landmark;     // the place of the landmark that may be the soma; empty without one
+    int tracedNodes = 0;  // of the neuron that the image has already
     bool hasCutBox = false;
     std::vector<double> spacing;  // x, y, z; empty if unknown
     QString swcFile;              // the suggestion
@@ -30,19 +35,25 @@ public:
 
     Choices choices() const;
 
+    // Handles OK, and asks before a file is replaced.
+    void accept() override;
+
 private:
     QWidget* imageBox(const Choices& choices, const ImageFacts& facts);
     QWidget* resultBox(const Choices& choices, const ImageFacts& facts);
+    void showSource(const ImageFacts& facts);
     QWidget* advancedBox(const Choices& choices, const ImageFacts& facts);
 
     Choices start_;
     bool enhance_;
     ServerBox* server_;
+    QComboBox* send_;
     QSpinBox* channel_;
     QComboBox* region_;
     QComboBox* root_;
     QCheckBox* mask_;
-    QCheckBox* overlay_;
+    QComboBox* overlay_;
+    QComboBox* colour_;
     QCheckBox* save_;
     QLineEdit* swcFile_;
     QCheckBox* doubts_;
@@ -56,7 +67,7 @@ private:
     QComboBox* trees_;
     QComboBox* spines_;
     QComboBox* contrast_;
-    QDoubleSpinBox* spacing_[3];
+    QDoubleSpinBox* spacing_[3] = {};
 };
 
 // The dialog for address, keys and limits.

@@ -11,6 +11,7 @@
 #include <QProgressBar>
 #include <QPushButton>
 #include <QSpinBox>
+#include <QTimer>
 
 Driver::Driver(nlohmann::json script) : script_(std::move(script)) {
     for (const char* name : {"messages", "stages", "percents"})
@@ -23,7 +24,13 @@ void Driver::timerEvent(QTimerEvent*) {
     if (auto* box = qobject_cast<QMessageBox*>(modal)) {
         seen["messages"].push_back(box->text().toStdString());
         picture(box, "message");
-        box->accept();
+        const auto answer = script_.value("no", false) ? QMessageBox::No : QMessageBox::Yes;
+        if (auto* button = box->button(answer)) {
+            refused_ = answer == QMessageBox::No;
+            button->click();
+        } else {
+            box->accept();
+        }
     } else if (auto* dialog = qobject_cast<QDialog*>(modal)) {
         if (dialog->findChild<QLabel*>("stage"))
             atTask(dialog);
@@ -46,8 +53,10 @@ void Driver::atDialog(QDialog* dialog) {
     }
     picture(dialog, dialog->objectName().toStdString());
     auto* buttons = dialog->findChild<QDialogButtonBox*>();
-    const bool leave = script_.value("press", "ok") == "cancel";
-    buttons->button(leave ? QDialogButtonBox::Cancel : QDialogButtonBox::Ok)->click();
+    const bool leave = refused_ || script_.value("press", "ok") == "cancel";
+    // The dialog may ask a question, which this timer can answer only when its event is over.
+    QTimer::singleShot(0, buttons->button(leave ? QDialogButtonBox::Cancel : QDialogButtonBox::Ok),
+                       &QPushButton::click);
 }
 
 void Driver::fill(QDialog* dialog) {

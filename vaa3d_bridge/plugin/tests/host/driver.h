@@ -14,10 +14,10 @@ class Driver : public QObject {
     Q_OBJECT
 
 public:
-    // script: "fields" {object name: value} for the dialog, "test" true presses Test connection and
-    // waits, "press" "cancel" leaves the dialog, "cancel_stage" and "cancel_after" cancel the job,
-    // "pictures" a folder for screenshots, "picture_stage" and "picture_until" the stage
-    // and per cent up to which the job's is taken.
+    // script: "no" true refuses a question and leaves; "fields" {object name: value} for the
+    // dialog, "test" true presses Test connection and waits, "press" "cancel" leaves the dialog,
+    // "cancel_stage" and "cancel_after" cancel the job, "pictures" a folder for screenshots,
+    // "picture_stage" and "picture_until" the stage and per cent up to which the job's is taken.
     explicit Driver(nlohmann::json script);
 
     // "messages", "stages", "answer", "percents", "cancel_seconds".
@@ -34,6 +34,6 @@ private:
 
     nlohmann::json script_;
     QPointer<QWidget> filled_;
-    bool tested_ = false, cancelled_ = false;
+    bool tested_ = false, cancelled_ = false, refused_ = false;
     QElapsedTimer running_;
 };

@@ -2,8 +2,13 @@
 #include <cstring>
 #include <map>
 
+#include <QApplication>
+#include <QDialog>
+#include <QEvent>
 #include <QFile>
+#include <QFileInfo>
 
+#include "tiff.h"
 #include "vaa3d.h"
 
 namespace {
@@ -19,8 +24,8 @@ Value take(const QByteArray& bytes, int offset) {
     return value;
 }
 
-// Segments run between nodes that are no mere continuation: tips, forks, roots with forks.
-void flattenTypes(NeuronTree& tree) {
+// The rows of the segments, which run from a tip or a fork up to the next fork or root.
+std::vector<std::vector<int>> segmentsOf(const NeuronTree& tree) {
     std::map<V3DLONG, int> index;
     std::map<V3DLONG, int> neighbours;
     for (int i = 0; i < tree.listNeuron.size(); ++i) {
@@ -29,25 +34,26 @@ void flattenTypes(NeuronTree& tree) {
         ++neighbours[tree.listNeuron[i].n];
         ++neighbours[tree.listNeuron[i].pn];
     }
-    QList<NeuronSWC> made = tree.listNeuron;
+    std::vector<std::vector<int>> segments;
     for (int end = 0; end < tree.listNeuron.size(); ++end) {
         if (neighbours[tree.listNeuron[end].n] == 2 || tree.listNeuron[end].pn < 0) continue;
         std::vector<int> segment{end};
         do segment.push_back(index.at(tree.listNeuron[segment.back()].pn));
         while (neighbours[tree.listNeuron[segment.back()].n] == 2 &&
                tree.listNeuron[segment.back()].pn >= 0);
-        std::map<int, int> votes;
-        for (int i : segment) ++votes[tree.listNeuron[i].type];
-        int most = 0;
-        for (const auto& vote : votes)
-            if (!most || vote.second > votes[most]) most = vote.first;
-        // The fork at its upper end is drawn by each of its segments; here the last one names it.
-        for (int i : segment) made[i].type = most;
+        segments.push_back(segment);
     }
-    tree.listNeuron = made;
+    return segments;
 }
 
-}  // namespace
+int commonType(const NeuronTree& tree, const std::vector<int>& segment) {
+    std::map<int, int> votes;
+    for (int i : segment) ++votes[tree.listNeuron[i].type];
+    int most = 0;
+    for (const auto& vote : votes)
+        if (!most || vote.second > votes[most]) most = vote.first;
+    return most;
+}
 
 std::unique_ptr<Image4DSimple> readRaw(const QString& file) {
     QFile in(file);
@@ -65,6 +71,13 @@ std::unique_ptr<Image4DSimple> readRaw(const QString& file) {
     return in.read(reinterpret_cast<char*>(samples), total) == total ? std::move(image) : nullptr;
 }
 
+}  // namespace
+
+std::unique_ptr<Image4DSimple> readImage(const QString& file) {
+    const QString suffix = QFileInfo(file).suffix().toLower();
+    return suffix == "tif" || suffix == "tiff" ? readTiff(file) : readRaw(file);
+}
+
 bool writeRaw(Image4DSimple& image, const QString& file) {
     QFile out(file);
     if (!out.open(QIODevice::WriteOnly)) return false;
@@ -80,26 +93,52 @@ bool writeRaw(Image4DSimple& image, const QString& file) {
            image.getTotalBytes();
 }
 
+Vaa3D::Vaa3D() : area_(new QMdiArea) {
+    main_.setCentralWidget(area_);
+    main_.show();
+    qApp->installEventFilter(this);
+}
+
+bool Vaa3D::eventFilter(QObject* object, QEvent* event) {
+    if (event->type() == QEvent::Hide && qobject_cast<QDialog*>(object) && !windows.empty())
+        activate(*windows.front());
+    return false;
+}
+
+Window* Vaa3D::front() {
+    for (const auto& window : windows)
+        if (window->frame == area_->activeSubWindow()) return window.get();
+    return nullptr;
+}
+
 v3dhandleList Vaa3D::getImageWindowList() const {
     v3dhandleList list;
-    for (const auto& window : windows) list << window.get();
+    for (QMdiSubWindow* frame : area_->subWindowList(QMdiArea::ActivationHistoryOrder))
+        for (const auto& window : windows)
+            if (window->frame == frame) list << window.get();
     return list;
 }
 
 v3dhandle Vaa3D::newImageWindow(QString name) {
     windows.push_back(std::make_unique<Window>());
-    windows.back()->name = name;
-    return windows.back().get();
+    Window& made = *windows.back();
+    made.frame = area_->addSubWindow(new QWidget);
+    made.frame->setWindowTitle(name);
+    made.frame->show();
+    return &made;
 }
 
 void Vaa3D::updateImageWindow(v3dhandle window, bool) { ++at(window).updates; }
-QString Vaa3D::getImageName(v3dhandle window) const { return at(window).name; }
-void Vaa3D::setImageName(v3dhandle window, QString name) { at(window).name = name; }
+QString Vaa3D::getImageName(v3dhandle window) const { return at(window).frame->windowTitle(); }
+void Vaa3D::setImageName(v3dhandle window, QString name) { at(window).frame->setWindowTitle(name); }
 Image4DSimple* Vaa3D::getImage(v3dhandle window) { return &at(window).image; }
 
 bool Vaa3D::setImage(v3dhandle window, Image4DSimple* image) {
     at(window).image.setData(image->getRawData(), image->getXDim(), image->getYDim(),
                              image->getZDim(), image->getCDim(), image->getDatatype());
+    at(window).image.setRezX(image->getRezX());
+    at(window).image.setRezY(image->getRezY());
+    at(window).image.setRezZ(image->getRezZ());
     image->setRawDataPointerToNull();  // the samples are the window's now
     return true;
 }
@@ -111,15 +150,38 @@ bool Vaa3D::setLandmark(v3dhandle window, LandmarkList& landmarks) {
     return true;
 }
 
-NeuronTree Vaa3D::getSWC(v3dhandle window) { return at(window).tree; }
+NeuronTree Vaa3D::getSWC(v3dhandle window) {
+    NeuronTree tree;
+    for (const auto& segment : at(window).segments)
+        for (int i = 0; i < segment.size(); ++i) {
+            NeuronSWC node = segment[i];
+            node.n = tree.listNeuron.size() + 1;
+            node.pn = i == 0 ? -1 : node.n - 1;
+            tree.hashNeuron.insert(static_cast<int>(node.n),
+                                   static_cast<int>(tree.listNeuron.size()));
+            tree.listNeuron << node;
+        }
+    return tree;
+}
 
 bool Vaa3D::setSWC(v3dhandle window, NeuronTree& tree) {
-    at(window).tree = tree;
-    flattenTypes(at(window).tree);
+    NeuronTree& made = at(window).tree;
+    at(window).segments.clear();
+    made = tree;
+    made.editable = true;  // whatever was set
+    for (const auto& rows : segmentsOf(tree)) {
+        QList<NeuronSWC> segment;
+        // The fork at the upper end is drawn by each of its segments; here the last one names it.
+        for (int row : rows) {
+            made.listNeuron[row].type = commonType(tree, rows);
+            segment.prepend(made.listNeuron[row]);
+        }
+        at(window).segments << segment;
+    }
     return true;
 }
 
-Image4DSimple* Vaa3D::loadImage(char* file) { return readRaw(QFile::decodeName(file)).release(); }
+Image4DSimple* Vaa3D::loadImage(char* file) { return readImage(QFile::decodeName(file)).release(); }
 
 bool Vaa3D::saveImage(Image4DSimple* image, char* file) {
     return writeRaw(*image, QFile::decodeName(file));
@@ -140,3 +202,6 @@ void Vaa3D::open3DWindow(v3dhandle window) {
 
 void Vaa3D::pushObjectIn3DWindow(v3dhandle window) { ++at(window).pushes; }
 View3DControl* Vaa3D::getView3DControl(v3dhandle window) { return at(window).view.get(); }
+TriviewControl* Vaa3D::getTriviewControl(v3dhandle window) {
+    return window ? &at(window).planes : nullptr;
+}

@@ -9,10 +9,10 @@
 struct LocationSimple {
     float x = 0, y = 0, z = 0, radius = 5;
     std::string name, comments;
+    int category = 0;
     RGBA8 color{255, 0, 0, 255};
     bool on = true;
 
     LocationSimple() = default;
-    LocationSimple(int xx, int yy, int zz)
-        : x(static_cast<float>(xx)), y(static_cast<float>(yy)), z(static_cast<float>(zz)) {}
+    LocationSimple(float xx, float yy, float zz) : x(xx), y(yy), z(zz) {}
 };

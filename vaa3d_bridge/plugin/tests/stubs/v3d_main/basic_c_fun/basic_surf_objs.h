@@ -27,7 +27,10 @@ struct NeuronSWC : public BasicSurfObj {
         V3DLONG pn = 0;
         V3DLONG parent;
     };
-    V3DLONG seg_id = -1;
+    V3DLONG level = 0;
+    QList<float> fea_val;
+    V3DLONG seg_id = -1, nodeinseg_id = 0;
+    double creatmode = 0, timestamp = 0, tfresindex = 0;
 };
 
 struct NeuronTree : public BasicSurfObj {
@@ -35,4 +38,5 @@ struct NeuronTree : public BasicSurfObj {
     QHash<int, int> hashNeuron;
     QString file;
     bool editable = false;
+    int linemode = -1;
 };

@@ -13,4 +13,10 @@ public:
     virtual int yCut1() const = 0;
     virtual int zCut0() const = 0;
     virtual int zCut1() const = 0;
+    virtual void setXCut0(int) {}
+    virtual void setXCut1(int) {}
+    virtual void setYCut0(int) {}
+    virtual void setYCut1(int) {}
+    virtual void setZCut0(int) {}
+    virtual void setZCut1(int) {}
 };

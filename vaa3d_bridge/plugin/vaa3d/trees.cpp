@@ -1,0 +1,113 @@
+#include "trees.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace {
+
+NeuronSWC swcOf(const dineuro::Node& node) {
+    NeuronSWC swc;
+    swc.n = node.id;
+    swc.type = node.type;
+    swc.x = static_cast<float>(node.x);
+    swc.y = static_cast<float>(node.y);
+    swc.z = static_cast<float>(node.z);
+    swc.r = static_cast<float>(node.radius);
+    swc.pn = node.parent;
+    return swc;
+}
+
+// The nodes with the twins that `neuronTreeOf` describes.
+std::vector<dineuro::Node> withTwins(const std::vector<dineuro::Node>& nodes) {
+    std::unordered_map<long, const dineuro::Node*> byId;
+    std::unordered_map<long, int> children;
+    std::unordered_map<long, long> twin;
+    long last = 0;
+    for (const auto& node : nodes) {
+        byId[node.id] = &node;
+        ++children[node.parent];
+        last = std::max(last, node.id);
+    }
+    for (const auto& node : nodes) {
+        const auto parent = byId.find(node.parent);
+        if (parent != byId.end() && parent->second->type != node.type && !twin.count(node.parent))
+            twin[node.parent] = ++last;
+    }
+    std::vector<dineuro::Node> result;
+    for (dineuro::Node node : nodes) {
+        const auto ofParent = twin.find(node.parent);
+        if (ofParent != twin.end()) node.parent = ofParent->second;
+        result.push_back(node);
+        const auto own = twin.find(node.id);
+        if (own == twin.end()) continue;
+        node.parent = node.id;
+        node.id = own->second;
+        result.push_back(node);
+        if (children[node.parent] > 1) continue;
+        node.parent = node.id;
+        node.id = ++last;
+        result.push_back(node);
+    }
+    return result;
+}
+
+// Vaa3D's colours of types: 7 is green, 6 yellow, 2 red. The report counts a segment from 0.9 on as
+// certain.
+int gradeOf(double confidence) { return confidence >= 0.9 ? 7 : confidence >= 0.5 ? 6 : 2; }
+
+void add(NeuronTree& tree, NeuronSWC node) {
+    tree.hashNeuron.insert(static_cast<int>(node.n), static_cast<int>(tree.listNeuron.size()));
+    tree.listNeuron.append(node);
+}
+
+}  // namespace
+
+NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name) {
+    NeuronTree tree;
+    for (const auto& node : withTwins(nodes)) add(tree, swcOf(node));
+    tree.name = name;
+    // A 3D window replaces a tree by one of the same file.
+    tree.file = name;
+    tree.n = 1;
+    tree.on = true;
+    // Without a colour of its own a tree is coloured by type.
+    tree.color.r = tree.color.g = tree.color.b = tree.color.a = 0;
+    return tree;
+}
+
+std::vector<dineuro::Node> gradedNodes(std::vector<dineuro::Node> nodes,
+                                       const dineuro::Json& report) {
+    if (!report.is_object()) return nodes;
+    std::unordered_map<long, dineuro::Node*> byId;
+    for (auto& node : nodes) byId[node.id] = &node;
+    for (const auto& segment : report.value("segments", dineuro::Json::array())) {
+        const long start = segment.value("start", -1L);
+        const int grade = gradeOf(segment.value("confidence", 1.0));
+        auto found = byId.find(segment.value("end", -1L));
+        // No path is longer than the tree, even if its parents form a circle.
+        for (auto left = nodes.size(); left > 0 && found != byId.end(); --left) {
+            dineuro::Node& node = *found->second;
+            if (node.id == start || node.parent < 0) break;
+            node.type = grade;
+            found = byId.find(node.parent);
+        }
+    }
+    return nodes;
+}
+
+NeuronTree joinedTrees(const NeuronTree& first, const NeuronTree& second) {
+    NeuronTree tree = second;
+    tree.listNeuron.clear();
+    tree.hashNeuron.clear();
+    V3DLONG last = 0;
+    for (const NeuronSWC& node : first.listNeuron) {
+        last = std::max(last, node.n);
+        add(tree, node);
+    }
+    for (NeuronSWC node : second.listNeuron) {
+        node.n += last;
+        if (node.pn >= 0) node.pn += last;
+        add(tree, node);
+    }
+    return tree;
+}
