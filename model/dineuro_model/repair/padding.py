@@ -36,8 +36,11 @@ _BLENDED = 1
 _BESIDE, _SLICES = 2, 0.55
 #: Share of the NaN that may lie in narrow places, at the tips of padding.
 _ELSEWHERE = 0.02
-#: Slices that are looked at first, and the share of their border that the constant needs there.
+#: Slices whose border is looked at first, and the share of it that the constant needs there.
 _GLANCE, _BORDER = 32, 0.01
+#: Slices whose area is looked at next. Where they have this much more of the constant than padding
+#: may have, within the image or of it, the others are not looked at.
+_SOME, _MARGIN = 8, 0.08
 
 
 def padding(stack: NDArray[Any], skip: Mask | None = None) -> Mask | None:
@@ -50,6 +53,8 @@ def padding(stack: NDArray[Any], skip: Mask | None = None) -> Mask | None:
     slices = np.arange(len(stack)) if skip is None else np.flatnonzero(~skip)
     value = _constant(stack, slices)
     if value is None:
+        return None
+    if _is_ground(stack, slices[:: -(-len(slices) // _SOME)], value):
         return None
     outside = np.zeros(stack.shape, dtype=np.bool_)
     for z in slices:
@@ -93,6 +98,14 @@ def _constant(stack: NDArray[Any], slices: NDArray[np.int64]) -> Any | None:
     return values[np.argmax(counts)] if counts.max(initial=0) > _BORDER * border else None
 
 
+def _is_ground(stack: NDArray[Any], slices: NDArray[np.int64], value: Any) -> bool:
+    """Whether some slices have clearly more of the constant than a stack with padding."""
+    same = stack[slices] == value
+    outside = np.count_nonzero([_at_border(plane) for plane in same])
+    chance = (np.count_nonzero(same) - outside) / max(same.size - outside, 1)
+    return bool(outside > (_MOST + _MARGIN) * same.size or chance > _BY_CHANCE + _MARGIN)
+
+
 def _at_border(same: Mask) -> Mask:
     """The large places of a plane (Y, X) that reach its border.
 
@@ -101,11 +114,10 @@ def _at_border(same: Mask) -> Mask:
     """
     if not same.any():
         return same
-    padded = np.pad(same, 3, constant_values=True)
-    opened = ndimage.binary_opening(padded, np.ones((3, 3)))[3:-3, 3:-3]
+    opened = _opened(same)
     labels, count = ndimage.label(opened)
     if count == 0:
-        return np.zeros_like(same)
+        return opened
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     chosen = np.zeros(count + 1, dtype=np.bool_)
@@ -113,6 +125,18 @@ def _at_border(same: Mask) -> Mask:
     chosen[areas < _LEAST_AREA] = False
     chosen[0] = False
     return np.asarray(chosen[labels])
+
+
+def _opened(plane: Mask) -> Mask:
+    """The squares of 3 x 3 voxels of a plane (Y, X), beyond whose border everything counts."""
+    out = np.pad(plane, 2, constant_values=True)
+    for axis in (0, 1):
+        along = np.moveaxis(out, axis, 0)
+        out = np.moveaxis(along[:-2] & along[1:-1] & along[2:], 0, axis)
+    for axis in (0, 1):
+        along = np.moveaxis(out, axis, 0)
+        out = np.moveaxis(along[:-2] | along[1:-1] | along[2:], 0, axis)
+    return out
 
 
 def _dents(image: Mask) -> float:

@@ -28,8 +28,10 @@ _ALL = 0.3
 _SINGLE, _OTHERS, _ALONE = 1.0, 6.0, 2.0
 #: The least share of single lines.
 _LEAST = 0.002
-#: Voxels of a line that are looked at.
-_SAMPLE = 400
+#: Voxels of a line that are looked at: at first, and where the first look found stripes.
+_GLANCE, _SAMPLE = 64, 400
+#: The share of a single line's limit that is enough at first.
+_EASE = 0.7
 
 
 def without_stripes(
@@ -43,7 +45,10 @@ def without_stripes(
         unknown: (Z, Y, X), the voxels that do not count.
     """
     for axis in (1, 2):  # of the lines' places: rows, then columns
-        offsets = _offsets(_levels_of(stack, axis, unknown) / noise[:, None])
+        glance = _levels_of(stack, axis, unknown, _GLANCE) / noise[:, None]
+        if not _have_one_offset(glance) and not _singles(glance, _EASE).any():
+            continue
+        offsets = _offsets(_levels_of(stack, axis, unknown, _SAMPLE) / noise[:, None])
         if offsets.any():
             offsets *= noise[:, None]
             lines = np.expand_dims(offsets.astype(np.float32), 3 - axis)
@@ -51,10 +56,15 @@ def without_stripes(
     return stack
 
 
-def _levels_of(stack: NDArray[Any], axis: int, unknown: Mask | None) -> NDArray[np.float64]:
-    """(Z, lines) the level of each line of a stack; the lines lie along y or x."""
+def _levels_of(
+    stack: NDArray[Any], axis: int, unknown: Mask | None, sample: int
+) -> NDArray[np.float64]:
+    """(Z, lines) the level of each line of a stack, by at most `sample` of its voxels.
+
+    The lines lie along y or x.
+    """
     levels = np.empty((len(stack), stack.shape[axis]))
-    step = -(-stack.shape[3 - axis] // _SAMPLE)
+    step = -(-stack.shape[3 - axis] // sample)
     for z, plane in enumerate(stack):
         part = np.s_[:, ::step] if axis == 1 else np.s_[::step]
         values = plane[part].astype(np.float32)
@@ -69,18 +79,28 @@ def _offsets(levels: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Both are in units of the voxels' noise.
     """
-    deviation = _deviation(np.diff(levels, axis=1)) / np.sqrt(2)
-    if deviation >= _ALL:
+    if _have_one_offset(levels):
         of_slice = np.median(levels, axis=1, keepdims=True)
         return np.asarray(levels - of_slice - _median(levels - of_slice, (_WIDE, _WIDE)))
+    return _singles(levels)
+
+
+def _have_one_offset(levels: NDArray[np.float64]) -> bool:
+    """Whether every line of (Z, lines) has an offset of its own."""
+    return bool(_deviation(np.diff(levels, axis=1)) / np.sqrt(2) >= _ALL)
+
+
+def _singles(levels: NDArray[np.float64], ease: float = 1.0) -> NDArray[np.float64]:
+    """The offsets of single lines among (Z, lines); 0 elsewhere, and where there are too few."""
     offsets = levels - _median(levels, (1, _NEIGHBOURS))
     beside = np.stack([np.roll(offsets, 1, axis=0), np.roll(offsets, -1, axis=0)])
     beside[0, 0] = beside[1, -1] = 0
     like = (beside * np.sign(offsets)).max(axis=0)
     size = np.abs(offsets)
-    limit = max(_SINGLE, _OTHERS * _deviation(offsets))
-    single = (size > limit) & (size > _ALONE * like)
-    return np.where(single, offsets, 0.0) if single.mean() > _LEAST else np.zeros_like(offsets)
+    limit = ease * max(_SINGLE, _OTHERS * _deviation(offsets))
+    single = (size > limit) & (size > ease * _ALONE * like)
+    is_enough = single.mean() > ease * _LEAST
+    return np.where(single, offsets, 0.0) if is_enough else np.zeros_like(offsets)
 
 
 def _deviation(values: NDArray[np.float64]) -> float:
@@ -96,6 +116,10 @@ def _median(values: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.fl
 def _levels(lines: NDArray[np.float32]) -> NDArray[np.float64]:
     """The level of each line (N, length); lines of unknown voxels have those beside them."""
     ordered = np.sort(lines, axis=1)  # NaN comes last
+    if np.isfinite(ordered[:, -1]).all():
+        n = ordered.shape[1]
+        part = ordered[:, int(n * _LOW) : int(np.ceil(n * _HIGH))]
+        return np.asarray(part.mean(axis=1, dtype=np.float64))
     count = np.isfinite(ordered).sum(1)
     sums = np.cumsum(np.nan_to_num(ordered).astype(np.float64), axis=1)
     sums = np.pad(sums, [(0, 0), (1, 0)])
