@@ -16,6 +16,7 @@ from dineuro_bridge.errors import BadVolume
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.repair.slices import measure_light
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 from dineuro_model.synthesis.scenes import select_nodes
@@ -28,6 +29,8 @@ SHAPE = (40, 96, 96)
 _RNG = np.random.default_rng(5)
 _GROWN = grow_tree(SHAPE, _RNG)
 GOOD = render(_GROWN, SHAPE, _RNG, RenderSettings(contrast=16, unevenness=0.2, puncta=10)).voxels
+
+NOISE = float(np.median(measure_light(GOOD, None).noise))
 
 
 def traced(stack: Stack, **options: Any) -> Result:
@@ -156,6 +159,15 @@ def test_a_flickering_lamp_costs_little() -> None:
     result = traced(looks.flickering(GOOD))
     assert f1(result.tree) > 0.95
     assert "differ in their light" in told(result)
+
+
+def test_large_steps_of_the_ground_between_slices_are_evened_and_small_ones_left() -> None:
+    steep = traced(looks.offset_slices(GOOD, 3 * NOISE))
+    assert f1(steep.tree) > 0.95
+    assert "differ in their light" in told(steep)
+    slight = traced(looks.offset_slices(GOOD, NOISE))
+    assert f1(slight.tree) > 0.95
+    assert slight.report.warnings == ()
 
 
 @pytest.mark.parametrize("vignette", [0.0, 0.6])

@@ -100,6 +100,12 @@ def flickering(stack: Stack, seed: int = 0) -> Stack:
     return _like(stack, stack * light)
 
 
+def offset_slices(stack: Stack, strength: float, seed: int = 1) -> Stack:
+    """A ground that differs from slice to slice, in 16 bits."""
+    offset = np.random.default_rng(seed).normal(0, strength, (len(stack), 1, 1))
+    return np.clip(np.round(stack + 5 * strength + offset), 0, 65535).astype(np.uint16)
+
+
 def half_bright(stack: Stack, step: float = 60, degrees: float = 0, seed: int = 0) -> Stack:
     """The sharp edge of a tissue that is brighter by `step` on one side."""
     _, height, width = stack.shape

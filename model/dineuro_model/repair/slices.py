@@ -31,8 +31,12 @@ _FEWEST = 100
 #: factor is the standard deviation of normal noise.
 _QUANTILE, _FACTOR = 0.8, 1.5115
 #: The light is uneven where the ratio of the slices' noise exceeds the first number, or a slice's
-#: ground differs from its neighbours' by the second, in standard deviations of the noise.
-_RATIO, _STEP = 1.5, 1.0
+#: ground differs from its neighbours' by the second, in standard deviations of the noise, and by
+#: the third, a share of the bright structures' contrast. Steps of 0.13 cost a rendered tree 0.06
+#: of F1. Where such steps of a real stack are evened, the haze beside its neurites is traced.
+_RATIO, _STEP, _OF_CONTRAST = 1.5, 1.0, 0.17
+#: The quantile of bright structures.
+_BRIGHT = 0.999
 #: The least rank correlation of depth and noise where light fades with depth.
 _STEADY = 0.9
 #: Slices whose median is the usual level of the slice in their middle.
@@ -46,10 +50,12 @@ class Light:
     Attributes:
         ground: (Z,) the median of each slice.
         noise: (Z,) the standard deviation of its noise.
+        contrast: of bright structures above the ground, over all slices.
     """
 
     ground: NDArray[np.float64]
     noise: NDArray[np.float64]
+    contrast: float
 
     @property
     def is_uneven(self) -> bool:
@@ -58,10 +64,11 @@ class Light:
             return False
         smooth = ndimage.median_filter(self.noise, 5, mode="nearest")
         usual = ndimage.median_filter(self.ground, _NEIGHBOURS, mode="nearest")
-        step = np.abs(self.ground - usual).max() / np.median(self.noise)
+        step = np.abs(self.ground - usual).max()
+        least = max(_STEP * float(np.median(self.noise)), _OF_CONTRAST * self.contrast)
         ratio = self.noise / ndimage.median_filter(self.noise, _NEIGHBOURS, mode="nearest")
         apart = max(float(ratio.max()), 1 / float(ratio.min()))
-        return bool(smooth.max() > _RATIO * smooth.min() or step > _STEP or apart > _RATIO)
+        return bool(smooth.max() > _RATIO * smooth.min() or step > least or apart > _RATIO)
 
     @property
     def fades(self) -> bool:
@@ -134,7 +141,7 @@ def measure_light(stack: NDArray[Any], unknown: Mask | None) -> Light:
         unknown: (Z, Y, X), the voxels that do not count.
     """
     if stack.shape[2] < 2:
-        return Light(np.zeros(len(stack)), np.zeros(len(stack)))
+        return Light(np.zeros(len(stack)), np.zeros(len(stack)), 0.0)
     step = max(1, round(float(np.sqrt(stack[0].size / _SAMPLE))))
     left, right = (
         _sample(stack, unknown, np.s_[:, ::step, columns])
@@ -143,7 +150,9 @@ def measure_light(stack: NDArray[Any], unknown: Mask | None) -> Light:
     few = np.count_nonzero(np.isfinite(left), axis=1) < _FEWEST
     ground, noise = _levels(left), _noise(np.abs(right - left))
     ground[few] = noise[few] = np.nan
-    return Light(_filled(ground), _filled(noise))
+    some = left[:, ::4][np.isfinite(left[:, ::4])]
+    contrast = float(np.quantile(some, _BRIGHT) - np.median(some)) if len(some) else 0.0
+    return Light(_filled(ground), _filled(noise), contrast)
 
 
 def even_light(stack: NDArray[Any], light: Light) -> NDArray[np.float32]:
