@@ -177,7 +177,7 @@ def print_report(record: dict[str, Any]) -> None:
         {
             "volume": f"{width} x {height} x {depth}, {record['dtype']}",
             "voxel size": _voxel_size(record["settings"]["spacing_um_xyz"]),
-            "nodes, trees": f"{record['nodes']}, {record['trees']}",
+            "nodes, trees": f"{record['nodes']}, {record['trees']} ({record['layout']})",
             "forks, tips": f"{record['forks']}, {record['tips']}",
             "length": f"{record['length']:.0f} voxels",
             "root": soma,

@@ -29,7 +29,7 @@ _PLUGIN = _ROOT / "vaa3d_bridge/plugin/vaa3d"
         ({"gap": -1.0}, "gap -1.0: must be a number of at least 0"),
         ({"gap": "1e999"}, "gap '1e999': must be a number"),
         ({"min_length": float("nan")}, "min_length nan: must be a number"),
-        ({"trees": "two"}, "trees 'two': must be 'one' or 'all'"),
+        ({"trees": "two"}, "trees 'two': must be 'auto', 'one' or 'all'"),
         ({"roi": (1, 2, 3)}, "roi .*: must be 6 whole numbers x0,y0,z0,x1,y1,z1"),
         ({"roi": "1,1,1,1,5,5"}, "roi .*: needs x0 < x1"),
         ({"root": 5}, "root 5: must be 3 numbers x,y,z"),
@@ -146,11 +146,12 @@ def test_the_plugin_s_words_have_the_names_defaults_and_choices_of_the_table() -
 def test_the_plugin_s_choices_start_with_the_defaults_of_the_table() -> None:
     text = (_PLUGIN / "choices.h").read_text(encoding="utf-8")
     members = dict(re.findall(r"^\s+\w+ (\w+) = ([^;]+);", text, re.M))
-    for name in ("enhancer", "threshold", "min_length", "gap", "min_confidence", "passes"):
+    for name in (
+        "enhancer", "threshold", "min_length", "gap", "trees", "min_confidence", "passes",
+    ):  # fmt: skip
         first, *rest = name.split("_")
         member = first + "".join(word.title() for word in rest)
         assert members[member].strip('"') == _default(OPTIONS[name]), name
-    assert (members["allTrees"], OPTIONS["trees"].default) == ("false", "one")
     assert (members["micrometres"], OPTIONS["units"].default) == ("false", "voxel")
 
 

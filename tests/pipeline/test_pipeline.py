@@ -214,6 +214,20 @@ def test_a_given_network_is_used_and_named(tmp_path: Path) -> None:
     assert result.report.brighter is not None
 
 
+def test_a_field_of_axons_says_what_it_is_and_why() -> None:
+    axons = [line((0, 5 + 10 * k, 5), (89, 5 + 10 * k, 25)) for k in range(5)]
+    result = reconstruct(volume(paint(axons, SHAPE)), TraceOptions(enhancer="none"))
+    assert (result.report.layout, result.report.trees) == ("field", 5)
+    assert result.report.as_dict()["layout"] == "field"
+    (why,) = (text for text in result.report.warnings if "field of axons" in text)
+    assert "kept as 5 trees" in why
+    assert "100% of the length" in why
+    assert not any("thickest end" in text for text in result.report.warnings)
+    one = reconstruct(volume(paint(axons, SHAPE)), TraceOptions(enhancer="none", trees="one"))
+    assert (one.report.layout, one.report.trees) == ("neuron", 1)
+    assert any("thickest end" in text for text in one.report.warnings)
+
+
 def test_every_piece_on_request() -> None:
     two = paint([line((8, 10, 8), (82, 10, 8)), line((8, 40, 22), (60, 40, 22))], SHAPE)
     one = reconstruct(volume(two), TraceOptions(enhancer="none"))

@@ -5,7 +5,7 @@
 3. paths        centre lines by geodesic paths from the furthest unexplained voxels
 4. gaps         pieces that are likely one neurite are joined
 5. neurons      trees with several somata are cut
-6. choice       the tree of the root alone, or all trees
+6. choice       the tree of the root, one tree for each soma, a field of axons, or all trees
 7. refinement   one point for each soma; lines centred, smoothed and resampled
 8. spines       short side branches of thick neurites are removed, or typed as spines
 
@@ -27,6 +27,7 @@ from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree, depth_first_order
 from dineuro_tracing.doubts import Doubt, doubts_of_joins
+from dineuro_tracing.fields import SHORTEST, Field, find_field, part_doubtful
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
 from dineuro_tracing.neurons import part_neurons
@@ -54,6 +55,7 @@ _SAME = 1e-6
 _SOMA_REACH = 1.3
 
 RootKind = Literal["marker", "soma", "end", "none"]
+Layout = Literal["neuron", "neurons", "field", "all", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +72,9 @@ class Trace:
             "none" for an empty tree.
         soma_radius: finest voxels; None for a tree that does not start in a soma.
         root_moved: finest voxels from the user's root to the foreground; 0 without such a root.
+        layout: what the trees are: the neuron of the root, neurons with a soma each, a field of
+            axons, or all pieces as the options ask; "none" for an empty tree.
+        field: the evidence for a field of axons; None without it.
     """
 
     tree: Tree
@@ -79,6 +84,8 @@ class Trace:
     root_kind: RootKind
     soma_radius: float | None
     root_moved: float = 0.0
+    layout: Layout = "none"
+    field: Field | None = None
 
 
 def trace(
@@ -116,19 +123,24 @@ def trace(
     start = lines.root
     if start is None or options.root is None:
         start = _main_root(skeleton, scale)
+    field = _field(lines.skeleton, skeleton, start, options, probability.shape, scale)
+    if field is not None:
+        skeleton, joins = part_doubtful(skeleton, joins, probability.shape, scale)
+        start = _main_root(skeleton, scale)
     skeleton = _rooted(skeleton, start)
     lengths = skeleton.tree_lengths(scale)
     is_soma = bool(skeleton.soma[start])
     if not is_soma and options.root is None and lengths.max() < options.min_length:
         return _empty_trace()
-    kept = _chosen_trees(skeleton, start, options, scale)
+    kept = _chosen_trees(skeleton, start, options, field, scale)
     doubts = doubts_of_joins(skeleton, joins, kept, scale)
     skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
     left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
     radius = float(skeleton.radii[0]) if is_soma else None
     tree, joined = _refined_tree(skeleton, foreground, lines.somata, options)
     kind: RootKind = "marker" if options.root is not None else "soma" if is_soma else "end"
-    return Trace(tree, joined, doubts, left_out, kind, radius, lines.root_moved)
+    layout = _layout(skeleton, options, field)
+    return Trace(tree, joined, doubts, left_out, kind, radius, lines.root_moved, layout, field)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,15 +252,43 @@ def _rooted(skeleton: Skeleton, start: int) -> Skeleton:
     return replace(skeleton, soma=skeleton.soma & (skeleton.parents < 0))
 
 
+def _field(
+    pieces: Skeleton,
+    skeleton: Skeleton,
+    start: int,
+    options: TraceOptions,
+    shape: tuple[int, ...],
+    scale: VoxelScale,
+) -> Field | None:
+    """The evidence for a field of axons; None where a root or a soma stands for one neuron."""
+    if options.trees != "auto" or options.root is not None or skeleton.soma[start]:
+        return None
+    return find_field(pieces, skeleton, shape, scale)
+
+
 def _chosen_trees(
-    skeleton: Skeleton, start: int, options: TraceOptions, scale: VoxelScale
+    skeleton: Skeleton, start: int, options: TraceOptions, field: Field | None, scale: VoxelScale
 ) -> NDArray[np.bool_]:
-    """(N,) bool, the points of the start's tree, or of all trees that are long enough."""
-    number = skeleton.tree_numbers()
-    kept = number == number[start]
+    """(N,) bool, the points of the start's tree, and of those that the options keep beside it."""
+    number, lengths = skeleton.tree_numbers(), skeleton.tree_lengths(scale)
+    kept = np.arange(len(lengths)) == number[start]
     if options.trees == "all":
-        kept |= skeleton.tree_lengths(scale)[number] >= options.min_length
-    return np.asarray(kept)
+        kept |= lengths >= options.min_length
+    elif field is not None:
+        kept |= lengths >= max(SHORTEST, options.min_length)
+    elif options.trees == "auto" and options.root is None and skeleton.soma[start]:
+        others = number[skeleton.soma]
+        kept[others] |= lengths[others] >= _OWN_SHARE * lengths.max()
+    return np.asarray(kept[number])
+
+
+def _layout(kept: Skeleton, options: TraceOptions, field: Field | None) -> Layout:
+    """What the kept trees are."""
+    if options.trees == "all":
+        return "all"
+    if field is not None:
+        return "field"
+    return "neurons" if int((kept.parents < 0).sum()) > 1 else "neuron"
 
 
 def _refined_tree(

@@ -20,7 +20,7 @@ from dineuro_bridge.option_table import Option, option, table_of
 from dineuro_bridge.volumes.terms import Roi, RowOrder, ZAxis
 
 Enhancer = Literal["auto", "dineuro", "classical", "none"]
-Trees = Literal["one", "all"]
+Trees = Literal["auto", "one", "all"]
 Units = Literal["voxel", "um"]
 Spines = Literal["drop", "keep"]
 Contrast = Literal["auto", "bright", "dark"]
@@ -117,9 +117,10 @@ class TraceOptions:
         group="tracing", unit="voxel", minimum=0, retrace=True, comment=True,
     )  # fmt: skip
     trees: Trees = option(
-        "one",
-        help="Trees to keep: the tree of the root (one), or every neuron and piece (all).",
-        group="tracing", retrace=True, comment=True,
+        "auto",
+        help="Trees to keep: the tree of the root (one), every neuron and piece (all), or what the "
+        "image shows (auto): one neuron, neurons with a soma each, or a field of axons.",
+        group="tracing", retrace=True, comment=True, example="one",
     )  # fmt: skip
     spines: Spines = option(
         "drop",

@@ -13,6 +13,7 @@ from dineuro.pipeline.enhancement import LEAST_BRIGHTER, LEAST_SURENESS, Enhance
 from dineuro.pipeline.second_pass import Pass
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
+from dineuro_tracing.fields import Field
 from dineuro_tracing.sampling import length_samples
 
 #: A node explains the voxels of the mask within its radius times the factor, plus the margin. The
@@ -40,6 +41,8 @@ class Report:
     Attributes:
         nodes, trees, forks, tips: counts of the tree's nodes and of its trees.
         length: the length of all links.
+        layout: what the trees are: "neuron" (the tree of the root), "neurons" (one for each soma),
+            "field" (a field of axons), "all" (every piece, as the options ask) or "none".
         root: the kind of the first root: "soma", "marker", "end" (without a soma) or "none".
         soma_radius: the radius of the soma; None without a soma.
         mask_voxels: the number of voxels of the mask.
@@ -64,6 +67,7 @@ class Report:
     forks: int
     tips: int
     length: float
+    layout: str
     root: str
     soma_radius: float | None
     mask_voxels: int
@@ -114,6 +118,7 @@ def make_report(
         forks=len(tree.forks),
         tips=len(tree.tips),
         length=tree.length,
+        layout=trace.layout,
         root=trace.root_kind,
         soma_radius=trace.soma_radius,
         mask_voxels=voxels,
@@ -133,16 +138,19 @@ def make_report(
     )
     if enhancement.warning is not None:
         warnings = (*warnings, enhancement.warning)
-    return _with_warnings(report, warnings, disagreement(enhancement))
+    return _with_warnings(report, warnings, disagreement(enhancement), trace.field)
 
 
-def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -> Report:
+def _with_warnings(
+    report: Report, before: tuple[str, ...], doubt: str | None, field: Field | None
+) -> Report:
     """The report with all warnings.
 
     Args:
         report: the figures.
         before: the warnings about the input and the enhancement, which come first.
         doubt: the warning about the mask; see `disagreement`.
+        field: the evidence for a field of axons.
     """
     warnings = list(before)
     if report.mask_share > _MOST_FOREGROUND:
@@ -159,10 +167,8 @@ def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -
             f"the root given lies {report.root_moved:.0f} voxels from the foreground, where the "
             "tree starts: is it x, y, z of this volume, from 0 (in a .marker file from 1)?"
         )
-    if report.nodes and report.root == "end":
-        warnings.append(
-            "no soma was found: the root is the thickest end (--root or --marker sets it)"
-        )
+    if report.nodes:
+        warnings += _about_layout(report, field)
     if report.nodes and (report.explained < _LEAST_EXPLAINED or report.left_out > report.length):
         warnings.append(
             f"the tree explains {report.explained:.0%} of the foreground, and pieces of "
@@ -180,6 +186,25 @@ def _with_warnings(report: Report, before: tuple[str, ...], doubt: str | None) -
             "mask: look at these joins first"
         )
     return replace(report, warnings=tuple(warnings))
+
+
+def _about_layout(report: Report, field: Field | None) -> list[str]:
+    """What the trees are and why, where that is not one neuron with a soma or a root given."""
+    if field is not None:
+        return [
+            f"a field of axons, kept as {report.trees} trees: no soma explains it, "
+            f"{field.crossing:.0%} of the length is in pieces that cross the volume, and "
+            f"{field.ends_at_border:.0%} of the ends lie at its border (--trees one, or a root, "
+            "keeps one tree)"
+        ]
+    if report.layout == "neurons":
+        return [
+            f"{report.trees} somata with long trees were found, and each is the root of its own "
+            "tree (--trees one keeps the longest alone)"
+        ]
+    if report.root == "end":
+        return ["no soma was found: the root is the thickest end (--root or --marker sets it)"]
+    return []
 
 
 def disagreement(enhancement: Enhancement) -> str | None:

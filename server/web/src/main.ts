@@ -129,6 +129,7 @@ function describe(job: api.Job, report: api.Report): void {
     Object.assign(figures, {
       length: `${number(report.length)} voxels`,
       "forks, tips": `${number(report.forks)}, ${number(report.tips)}`,
+      trees: `${number(report.trees)} (${report.layout})`,
       root: String(report.root),
       certain: share(report.certain),
       "mask explained": share(report.explained),

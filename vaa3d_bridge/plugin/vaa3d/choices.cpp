@@ -26,7 +26,7 @@ void eachRemembered(Choices& c, Visit visit) {
     visit("threshold", c.threshold);
     visit("min_length", c.minLength);
     visit("gap", c.gap);
-    visit("all_trees", c.allTrees);
+    visit("trees", c.trees);
     visit("keep_spines", c.keepSpines);
     visit("min_confidence", c.minConfidence);
     visit("passes", c.passes);
@@ -58,7 +58,7 @@ dineuro::Json Choices::params() const {
                             {"threshold", threshold},
                             {"min_length", minLength},
                             {"gap", gap},
-                            {"trees", allTrees ? "all" : "one"},
+                            {"trees", trees.toStdString()},
                             {"spines", keepSpines ? "keep" : "drop"},
                             {"min_confidence", minConfidence},
                             {"passes", passes},

@@ -30,7 +30,7 @@ struct Choices {
     int threshold = 128;
     double minLength = 3;
     double gap = 60;
-    bool allTrees = false;
+    QString trees = "auto";
     bool keepSpines = false;
     double minConfidence = 0.5;
     int passes = 2;                 // the most passes

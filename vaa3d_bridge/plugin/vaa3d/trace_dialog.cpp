@@ -190,8 +190,11 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     passes_->setEnabled(enhance_);
     minLength_->setSuffix(" voxels");
     gap_->setSuffix(" voxels");
-    trees_ = comboBox("trees", {{"one", "one neuron"}, {"all", "all neurons and pieces"}},
-                      choices.allTrees ? "all" : "one");
+    trees_ = comboBox("trees",
+                      {{"auto", "as the image shows"},
+                       {"one", "one neuron"},
+                       {"all", "all neurons and pieces"}},
+                      choices.trees);
     contrast_ = comboBox(
         "contrast",
         {{"auto", "as the image shows"}, {"bright", "bright on dark"}, {"dark", "dark on bright"}},
@@ -266,7 +269,7 @@ Choices TraceDialog::choices() const {
     choices.gap = gap_->value();
     choices.minConfidence = minConfidence_->value();
     choices.passes = passes_->value();
-    choices.allTrees = trees_->currentData() == "all";
+    choices.trees = trees_->currentData().toString();
     choices.keepSpines = spines_->currentData() == "keep";
     for (int axis = 0; axis < 3; ++axis) choices.spacing[axis] = spacing_[axis]->value();
     if (!(choices.spacing[0] > 0 && choices.spacing[1] > 0 && choices.spacing[2] > 0))
