@@ -190,11 +190,10 @@ QWidget* TraceDialog::advancedBox(const Choices& choices, const ImageFacts& fact
     passes_->setEnabled(enhance_);
     minLength_->setSuffix(" voxels");
     gap_->setSuffix(" voxels");
-    trees_ = comboBox("trees",
-                      {{"auto", "as the image shows"},
-                       {"one", "one neuron"},
-                       {"all", "all neurons and pieces"}},
-                      choices.trees);
+    trees_ = comboBox(
+        "trees",
+        {{"auto", "as the image shows"}, {"one", "one neuron"}, {"all", "all neurons and pieces"}},
+        choices.trees);
     contrast_ = comboBox(
         "contrast",
         {{"auto", "as the image shows"}, {"bright", "bright on dark"}, {"dark", "dark on bright"}},
