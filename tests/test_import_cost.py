@@ -13,7 +13,8 @@ COMPUTE = {"numba", "scipy", "skimage", "sklearn", "cc3d", "edt"}
 WEB = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client"}
 TERMINAL = {"typer", "rich"}
 PICTURES = {"PIL", "matplotlib"}
-ALL = NETWORK | COMPUTE | WEB | TERMINAL | PICTURES
+ZARR = {"zarr", "numcodecs"}
+ALL = NETWORK | COMPUTE | WEB | TERMINAL | PICTURES | ZARR
 
 #: A statement, and the libraries that it must not load.
 RULES = {
@@ -25,9 +26,15 @@ RULES = {
     "import dineuro_model.inference.registry": ALL,
     "import dineuro_model.enhancers.classical": NETWORK | WEB | TERMINAL | {"sklearn"},
     "import dineuro_tracing": NETWORK | WEB | TERMINAL | PICTURES,
-    "import dineuro.pipeline.reconstruct": NETWORK | WEB | TERMINAL,
-    "import dineuro_server.engine": NETWORK | COMPUTE,
-    "import dineuro_cli.app": NETWORK | COMPUTE | WEB | PICTURES | {"numpy", "tifffile", "zmq"},
+    "import dineuro.pipeline.reconstruct": NETWORK | WEB | TERMINAL | ZARR,
+    "import dineuro_server.engine": NETWORK | COMPUTE | ZARR,
+    "import dineuro_bridge.volumes.formats": ALL,
+    "import dineuro_cli.app": NETWORK
+    | COMPUTE
+    | WEB
+    | PICTURES
+    | ZARR
+    | {"numpy", "tifffile", "zmq"},
 }
 HELP = "import sys; sys.argv = ['dineuro', '--help']; from dineuro_cli import main; main()"
 

@@ -98,8 +98,10 @@ def _load(volume: AnyVolume, options: TraceOptions, max_bytes: int) -> tuple[Vol
     if isinstance(volume, str | Path):
         path = Path(volume)
         how = Reading(options.z_axis, beside=True, stack_folder=True)
-        source = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
-        return replace(source, source=str(path)), sha256_of(path)
+        source = read_volume(
+            path, row_order=options.row_order, max_bytes=max_bytes, how=how, roi=options.roi
+        )
+        return replace(source, source=str(path)), sha256_of(path, source)
     if isinstance(volume, Volume):
         return volume, None
     voxels = np.asarray(volume)

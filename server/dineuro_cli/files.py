@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from dineuro_bridge.volumes.terms import RowOrder, ZAxis
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
 from dineuro_cli.terminal import complain, print_figures
 from dineuro_cli.tracing_options import GoldSpacing, single_option
+
+if TYPE_CHECKING:
+    from dineuro_bridge.volumes.source import Source
 
 
 def score_command(
@@ -129,15 +132,22 @@ def convert_command(
     ] = None,
     roi: Annotated[Any, single_option("roi", "Only this box of voxels.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deflate a TIFF.")] = False,
+    zarr: Annotated[
+        Literal["0.4", "0.5"] | None, typer.Option(help="The version of OME-Zarr; 0.5 by default.")
+    ] = None,
+    levels: Annotated[
+        Literal["maximum", "mean"] | None,
+        typer.Option(
+            help="What coarser levels of an OME-Zarr keep; maximum by default, for thin neurites."
+        ),
+    ] = None,
     row_order: Annotated[RowOrder, single_option("row_order")] = DEFAULTS.row_order,
     z_axis: Annotated[ZAxis, single_option("z_axis")] = DEFAULTS.z_axis,
     max_gib: MaxGib = 16.0,
 ) -> None:
     """Convert a volume or a folder of slices to the format of OUT's suffix; samples stay as is."""
-    from dataclasses import replace
-
-    from dineuro_bridge.volumes.formats import format_of_name, read_volume, write_volume
-    from dineuro_bridge.volumes.source import Reading
+    from dineuro_bridge.volumes.formats import format_of_name, write_source
+    from dineuro_bridge.volumes.views import PartSource
 
     target_format = format_of_name(target)
     suffix = target.suffix.lower()
@@ -145,17 +155,31 @@ def convert_command(
         raise typer.BadParameter(f"{target}: {suffix} cannot be written: use .v3draw")
     if target.exists() and source.exists() and target.samefile(source):
         raise typer.BadParameter(f"{target}: is the input, which would be overwritten")
-    if compress and "compress" not in target_format.options:
-        raise typer.BadParameter(f"--compress works with .tif, and not with {suffix}")
-    how = Reading(z_axis, beside=True, stack_folder=True)
-    volume = read_volume(source, row_order=row_order, max_bytes=int(max_gib * GIB), how=how)
-    for warning in volume.warnings:
-        complain(f"{source}: warning: {warning}")
-    if roi is not None:
-        volume = volume.cropped(roi)
-    if channel is not None:
-        volume = replace(volume, voxels=volume.channel(channel)[None])
-    write_volume(target, volume, compress=compress)
-    if volume.spacing is not None and not target_format.holds_spacing:
-        size = ",".join(f"{s:g}" for s in volume.spacing[::-1])
+    asked = {"compress": compress or None, "zarr": zarr, "levels": levels}
+    options = {name: value for name, value in asked.items() if value is not None}
+    for name in options.keys() - target_format.options:
+        works = ".tif" if name == "compress" else ".ome.zarr"
+        raise typer.BadParameter(f"--{name} works with {works}, and not with {suffix}")
+    max_bytes = int(max_gib * GIB)
+    with _opened(source, z_axis, max_bytes) as opened:
+        for warning in opened.header.warnings:
+            complain(f"{source}: warning: {warning}")
+        flipped = row_order == "vaa3d" and opened.rows_upside_down
+        part = PartSource(opened, roi, channel, flipped=flipped)
+        write_source(target, part, max_bytes=max_bytes, **options)
+        spacing = part.spacing
+    if spacing is not None and not target_format.holds_spacing:
+        size = ",".join(f"{s:g}" for s in spacing[::-1])
         complain(f"{target}: warning: {suffix} stores no voxel size: use --spacing {size} later")
+
+
+def _opened(path: Path, z_axis: ZAxis, max_bytes: int) -> Source:
+    """The input of a conversion; channels become slices in memory alone."""
+    from dineuro_bridge.volumes.formats import open_volume, read_volume
+    from dineuro_bridge.volumes.source import Reading
+    from dineuro_bridge.volumes.views import VolumeSource
+
+    how = Reading(z_axis, beside=True, stack_folder=True)
+    if z_axis == "c":
+        return VolumeSource(read_volume(path, max_bytes=max_bytes, how=how))
+    return open_volume(path, how)

@@ -14,16 +14,16 @@ from dineuro_bridge.errors import BadFile, DineuroError, FileAccess, Unsupported
 from dineuro_bridge.files import atomic_output, read_bytes, read_start, size_of_file
 from dineuro_bridge.volumes import tiff, v3draw
 from dineuro_bridge.volumes.formats import (
+    FORMATS,
     format_of_name,
     read_header,
     read_volume,
-    suffixes,
     write_volume,
 )
 from dineuro_bridge.volumes.volume import Volume
 
 VOLUME = Volume(np.arange(24, dtype=np.uint8).reshape(1, 2, 3, 4))
-SUFFIXES = suffixes()
+SUFFIXES = [suffix for each in FORMATS if not each.folder for suffix in each.suffixes]
 WRITTEN = (".tif", ".tiff", ".v3draw", ".raw", ".v3dpbd", ".pbd")
 AS_ROOT = os.geteuid() == 0
 
@@ -197,7 +197,7 @@ def test_unknown_suffixes_are_refused_before_the_path_is_looked_at(
         ("a.czi", "Zeiss .czi files are not read: open it in Fiji"),
         ("a.mha", "MetaImage files are not read: open it in Fiji"),
         ("a.h5", "HDF5 files are not read: open it in Fiji"),
-        ("a.ome.zarr", "Zarr files are not read: open it in Fiji"),
+        ("a.n5", "N5 files are not read: open it in Fiji"),
         ("a.npy", "NumPy files are not read: save the array"),
         ("a.jpeg", "JPEG files are not read: one picture is no stack"),
         ("a.tif.gz", "packed files are not read: unpack it first"),

@@ -13,6 +13,7 @@ from dineuro.files.provenance import sha256_of
 from dineuro_bridge.errors import BadVolume, FileAccess
 from dineuro_bridge.volumes.formats import open_volume, read_volume
 from dineuro_bridge.volumes.source import Reading
+from dineuro_bridge.volumes.volume import Volume
 
 STACK = np.random.default_rng(2).integers(0, 999, (12, 7, 9)).astype(np.uint16)
 AS_STACK = Reading(stack_folder=True)
@@ -67,7 +68,8 @@ def test_a_folder_of_slices_is_offered_as_a_stack_in_one_sentence(folder: Path) 
 
 
 def test_the_digest_of_a_folder_is_that_of_its_slices(folder: Path) -> None:
-    before = sha256_of(folder)
-    assert before == sha256_of(folder)
+    volume = Volume(STACK[None])
+    before = sha256_of(folder, volume)
+    assert before == sha256_of(folder, volume)
     tifffile.imwrite(folder / "z7.tif", STACK[0])
-    assert sha256_of(folder) != before
+    assert sha256_of(folder, volume) != before

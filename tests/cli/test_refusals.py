@@ -87,7 +87,7 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(
 def test_a_folder_of_another_programs_files_is_named_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, file in (("cells", "a.czi"), ("a.zarr", ".zattrs")):
+    for name, file in (("cells", "a.czi"), ("a.n5", "attributes.json")):
         (folder / name).mkdir()
         (folder / name / file).write_bytes(b"{}")
         monkeypatch.setattr(sys, "argv", ["dineuro", "trace", name])
@@ -96,10 +96,10 @@ def test_a_folder_of_another_programs_files_is_named_with_what_to_do(
         (sentence,) = capsys.readouterr().err.splitlines()
         assert "files are not read: open it in Fiji" in sentence
         assert end.value.code == UnsupportedFormat.exit_code
-    monkeypatch.setattr(sys, "argv", ["dineuro", "info", "a.zarr"])
+    monkeypatch.setattr(sys, "argv", ["dineuro", "info", "a.n5"])
     with pytest.raises(SystemExit) as end:
         main()
-    assert "Zarr files are not read" in capsys.readouterr().err
+    assert "N5 files are not read" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

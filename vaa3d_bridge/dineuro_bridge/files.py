@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,33 @@ def atomic_output(path: Path | str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def folder_output(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which gets that name when the block succeeds.
+
+    On any error, an interrupt included, the temporary folder is removed.
+
+    Raises:
+        FileAccess: the path exists, its folder is not writable, or the disk is full.
+    """
+    target = Path(path)
+    if "\0" in str(path) or not target.name:
+        raise FileAccess(f"{str(path)!r}: is no name of a folder")
+    if target.exists() or target.is_symlink():
+        raise FileAccess(f"{path}: exists; remove it, or name another folder")
+    temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+    except FileAccess:
+        raise
+    except OSError as error:
+        raise FileAccess(f"{path}: cannot be written: {reason(error)}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def size_of_file(path: Path | str) -> int:

@@ -21,7 +21,7 @@ from dineuro_bridge.parts import PARTS
 from dineuro_bridge.trees.ano import linker_text, write_ano
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.foreign import foreign_suffix
-from dineuro_bridge.volumes.formats import is_volume, read_header, suffixes
+from dineuro_bridge.volumes.formats import is_folder_volume, is_volume, read_header, suffixes
 
 #: Where the parts of one result go, by the name of the part; see `dineuro_bridge.parts`.
 Outputs = Mapping[str, Path]
@@ -54,7 +54,7 @@ def find_inputs(names: Sequence[str], *, stack_folders: bool = False) -> list[Pa
     paths: list[Path] = []
     for name in names:
         path = Path(name)
-        if path.is_dir() and stack_folders:
+        if is_folder_volume(path) or (path.is_dir() and stack_folders):
             paths.append(path)
         elif path.is_dir():
             volumes = _volumes([path, *path.iterdir()], f"{name}: the folder")
@@ -160,7 +160,8 @@ def _place(image: Path, stem: str, name: str, place: Path | None, *, several: bo
     part = PARTS[name]
     if place is None:
         return image.with_name(part.file_name(stem))
-    if place.is_dir() or (several and not place.exists() and not place.suffix):
+    is_folder = place.is_dir() and not is_folder_volume(place)
+    if is_folder or (several and not place.exists() and not place.suffix):
         return place / part.file_name(stem)
     if several:
         raise BadParameter(f"{place}: there are several inputs: name a folder for the {name}")

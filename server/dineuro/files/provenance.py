@@ -7,12 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dineuro.pipeline.region import spacing_of
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.files import reading
 from dineuro_bridge.option_table import table_of
 from dineuro_bridge.options import TraceOptions
-from dineuro_bridge.volumes.formats import slice_files
+from dineuro_bridge.volumes.formats import is_folder_volume, slice_files
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.trace import NODE_STEP
 
@@ -24,13 +26,21 @@ _STATED_OTHERWISE = {"name", "spacing"}
 _PIECE = 2**20
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, volume: Volume) -> str:
     """The SHA-256 of a file's bytes, or of the files of a folder of slices, in hexadecimal.
+
+    A volume that is a folder may be larger than a disk is read in a day, so the voxels that were
+    read take the place of its files.
 
     Raises:
         FileAccess: a file cannot be read.
     """
     digest = hashlib.sha256()
+    if is_folder_volume(path):
+        for channel in volume.voxels:
+            for plane in channel:
+                digest.update(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
     with reading(path):
         for part in slice_files(path) if path.is_dir() else [path]:
             with part.open("rb") as file:
@@ -124,7 +134,7 @@ def input_record(
         "input": volume.source,
         "sha256": digest,
         "dineuro": version("dineuro"),
-        "shape_zyx": volume.shape,
+        "shape_zyx": volume.full_shape,
         "channels": volume.n_channels,
         "dtype": str(volume.voxels.dtype),
         "settings": settings(volume, result),

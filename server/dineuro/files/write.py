@@ -47,11 +47,13 @@ def run_one(
     """
     check_names(outputs)
     how = Reading(options.z_axis, beside=True, stack_folder=True)
-    volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
+    volume = read_volume(
+        path, row_order=options.row_order, max_bytes=max_bytes, how=how, roi=options.roi
+    )
     # The results name the path as the user wrote it.
     volume = replace(volume, source=str(path))
     result = reconstruct(volume, options, progress, device=device)
-    outcome = outcome_of(volume, sha256_of(path), result, outputs)
+    outcome = outcome_of(volume, sha256_of(path, volume), result, outputs)
     make_folders(outputs)
     write_parts(outcome, outputs)
     return Done(outcome.tree, dict(outcome.record))

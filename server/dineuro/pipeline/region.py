@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from dineuro_model.repair.padding import padding_of_nan
 
 #: Channels of a microscope; more of a single slice are the slices of a stack.
 _MOST_CHANNELS = 4
+#: Voxels of the largest mask of a volume of which only a region was read.
+_LARGEST_MASK = 2**30
 #: Absolute value of the largest usable intensity; squares of larger ones have no float32.
 _LARGEST = 1e18
 
@@ -57,13 +60,19 @@ class Region:
         return x, y, z
 
     def full_mask(self, mask: NDArray[np.bool_]) -> Volume:
-        """A mask (Z, Y, X) of the region as a volume of the full size, uint8 0 and 255."""
-        full = np.zeros(self.full.shape, dtype=np.uint8)
-        low = np.subtract(self.part.origin, self.full.origin).tolist()
+        """A mask (Z, Y, X) of the region as a volume of the full size, uint8 0 and 255.
+
+        Where the full volume was not read because it is large, the mask is that of the region.
+        """
+        shape = self.full.full_shape
+        if self.full.whole is not None and math.prod(shape) > _LARGEST_MASK:
+            part = mask * np.uint8(255)
+            return replace(self.part, voxels=part[None], spacing=self.scale.spacing, warnings=())
+        full = np.zeros(shape, dtype=np.uint8)
+        origin = self.full.origin if self.full.whole is None else (0, 0, 0)
+        low = np.subtract(self.part.origin, origin).tolist()
         full[tuple(slice(a, a + n) for a, n in zip(low, mask.shape, strict=True))][mask] = 255
-        return Volume(
-            full[None], self.scale.spacing, self.full.origin, self.full.row_order, self.full.source
-        )
+        return Volume(full[None], self.scale.spacing, origin, self.full.row_order, self.full.source)
 
 
 def select_region(volume: Volume, options: TraceOptions) -> Region:
@@ -73,14 +82,15 @@ def select_region(volume: Volume, options: TraceOptions) -> Region:
         BadVolume: a 2D image, a region of one slice, NaN or infinite voxels.
         BadParameter: a channel or a box that the volume does not have.
     """
-    if volume.shape[0] == 1 and volume.n_channels > _MOST_CHANNELS:
+    depth, height, width = volume.full_shape
+    if depth == 1 and volume.n_channels > _MOST_CHANNELS:
         raise BadVolume(
             f"{volume.source}: has {volume.n_channels} channels of one slice: pass --z-axis c if "
             "these are the slices of a stack"
         )
-    if volume.shape[0] == 1:
+    if depth == 1:
         raise BadVolume(
-            f"{volume.source}: is a 2D image of {volume.shape[2]} x {volume.shape[1]}: a stack of "
+            f"{volume.source}: is a 2D image of {width} x {height}: a stack of "
             "two slices or more is needed"
         )
     part = volume if options.roi is None else volume.cropped(options.roi)

@@ -9,8 +9,7 @@ _FIJI = (
     "voxel size"
 )
 _LARGE = (
-    "open it in Fiji (File > Import > HDF5, N5 or Zarr) and save the neuron at full resolution as "
-    ".tif"
+    "open it in Fiji (File > Import > HDF5 or N5) and save the neuron at full resolution as .tif"
 )
 _PICTURE = "one picture is no stack: export the microscope's slices as .tif"
 _UNPACK = "unpack it first"
@@ -32,7 +31,7 @@ _SUFFIXES: dict[str, tuple[str, str]] = {
     ".mha": ("MetaImage", _FIJI), ".mhd": ("MetaImage", _FIJI), ".mrc": ("MRC", _FIJI),
     ".dcm": ("DICOM", _FIJI), ".vtk": ("VTK", _FIJI), ".klb": ("KLB", _FIJI),
     **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5", _LARGE)),
-    ".zarr": ("Zarr", _LARGE), ".n5": ("N5", _LARGE),
+    ".n5": ("N5", _LARGE),
     **dict.fromkeys((".npy", ".npz"), ("NumPy", _PYTHON)), ".mat": ("MATLAB", _PYTHON),
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", _PICTURE)),
     **{suffix: (suffix[1:].upper(), _PICTURE) for suffix in (".png", ".gif", ".bmp", ".webp",

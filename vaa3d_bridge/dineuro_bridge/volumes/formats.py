@@ -6,10 +6,11 @@ The suffix says what a file should be, its content what it is; both must agree.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.files import read_start, reading
-from dineuro_bridge.volumes import tiff, v3dpbd, v3draw
+from dineuro_bridge.volumes import ome_zarr, tiff, v3dpbd, v3draw
 from dineuro_bridge.volumes.foreign import foreign_content, foreign_suffix
 from dineuro_bridge.volumes.slices import SliceFolder, natural_order
 from dineuro_bridge.volumes.source import (
@@ -19,11 +20,12 @@ from dineuro_bridge.volumes.source import (
     Reading,
     Source,
 )
-from dineuro_bridge.volumes.terms import RowOrder
+from dineuro_bridge.volumes.terms import Roi, RowOrder
+from dineuro_bridge.volumes.views import PartSource
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, Volume
 
 #: Everything about formats derives from this table.
-FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT)
+FORMATS: tuple[Format, ...] = (tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT, ome_zarr.FORMAT)
 
 
 def suffixes() -> tuple[str, ...]:
@@ -50,7 +52,7 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
     with reading(path):
-        if how.stack_folder and Path(path).is_dir():
+        if how.stack_folder and Path(path).is_dir() and not is_folder_volume(path):
             files = slice_files(Path(path))
             if not files:
                 _refuse_foreign(path)
@@ -73,6 +75,7 @@ def read_volume(
     row_order: RowOrder = "file",
     max_bytes: int = DEFAULT_MAX_BYTES,
     how: Reading = DEFAULT_READING,
+    roi: Roi | None = None,
 ) -> Volume:
     """Read a volume; memory-mapped where the format allows it.
 
@@ -80,24 +83,55 @@ def read_volume(
         path: of a volume in one of `FORMATS`.
         row_order: "vaa3d" flips the rows of those TIFFs that Vaa3D shows flipped, so that
             coordinates are as Vaa3D has them; it changes nothing for Vaa3D's own formats.
-        max_bytes: a larger volume is refused before anything is allocated.
+        max_bytes: a larger volume, or part of it, is refused before anything is allocated.
         how: how the file is to be understood.
+        roi: half-open x0, y0, z0, x1, y1, z1; the voxels outside need not be read, and
+            `Volume.whole` is the size of the full volume then.
 
     Raises:
+        BadParameter: the region is empty or leaves the volume.
         LimitExceeded: larger than `max_bytes`.
         MissingDependency: a packed or compressed file on the thin install.
         And all that `open_volume` raises.
     """
     with open_volume(path, how) as source:
-        source.header.check(path, max_bytes)
-        voxels = source.read()
-        if row_order == "vaa3d" and source.rows_upside_down:
-            voxels = voxels[:, :, ::-1]
+        flipped = row_order == "vaa3d" and source.rows_upside_down
+        box = roi if source.reads_boxes and how.z_axis != "c" else None
+        part = PartSource(source, box, flipped=flipped)
+        part.header.check(path, max_bytes)
         volume = Volume(
-            voxels, source.spacing, row_order=row_order, source=Path(path).name,
+            part.read(), source.spacing, row_order=row_order, source=Path(path).name,
             warnings=source.header.warnings,
+            origin=(0, 0, 0) if box is None else box[2::-1],
+            whole=None if box is None else source.shape[1:],
         )  # fmt: skip
     return volume.with_channels_as_slices() if how.z_axis == "c" else volume
+
+
+def write_source(
+    path: Path | str, source: Source, *, max_bytes: int = DEFAULT_MAX_BYTES, **options: Any
+) -> None:
+    """Write a source's finest level in the format that the suffix names, whole or not at all.
+
+    It is written box by box where both formats allow it.
+
+    Args:
+        path: its suffix is one of `written_suffixes()`.
+        source: what to write.
+        max_bytes: a larger volume is refused where it has to be read as a whole.
+        options: those that the format has; see `Format.options`.
+
+    Raises:
+        LimitExceeded: larger than `max_bytes`.
+        And all that `write_volume` raises.
+    """
+    target = _written_format(path)
+    if target.write_source is not None and source.reads_boxes:
+        target.write_source(path, source, **options)
+        return
+    source.header.check(source.path, max_bytes)
+    if target.write is not None:
+        target.write(path, Volume(source.read(), source.spacing), **options)
 
 
 def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
@@ -112,14 +146,19 @@ def write_volume(path: Path | str, volume: Volume, *, compress: bool = False) ->
         UnsupportedFormat: an unknown suffix, or a sample type that the format cannot hold.
         FileAccess: the path cannot be written.
     """
+    target = _written_format(path)
+    options = {"compress": compress} if "compress" in target.options else {}
+    if target.write is not None:
+        target.write(path, volume, **options)
+
+
+def _written_format(path: Path | str) -> Format:
+    """The format that the suffix of a path names, if it is written under this suffix."""
     target = format_of_name(path)
     suffix = Path(path).suffix.lower()
-    if target.write is None or suffix not in target.written_suffixes:
+    if suffix not in target.written_suffixes:
         raise UnsupportedFormat(f"{path}: {suffix} is only read; write .v3draw")
-    if "compress" in target.options:
-        target.write(path, volume, compress=compress)
-    else:
-        target.write(path, volume)
+    return target
 
 
 def format_of_name(path: Path | str) -> Format:
@@ -163,16 +202,29 @@ def slice_files(folder: Path) -> list[Path]:
 
 
 def is_volume(path: Path) -> bool:
-    """Whether a path exists and has the suffix of a volume; its content is not looked at."""
+    """Whether a path is a file with the suffix of a volume, or a folder that is a volume."""
     suffix = path.suffix.lower()
-    return any(
-        suffix in each.suffixes and (path.is_dir() if each.folder else path.is_file())
-        for each in FORMATS
-    )
+    known = any(suffix in each.suffixes for each in FORMATS if not each.folder)
+    return (known and path.is_file()) or is_folder_volume(path)
+
+
+def is_folder_volume(path: Path | str) -> bool:
+    """Whether a path is a folder that is one volume by its metadata, whatever its name is."""
+    return _folder_format(path) is not None
+
+
+def _folder_format(path: Path | str) -> Format | None:
+    place = Path(path)
+    if not place.is_dir():
+        return None
+    return next((each for each in FORMATS if each.folder and each.sniff(place, b"")), None)
 
 
 def _format(path: Path | str) -> Format:
-    """The format by content, if it agrees with the suffix."""
+    """The format by content, if it agrees with the suffix; a folder's suffix does not matter."""
+    folder = _folder_format(path)
+    if folder is not None:
+        return folder
     suffix = Path(path).suffix.lower()
     try:
         named = format_of_name(path)
@@ -181,7 +233,9 @@ def _format(path: Path | str) -> Format:
         raise
     if named.folder and not Path(path).is_dir():
         raise FileAccess(f"{path}: is no folder; a {named.name} volume is one")
-    start = b"" if named.folder else read_start(path, SNIFFED_BYTES)
+    if named.folder:
+        raise BadFile(f"{path}: holds no metadata of an {named.name} volume (copied in part?)")
+    start = read_start(path, SNIFFED_BYTES)
     content = _sniffed(path, start)
     if content is None:
         raise BadFile(f"{path}: {_no_volume(suffix, start)}")

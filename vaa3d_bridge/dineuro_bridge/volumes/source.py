@@ -88,6 +88,11 @@ class Source(ABC):
         """Whether Vaa3D shows the rows in the opposite order."""
         return False
 
+    @property
+    def reads_boxes(self) -> bool:
+        """Whether a box costs about its own size, and not the whole file."""
+        return True
+
     def read(self, box: Roi | None = None, level: int = 0) -> NDArray[Any]:
         """The voxels (C, Z, Y, X) of a box, in native byte order; a memory map where possible.
 
@@ -147,7 +152,8 @@ class Format:
         sniff: whether a path, whose file begins with the bytes given, holds this format.
         open: makes a `Source`; it checks the header against the file and reads no voxels.
         write: writes a volume whole or not at all; takes `options` as keywords.
-        options: what `write` may be asked for besides: "compress".
+        write_source: the same from a `Source`, box by box, for volumes larger than the memory.
+        options: what both may be asked for besides: "compress", "zarr", "levels".
         only_read: those of `suffixes` that are never written.
         holds_spacing: whether a file stores the voxel size.
         has_time: whether a file may have a time axis, along which slices may be kept.
@@ -160,6 +166,7 @@ class Format:
     sniff: Callable[[Path, bytes], bool]
     open: Callable[[Path | str, Reading], Source]
     write: Callable[..., None] | None = None
+    write_source: Callable[..., None] | None = None
     options: frozenset[str] = frozenset()
     only_read: tuple[str, ...] = ()
     holds_spacing: bool = False

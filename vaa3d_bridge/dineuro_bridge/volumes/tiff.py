@@ -32,10 +32,13 @@ from dineuro_bridge.volumes.tiff_header import (
 )
 from dineuro_bridge.volumes.tiff_layout import lay_out, open_tiff
 from dineuro_bridge.volumes.tiff_pages import is_tiff
+from dineuro_bridge.volumes.views import VolumeSource
 from dineuro_bridge.volumes.volume import Header, Volume
 
 #: Sample types that ImageJ stores.
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
+#: Slices that are read at once for writing, as many as a chunk has, and their bytes at most.
+_SLICES, _SLAB_BYTES = 64, 2**28
 #: What to do with a file that the library cannot read.
 _REMEDY = ": if Fiji opens it, save it from there as .tif, else copy it again"
 #: Words of the library about pages that it leaves out.
@@ -72,6 +75,12 @@ class TiffSource(Source):
         with _damage_named(self.path):
             return self.dtype == np.uint8 and not is_bottom_left(self._series)
 
+    @property
+    def reads_boxes(self) -> bool:
+        """Whether its pages are mapped, or hold one slice of one channel each."""
+        with _damage_named(self.path):
+            return _is_mapped(self._series) or _is_page_by_page(self._series)
+
     def _read(self, box: Roi, level: int) -> NDArray[Any]:  # noqa: ARG002  (one level)
         x0, y0, z0, x1, y1, z1 = box
         with _damage_named(self.path):
@@ -98,6 +107,12 @@ def _is_mapped(series: tifffile.TiffPageSeries) -> bool:
     return series.dataoffset is not None and series.dtype.kind != "b" and has_plain_samples(series)
 
 
+def _is_page_by_page(series: tifffile.TiffPageSeries) -> bool:
+    """Whether each page is one plane of the series."""
+    leading, plane = series.shape[:-2], series.shape[-2:]
+    return plane == series.keyframe.shape and math.prod(leading) == len(series.pages)
+
+
 def _some_pages(
     series: tifffile.TiffPageSeries, z0: int, z1: int, z_axis: ZAxis
 ) -> tuple[NDArray[Any], int, int]:
@@ -107,7 +122,7 @@ def _some_pages(
     """
     leading, plane = series.shape[:-2], series.shape[-2:]
     axes = volume_axes(series.axes, z_axis)[:-2]
-    if plane != series.keyframe.shape or math.prod(leading) != len(series.pages):
+    if not _is_page_by_page(series):
         return series.asarray(), z0, z1
     depths = [at for at, axis in enumerate(axes) if axis == "Z" and leading[at] > 1]
     numbers = np.arange(math.prod(leading)).reshape(leading)
@@ -119,22 +134,30 @@ def _some_pages(
 
 
 def write(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
+    """Write a volume; errors as `write_source`."""
+    write_source(path, VolumeSource(volume), compress=compress)
+
+
+def write_source(path: Path | str, source: Source, *, compress: bool = False) -> None:
     """Write an ImageJ hyperstack where ImageJ knows the sample type and size, else OME-TIFF.
+
+    The planes are read some slices at a time.
 
     Raises:
         UnsupportedFormat: a sample type that TIFF readers do not know.
         FileAccess: the path cannot be written.
     """
-    voxels = volume.voxels
-    if voxels.dtype.char not in READABLE:
-        raise UnsupportedFormat(f"{path}: {voxels.dtype} samples cannot be stored as TIFF")
-    imagej = voxels.dtype.newbyteorder("=") in _IMAGEJ_DTYPES and voxels.nbytes < 2**32 - 2**25
+    dtype, nbytes = source.dtype, source.header.nbytes
+    if dtype.char not in READABLE:
+        raise UnsupportedFormat(f"{path}: {dtype} samples cannot be stored as TIFF")
+    imagej = dtype in _IMAGEJ_DTYPES and nbytes < 2**32 - 2**25
+    channels, depth, height, width = source.shape
     # All six of ImageJ's axes are spelled out: a width of 1 would be taken for samples of a pixel.
-    data = voxels.transpose(1, 0, 2, 3)[None, ..., None] if imagej else voxels
+    shape = (1, depth, channels, height, width, 1) if imagej else source.shape
     metadata: dict[str, Any] = {"axes": "TZCYXS" if imagej else "CZYX"}
     resolution = None
-    if volume.spacing is not None:
-        z, y, x = volume.spacing
+    if source.spacing is not None:
+        z, y, x = source.spacing
         resolution = (1 / x, 1 / y)
         if imagej:
             metadata |= {"spacing": z, "unit": "um"}
@@ -145,16 +168,32 @@ def write(path: Path | str, volume: Volume, *, compress: bool = False) -> None:
     with atomic_output(path) as temporary:
         tifffile.imwrite(
             temporary,
-            data,
+            _planes(source, slices_first=imagej),
+            shape=shape,
+            dtype=dtype.newbyteorder("<"),
             imagej=imagej,
             ome=not imagej,
-            bigtiff=not imagej and voxels.nbytes > 2**31,
+            bigtiff=not imagej and nbytes > 2**31,
             byteorder="<",
             photometric="minisblack",
             resolution=resolution,
             metadata=metadata,
             compression="zlib" if compress else None,
         )
+
+
+def _planes(source: Source, *, slices_first: bool) -> Iterator[NDArray[Any]]:
+    """The planes (Y, X), little-endian: all channels of a slice, or all slices of a channel."""
+    channels, depth, height, width = source.shape
+    slice_bytes = channels * height * width * source.dtype.itemsize
+    step = max(1, min(_SLICES, _SLAB_BYTES // slice_bytes))
+    stored = source.dtype.newbyteorder("<")
+    for channel in (None,) if slices_first else range(channels):
+        for z in range(0, depth, step):
+            slab = source.read((0, 0, z, width, height, min(z + step, depth)))
+            chosen = slab if channel is None else slab[channel : channel + 1]
+            for planes in chosen.swapaxes(0, 1):
+                yield from (np.ascontiguousarray(plane, stored) for plane in planes)
 
 
 @contextlib.contextmanager
@@ -206,6 +245,7 @@ FORMAT = Format(
     sniff=lambda _, start: is_tiff(start),
     open=TiffSource,
     write=write,
+    write_source=write_source,
     options=frozenset({"compress"}),
     only_read=(".lsm", ".stk"),
     has_time=True,

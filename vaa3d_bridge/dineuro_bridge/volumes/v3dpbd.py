@@ -77,6 +77,11 @@ class PackedSource(Source):
         super().__init__(path, read_header(path))
         self._voxels: NDArray[Any] | None = None
 
+    @property
+    def reads_boxes(self) -> bool:
+        """No: the stream is unpacked from its start to its end."""
+        return False
+
     def _read(self, box: Roi, level: int) -> NDArray[Any]:  # noqa: ARG002  (one level)
         if self._voxels is None:
             self._voxels = _unpack(self.path, self.header)

@@ -84,6 +84,7 @@ class Volume:
         row_order: "file" where the rows are in the file's order, "vaa3d" where in Vaa3D's.
         source: the name of the file, for messages.
         warnings: of the file's header.
+        whole: (Z, Y, X) of the full volume where only a box of it was read; else None.
 
     Raises:
         BadVolume: not four axes, an empty axis, or a spacing that is not positive.
@@ -95,6 +96,7 @@ class Volume:
     row_order: RowOrder = "file"
     source: str = "volume"
     warnings: tuple[str, ...] = ()
+    whole: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 4 or 0 in self.voxels.shape:
@@ -115,9 +117,14 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(Z, Y, X)."""
+        """(Z, Y, X) of the voxels."""
         _, depth, height, width = self.voxels.shape
         return depth, height, width
+
+    @property
+    def full_shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X) of the full volume, of which a box may have been read."""
+        return self.shape if self.whole is None else self.whole
 
     def channel(self, number: int) -> NDArray[Any]:
         """The voxels (Z, Y, X) of a channel, counted from 1 as in Vaa3D's dialogs.
@@ -146,9 +153,14 @@ class Volume:
     def cropped(self, roi: Roi) -> Volume:
         """A view of the voxels in a half-open box x0, y0, z0, x1, y1, z1, with its origin.
 
+        Where only a box of the full volume was read, places are those of the full volume.
+
         Raises:
             BadParameter: the box is empty or leaves the volume.
         """
+        if self.whole is not None:
+            z, y, x = self.origin
+            roi = (roi[0] - x, roi[1] - y, roi[2] - z, roi[3] - x, roi[4] - y, roi[5] - z)
         depth, height, width = self.shape
         check_roi(self.source, roi, (width, height, depth))
         x0, y0, z0, x1, y1, z1 = roi

@@ -1,0 +1,228 @@
+"""OME-Zarr 0.1 to 0.5, in Zarr 2 or 3 and with shards: a folder that is read chunk by chunk.
+
+A chunk that is not stored has the fill value, as the standard says. Only voxels need the library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dineuro_bridge.errors import (
+    BadFile,
+    BadParameter,
+    BadVolume,
+    DineuroError,
+    UnsupportedFormat,
+)
+from dineuro_bridge.volumes.ome_zarr_metadata import Image, Level, read_image
+from dineuro_bridge.volumes.ome_zarr_nodes import is_zarr
+from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Shape, Source
+from dineuro_bridge.volumes.terms import Roi, ZAxis
+from dineuro_bridge.volumes.volume import Header, Volume
+
+
+class ZarrSource(Source):
+    """An opened OME-Zarr image, or a bare Zarr array.
+
+    Args:
+        path: of the folder.
+        how: how it is to be understood.
+
+    Raises:
+        BadFile: damaged or missing metadata, an array that is missing, no image in the folder.
+        BadVolume: a time series, or an axis without voxels.
+        UnsupportedFormat: other axes than t, c, z, y and x; samples that are no intensities.
+        BadParameter: slices along time where there are none.
+    """
+
+    def __init__(self, path: Path | str, how: Reading = DEFAULT_READING) -> None:
+        self._image = read_image(Path(path))
+        self._axes = _volume_axes(path, self._image, how.z_axis)
+        self._arrays: dict[int, Any] = {}
+        image = self._image
+        levels = tuple(_shape(self._axes, level) for level in image.levels)
+        if min(map(min, levels)) < 1:
+            raise BadVolume(f"{path}: has the size {image.levels[0].layout.shape}: it is empty")
+        stored = image.levels[0].layout.dtype
+        dtype = np.dtype(np.uint8) if stored.kind == "b" else stored.newbyteorder("=")
+        warnings = image.warnings
+        if image.levels[0].layout.is_bare:
+            warnings += ("no chunk is stored: every voxel has the fill value (copied in part?)",)
+        spacing = None if how.z_axis == "t" else image.spacing(0)
+        details = _details(image, levels)
+        header = Header("ome-zarr", levels[0], dtype, spacing, details, warnings)
+        super().__init__(path, header, levels)
+
+    def _read(self, box: Roi, level: int) -> NDArray[Any]:
+        x0, y0, z0, x1, y1, z1 = box
+        places = {"x": slice(x0, x1), "y": slice(y0, y1), "z": slice(z0, z1), "c": slice(None)}
+        selection = tuple(places.get(axis, slice(0, 1)) for axis in self._axes)
+        with self._damage_named(level):
+            array = self._opened(level)
+        try:
+            with self._damage_named(level):
+                voxels = np.asarray(array[selection])
+        except BadFile:
+            self._name_chunk(level, array, selection)
+            raise
+        voxels = _as_czyx(voxels, self._axes)
+        return voxels.astype(np.uint8) * np.uint8(255) if voxels.dtype == np.bool_ else voxels
+
+    def _opened(self, level: int) -> Any:
+        """The library's array of a level."""
+        if level not in self._arrays:
+            layout = self._image.levels[level].layout
+            try:
+                import zarr
+            except ImportError as error:
+                raise FORMAT.missing(self.path, "zarr") from error
+            self._arrays[level] = zarr.open_array(
+                str(layout.path), mode="r", zarr_format=layout.version
+            )
+        return self._arrays[level]
+
+    def _name_chunk(self, level: int, array: Any, selection: tuple[slice, ...]) -> None:
+        """Refuse the first damaged chunk of a selection by its number along each axis."""
+        layout = self._image.levels[level].layout
+        chunks = layout.chunks
+        bounds = [part.indices(n) for part, n in zip(selection, layout.shape, strict=True)]
+        ranges = [
+            range(low // size, -(-high // size))
+            for (low, high, _), size in zip(bounds, chunks, strict=True)
+        ]
+        for place in itertools.product(*ranges):
+            low = [at * size for at, size in zip(place, chunks, strict=True)]
+            try:
+                array[tuple(slice(a, a + 1) for a in low)]
+            except Exception as error:  # the library names no common class
+                number = "/".join(map(str, place))
+                raise BadFile(
+                    f"{layout.path}: damaged chunk {number}: {_first_line(error)}: copy it again"
+                ) from error
+
+    @contextlib.contextmanager
+    def _damage_named(self, level: int) -> Iterator[None]:
+        """Errors of the library in the block become one error that names the array."""
+        place = self._image.levels[level].layout.path
+        try:
+            yield
+        except (DineuroError, MemoryError):
+            raise
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise BadFile(f"{place}: damaged: {_first_line(error)}") from error
+        except Exception as error:
+            text = _first_line(error)
+            if "codec" in f"{type(error).__name__} {text}".lower():
+                raise UnsupportedFormat(f"{place}: its compression is not read: {text}") from error
+            raise BadFile(f"{place}: damaged: {text}") from error
+
+    def close(self) -> None:
+        """Release the arrays."""
+        self._arrays.clear()
+
+
+def _volume_axes(path: Path | str, image: Image, z_axis: ZAxis) -> str:
+    """The axes with time as z where that is asked for.
+
+    Raises:
+        BadVolume: several time points.
+        BadParameter: time is asked for as z, and there is a z already or no time.
+    """
+    sizes = dict(zip(image.axes, image.levels[0].layout.shape, strict=True))
+    points, depth = sizes.get("t", 1), sizes.get("z", 1)
+    if z_axis == "t":
+        if points < 2 or depth > 1:
+            raise BadParameter(
+                f"{path}: z_axis t: it has {points} time point(s) of {depth} slice(s)"
+            )
+        return image.axes.replace("z", "_").replace("t", "z")
+    if points > 1:
+        raise BadVolume(f"{path}: a time series of {points} volumes; save one time point")
+    return image.axes
+
+
+def _shape(axes: str, level: Level) -> Shape:
+    sizes = dict(zip(axes, level.layout.shape, strict=True))
+    return sizes.get("c", 1), sizes.get("z", 1), sizes["y"], sizes["x"]
+
+
+def _as_czyx(voxels: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Voxels in the order of the axes, of which others than c, z, y, x have the size 1."""
+    order = [axes.index(axis) for axis in "czyx" if axis in axes]
+    rest = [at for at in range(len(axes)) if at not in order]
+    voxels = voxels.transpose(*rest, *order)[(0,) * len(rest)]
+    for at, axis in enumerate("cz"):
+        if axis not in axes:
+            voxels = np.expand_dims(voxels, at)
+    return voxels
+
+
+def _details(image: Image, levels: tuple[Shape, ...]) -> dict[str, str]:
+    """The version, and size, chunks and voxel size of each level, in the order x, y, z."""
+    details = {"version": image.version or "a bare array", "axes": image.axes}
+    if any(image.channels):
+        details["channel names"] = ", ".join(image.channels)
+    for at, (level, shape) in enumerate(zip(image.levels, levels, strict=True)):
+        layout = level.layout
+        text = f"{_sizes(shape[:0:-1])}, chunks of {_sizes(_spatial(image.axes, layout.chunks))}"
+        if layout.shards is not None:
+            text += f" in shards of {_sizes(_spatial(image.axes, layout.shards))}"
+        spacing = image.spacing(at)
+        if spacing is not None:
+            text += f", {' x '.join(f'{step:g}' for step in spacing[::-1])} µm"
+        details[f"level {at}"] = text
+    return details
+
+
+def _spatial(axes: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sizes[axes.index(axis)] for axis in "xyz" if axis in axes)
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def write(path: Path | str, volume: Volume, **options: str) -> None:
+    """Write a volume; options and errors as `ome_zarr_writer.write_source`."""
+    from dineuro_bridge.volumes.views import VolumeSource
+
+    write_source(path, VolumeSource(volume), **options)
+
+
+def write_source(path: Path | str, source: Source, **options: str) -> None:
+    """Write a source box by box; options and errors as `ome_zarr_writer.write_source`."""
+    from dineuro_bridge.volumes import ome_zarr_writer
+
+    try:
+        import zarr  # noqa: F401
+    except ImportError as error:
+        raise FORMAT.missing(path, "zarr") from error
+    ome_zarr_writer.write_source(path, source, **options)
+
+
+FORMAT = Format(
+    name="ome-zarr",
+    suffixes=(".zarr",),
+    sniff=lambda path, _: is_zarr(path),
+    open=ZarrSource,
+    write=write,
+    write_source=write_source,
+    options=frozenset({"zarr", "levels"}),
+    holds_spacing=True,
+    has_time=True,
+    folder=True,
+    extra="zarr",
+)
