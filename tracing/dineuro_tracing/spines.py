@@ -19,10 +19,11 @@ from dineuro_tracing.forest import last_ancestors, parents_or_self
 SPINE_TYPE = 7
 #: A spine reaches at most this many lateral radii beyond the surface of its neurite.
 _REACH_RADII = 3.0
-#: Spiny neurites have so many spines for each finest voxel of thick neurite, and at least so many
-#: voxels of it. Their longer side branches are spines too. On the tuning stacks dendrites with
-#: visible spines have 3.3 to 7.5 in a hundred voxels, and long neurites without them 2.5 or less.
-_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH = 5.0, 0.03, 400.0
+#: Spiny neurites have so many spines for each finest voxel of thick neurite, at least so many
+#: voxels of it, and few side branches between the two reaches: the short ones are this share. Then
+#: the longer ones are spines too. On the tuning stacks dendrites with visible spines have 3.7 to
+#: 7.3 short ones in a hundred voxels and a share of 0.78 or more, dense arbors not both.
+_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH, _SPINY_SHARE = 5.0, 0.035, 400.0, 0.73
 #: A neurite with a smaller lateral radius (finest voxels) carries no spines that can be told apart.
 _MIN_RADIUS = 2.0
 #: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
@@ -63,8 +64,9 @@ def find_spines(
     is_side = (child != continuation[fork]) & (radius >= _MIN_RADIUS)
     length = np.linalg.norm(places[child] - places[fork], axis=1)
     thick = length[(child == continuation[fork]) & (radii[child] >= _MIN_RADIUS)].sum()
-    few = np.count_nonzero(is_side & (beyond <= _REACH_RADII))
-    is_spiny = thick >= _SPINY_LENGTH and few >= _SPINY_DENSITY * thick
+    short = np.count_nonzero(is_side & (beyond <= _REACH_RADII))
+    all_short = short >= _SPINY_SHARE * np.count_nonzero(is_side & (beyond <= _SPINY_REACH_RADII))
+    is_spiny = thick >= _SPINY_LENGTH and short >= _SPINY_DENSITY * thick and all_short
     longest = _SPINY_REACH_RADII if is_spiny else _REACH_RADII
     starts = np.zeros(len(tree), dtype=np.bool_)
     starts[child] = is_side & (beyond <= longest) & ~near_soma[fork]
