@@ -22,6 +22,13 @@ def test_edges_are_in_units_of_the_shortest_one() -> None:
     assert (SCALE.longest, SCALE.finest_um) == (4.0, 0.25)
 
 
+def test_in_the_optical_scale_a_slice_is_no_thicker_than_a_pixel() -> None:
+    assert SCALE.optical.edges == (1.0, 1.0, 2.0)
+    assert SCALE.optical.finest_um == SCALE.finest_um
+    for scale in (VoxelScale(), VoxelScale((0.1, 0.3, 0.3)), VoxelScale((0.3, 0.3, 0.3))):
+        assert scale.optical is scale
+
+
 def test_an_unknown_voxel_size_makes_cubes_and_no_micrometres() -> None:
     scale = VoxelScale()
     assert (scale.edges, scale.longest, scale.finest_um) == ((1.0, 1.0, 1.0), 1.0, None)

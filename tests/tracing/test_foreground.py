@@ -23,7 +23,8 @@ def dense(
     open_air = np.pad(~strong, 1, constant_values=True)
     labels, _ = ndimage.label(open_air)
     strong |= (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1] & ~strong
-    near = ndimage.distance_transform_edt(~strong, sampling=scale) <= min(gap / 2, 10)
+    away = ndimage.distance_transform_edt(~strong, sampling=VoxelScale(scale).optical.edges)
+    near = away <= min(gap / 2, 10)
     foreground = strong | ((probability >= max(1, threshold // 4)) & near)
     labels, n = ndimage.label(foreground, np.ones((3, 3, 3)))
     counts = np.bincount(labels[strong], minlength=n + 1)

@@ -225,11 +225,13 @@ def test_a_volume_one_voxel_thin(axis: int) -> None:
 
 def test_thick_slices_make_radii_and_lengths_in_finest_voxels() -> None:
     """A line along z through 20 slices, each 3 finest voxels thick, is 57 finest voxels long."""
-    volume = np.zeros((24, 30, 30), dtype=np.uint8)
-    volume[2:22, 13:16, 13:16] = 255
-    result = trace(volume, TraceOptions(min_length=30), scale=VoxelScale((3.0, 1.0, 1.0)))
-    assert result.tree.length == pytest.approx(19, abs=1.5)
-    assert len(trace(volume, TraceOptions(min_length=30)).tree) == 0
+    volume = np.zeros((24, 30, 60), dtype=np.uint8)
+    volume[2:22, 13:16, 13:16] = volume[2:22, 13:16, 43:46] = 255
+    options = TraceOptions(gap=0, root=(14, 14, 2), trees="one")
+    thick = trace(volume, options, scale=VoxelScale((3.0, 1.0, 1.0)))
+    assert thick.tree.length == pytest.approx(19, abs=1.5)
+    assert thick.left_out == pytest.approx(57, abs=4)
+    assert trace(volume, options).left_out == pytest.approx(19, abs=1.5)
 
 
 def test_the_same_volume_gives_the_same_bytes() -> None:

@@ -13,7 +13,7 @@ stay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cc3d
@@ -74,6 +74,14 @@ class Foreground:
 
     def __len__(self) -> int:
         return len(self.coords)
+
+    def optical(self) -> Foreground:
+        """The same voxels in the optical scale, with their depth in it."""
+        scale = self.scale.optical
+        if scale == self.scale:
+            return self
+        depth = _depth(self.index, self.coords, self.strong, scale)
+        return replace(self, depth=depth, scale=scale)
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(N,) bool, the voxel nearest to a point (N, 3), z, y, x of the volume, is foreground."""
@@ -150,7 +158,7 @@ def find_foreground(
     inside = probability[box]
     kinds = classify(inside, threshold, max(1, int(threshold * WEAK_SHARE)))
     _fill_cavities(kinds)
-    drop_far(kinds, *_rows_within(weak_reach, scale, kinds.shape))
+    drop_far(kinds, *_rows_within(weak_reach, scale.optical, kinds.shape))
     labels = _components(kinds != NOTHING, connectivity=26)
     counts = count_strong(kinds, labels, int(labels.max(initial=0)) + 1)
     coords, component = gather(labels, _new_numbers(counts >= min_voxels))

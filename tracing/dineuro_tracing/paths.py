@@ -64,11 +64,17 @@ def find_paths(
         min_length: least length that a path adds (finest voxels).
         progress: called between paths; it may raise `Cancelled`.
     """
-    depth = np.maximum(foreground.depth, np.float32(_WEAK_DEPTH))
+    optical = foreground.optical()
+    # A path explains the true width of its neurite, and as many slices along z.
+    reach = np.maximum(foreground.depth, np.float32(_WEAK_DEPTH))
+    # The middle is where both depths are high: without blur the optical one is even across z.
+    depth = np.sqrt(np.maximum(optical.depth, np.float32(_WEAK_DEPTH)) * reach)
+    if optical is foreground:
+        depth = reach
     speed = (foreground.probability / np.float32(255) * depth) ** np.float32(_PREFERENCE)
     slowness = np.asarray(1 / speed, dtype=np.float32)
-    grid = _grid(foreground)
-    routes, roots = _routes_from_roots(grid, foreground, slowness, root)
+    grid = _grid(optical)
+    routes, roots = _routes_from_roots(grid, optical, slowness, root)
     in_tree = np.zeros(len(foreground), dtype=np.bool_)
     in_tree[roots] = True
     state = np.zeros(len(foreground), dtype=np.uint8)
@@ -79,7 +85,7 @@ def find_paths(
     while position < len(targets):
         progress(Progress("trace", position, len(targets)))
         position = grow_paths(
-            grid, routes, depth, foreground.strong, targets,
+            grid, routes, reach, foreground.strong, targets,
             position, _PATHS_A_CALL, rules, state, in_tree,
         )  # fmt: skip
     progress(Progress("trace", len(targets), len(targets)))

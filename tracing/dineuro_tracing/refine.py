@@ -74,7 +74,11 @@ def centre(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
     A point that would leave the foreground stays where it was.
     """
     inner = np.flatnonzero((skeleton.n_children() > 0) & (skeleton.parents >= 0) & ~skeleton.soma)
-    reach = np.clip(_REACH_RADII * skeleton.radii[inner], _LEAST_REACH, _LONGEST_REACH)
+    optical = foreground.optical()
+    radii = skeleton.radii[inner]
+    if optical is not foreground:
+        radii = np.zeros_like(radii)  # further away are the uneven tails of blur along z
+    reach = np.clip(_REACH_RADII * radii, _LEAST_REACH, _LONGEST_REACH)
     points = skeleton.points.copy()
     for _ in range(_CENTRINGS):
         points[inner] += centroids(
@@ -82,7 +86,7 @@ def centre(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
             foreground.probability,
             points[inner] - foreground.origin,
             reach,
-            foreground.scale.zyx,
+            optical.scale.zyx,
         )
     return replace(skeleton, points=_inside(points, skeleton, foreground))
 

@@ -118,7 +118,7 @@ def trace(
     if foreground.n_components == 0:
         return _empty_trace()
     lines = _find_lines(foreground, options, progress)
-    skeleton, joins = join_gaps(lines.skeleton, probability, gap=options.gap, scale=scale)
+    skeleton, joins = join_gaps(lines.skeleton, probability, gap=options.gap, scale=scale.optical)
     skeleton = part_neurons(skeleton, scale)
     start = lines.root
     if start is None or options.root is None:
@@ -164,7 +164,8 @@ def _find_lines(
     foreground: Foreground, options: TraceOptions, progress: ProgressCallback
 ) -> _Lines:
     """The somata, and the centre lines from the root on."""
-    somata = find_somata(foreground)
+    # Blur along z makes neurites look as thick as a small soma, but only in the true scale.
+    somata = find_somata(foreground) or find_somata(foreground.optical())
     soma = somata[0] if somata else None
     voxel, moved = None if soma is None else soma.voxel, 0.0
     if options.root is not None:

@@ -87,6 +87,18 @@ class VoxelScale:
         """Micrometres of a finest voxel; None where the voxel size is unknown."""
         return None if self.spacing is None else min(self.spacing)
 
+    @property
+    def optical(self) -> VoxelScale:
+        """The scale of the image's own structures: a slice is no thicker than the finer pixel edge.
+
+        Blur along z is about as many slices wide as blur across is pixels, because slices are
+        taken as far apart as the blur allows. In the true scale such blur looks like width, and a
+        step of one slice looks like a branch. Finest voxels are the same in both scales.
+        """
+        if self.spacing is None or self.spacing[0] <= min(self.spacing[1:]):
+            return self
+        return VoxelScale((min(self.spacing), *self.spacing[1:]))
+
     def finest_zyx(self, voxels: NDArray[Any]) -> Points:
         """Voxels (..., 3) as z, y, x -> finest voxels, the same shape and order, float64."""
         return np.asarray(voxels * self.zyx)

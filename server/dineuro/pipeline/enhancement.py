@@ -123,7 +123,7 @@ def run_enhancer(
     progress(Progress("enhance", 0, 1))
     if enhancer in ("classical", "none"):
         probability = (
-            enhance(intensity, scale.edges)
+            enhance(intensity, scale.optical.edges)
             if enhancer == "classical"
             else as_probability(intensity)
         )
@@ -131,7 +131,7 @@ def run_enhancer(
         return with_agreement(intensity, probability, threshold, enhancer)
     if enhancer == "dineuro" or intensity.size > _LARGEST:
         return _by_network(intensity, load(), scale, threshold, progress, memory)
-    measure = enhance_and_measure(intensity, scale.edges)
+    measure = enhance_and_measure(intensity, scale.optical.edges)
     classical = measure.probability
     if measure.clearness >= _CLEAR and not always_network:
         progress(Progress("enhance", 1, 1))
