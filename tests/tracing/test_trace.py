@@ -279,7 +279,7 @@ def test_whatever_star_is_painted_its_tree_is_sound_and_stays_inside(
     arms: list[NDArray[np.float64]], radius: float
 ) -> None:
     volume = paint(arms, SHAPE, radius)
-    result = trace(volume, TraceOptions(min_length=0))
+    result = trace(volume, TraceOptions(min_length=0, spines="keep"))
     holds_always(result, SHAPE)
     assert result.tree.n_trees == 1
     at = np.rint(result.tree.xyz[:, ::-1]).astype(int)
