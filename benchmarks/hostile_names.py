@@ -24,6 +24,7 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,7 @@ def _is_allowed(path: str, state: Path, other: Path) -> bool:
     folders = [
         os.path.realpath(state), sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(),
         *(str(Path(package.__file__ or "").parent) for package in packages),
+        str(distribution("dineuro").locate_file("dineuro.egg-info")),  # of an editable install
     ]  # fmt: skip
     return _SYSTEM.fullmatch(path) is not None or any(
         Path(place).is_relative_to(os.path.realpath(each))

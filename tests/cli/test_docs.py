@@ -435,7 +435,7 @@ def test_a_command_that_has_gone_is_noticed(shell: Shell) -> None:
         shell.run("dineuro tracee neuron.tif")
     for command in (
         "make nothing", "python -m benchmarks.formats --gib 3", "pip install '.[gpu]'",
-        "docker compose --profile gone up", "vaa3d -x dineuro -f vanish", "apt install emacs",
+        "docker compose --profile gone up", "Vaa3D-x -x dineuro -f vanish", "apt install emacs",
     ):  # fmt: skip
         check = next(check for words, check in CHECKED.items() if command.startswith(words))
         with pytest.raises(AssertionError):

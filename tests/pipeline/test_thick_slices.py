@@ -30,7 +30,7 @@ def blurred(path: NDArray[np.float64], seed: int) -> NDArray[np.uint8]:
     np.maximum.at(light, (z, y, x), beads)
     light = ndimage.gaussian_filter(light, (3.0, 1.2, 1.2))
     light *= 400 / np.median(light[z, y, x])
-    return np.clip(rng.poisson(light + 20), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(rng.poisson(light + 20), 0, 255).astype(np.uint8))
 
 
 def traced(stack: NDArray[np.uint8], spacing: tuple[float, float, float] | None) -> Tree:
