@@ -55,6 +55,7 @@ BENCHMARKS = (
     Benchmark("segmentation", "Speed of the network"),
     Benchmark("startup", "Starts"),
     Benchmark("service", "The service"),
+    Benchmark("slices", "Slices for a page"),
     Benchmark("hostile", "Hostile clients"),
     Benchmark("hostile_names", "Files that name other files"),
     Benchmark("plugin", "The plugin's client"),

@@ -223,6 +223,15 @@ PARTS = _table((
         media_types={".u8": "application/x-dineuro-view"},
     ),
     Part(
+        name="slices",
+        ending="_slices.u8",
+        description="The volume as 8 bits in bricks, from which the page's slices are cut.",
+        content="binary",
+        audience="server",
+        stored="slices.u8",
+        media_types={".u8": "application/x-dineuro-slices"},
+    ),
+    Part(
         name="probability",
         ending="_probability.v3dpbd",
         description="The probability of the region, which a retrace begins with.",

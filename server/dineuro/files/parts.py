@@ -13,6 +13,7 @@ from typing import Any
 from dineuro.files.outputs import Outputs, link_results
 from dineuro.files.preview import write_preview
 from dineuro.files.proofreading import as_markers, graded, segment_records
+from dineuro.files.slices import write_slices
 from dineuro.files.view import write_view
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import BadParameter
@@ -120,6 +121,11 @@ def _write_view(path: Path, outcome: Outcome) -> None:
     write_view(path, result.intensity, mask.channel(1), (z, y, x))
 
 
+def _write_slices(path: Path, outcome: Outcome) -> None:
+    # The whole volume, also around a region: a person looks where a neurite goes on.
+    write_slices(path, outcome.volume.channel(outcome.result.options.channel or 1))
+
+
 def _write_probability(path: Path, outcome: Outcome) -> None:
     write_volume(path, Volume(outcome.result.probability[None]))
 
@@ -134,5 +140,6 @@ WRITERS: dict[str, Callable[[Path, Outcome], None]] = {
     "ano": _write_linker,
     "report": _write_report,
     "view": _write_view,
+    "slices": _write_slices,
     "probability": _write_probability,
 }

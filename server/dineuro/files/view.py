@@ -42,14 +42,14 @@ def write_view(
     """
     step = tuple(-(-n // LONGEST) for n in intensity.shape)
     # The brightest voxel stands for its block: a mean would lose thin neurites.
-    view = _bright(_block_max(intensity, step)) & 0xFE | (_block_max(mask, step) >> 7)
+    view = _bright(block_max(intensity, step)) & 0xFE | (block_max(mask, step) >> 7)
     header = np.array([*view.shape, *step, *origin], dtype="<i4")
     with atomic_output(path) as temporary, temporary.open("wb") as file:
         file.write(MAGIC + header.tobytes())
         file.write(np.ascontiguousarray(view).data)
 
 
-def _block_max(volume: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
+def block_max(volume: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
     """The maximum of each block of voxels; the last blocks of an axis may be smaller.
 
     The maximum of shifted views, axis by axis, is many times as fast as `np.maximum.reduceat`.

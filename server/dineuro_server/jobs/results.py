@@ -29,14 +29,24 @@ class Results:
     folder: Path
 
     def path(self, part: Part) -> Path:
-        """The file of a part.
+        """The file of a part that clients may fetch.
 
         Raises:
-            NotFound: a part that is not served, that the kind of job does not have, or that is
-                missing because an earlier version did the job.
+            NotFound: a part that is not served; or as `kept`.
         """
-        if not part.is_served or part not in KINDS[self.kind].parts:
-            raise NotFound(f"job {self.job}: a job of the kind {self.kind} has no {part.name}")
+        if not part.is_served:
+            raise self._no(part)
+        return self.kept(part)
+
+    def kept(self, part: Part) -> Path:
+        """The file of any part, also of one that the server keeps for itself.
+
+        Raises:
+            NotFound: a part that the kind of job does not have, or that is missing because an
+                earlier version did the job.
+        """
+        if part not in KINDS[self.kind].parts:
+            raise self._no(part)
         path = self.folder / part.stored
         if not path.exists():
             raise NotFound(
@@ -44,6 +54,9 @@ class Results:
                 "such part, did the job, or the results have been removed"
             )
         return path
+
+    def _no(self, part: Part) -> NotFound:
+        return NotFound(f"job {self.job}: a job of the kind {self.kind} has no {part.name}")
 
     def select(self, condition: Callable[[Part], bool]) -> dict[str, Path]:
         """The files of those parts that fulfil a condition and exist, by the name of the part."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from dineuro.pipeline.reconstruct import enhance_only, reconstruct
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.errors import BadVolume, DineuroError
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.source import Reading
@@ -35,6 +37,8 @@ from dineuro_server.jobs.kinds import KINDS
 from dineuro_server.jobs.records import WorkFigures
 from dineuro_server.jobs.spool import renamed
 from dineuro_server.workers.source import Task
+
+_SLICES = PARTS["slices"]
 
 
 def run_task(
@@ -98,12 +102,29 @@ def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
     for part in KINDS[task.kind].parts:
         group = for_users if part.is_delivered else for_server
         group[part.name] = Path(part.stored)
+    if _link_slices(task):
+        del for_server[_SLICES.name]
     outcome = outcome_of(volume, task.sha256, result, for_users)
     # The parts that only a browser or a later job needs are written at the same time as the others.
     with ThreadPoolExecutor(max_workers=1) as executor:
         server_parts = executor.submit(write_parts, outcome, for_server)
         write_parts(outcome, for_users)
         server_parts.result()
+
+
+def _link_slices(task: Task) -> bool:
+    """Take the slices from the earlier job of a retrace, whose volume is the same.
+
+    Returns:
+        Whether they are in the working directory now.
+    """
+    if task.probability is None:
+        return False
+    try:
+        os.link(Path(task.probability).with_name(_SLICES.stored), _SLICES.stored)
+    except OSError:  # an earlier version did that job, or it has been removed
+        return False
+    return True
 
 
 def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:

@@ -62,7 +62,7 @@ def _converted(service: Service, job: Job, part: Part, media_type: str) -> Respo
     with temporary_file(spool, suffix) as answer, TemporaryDirectory(dir=spool) as folder:
         # What a process leaves that ended early goes with its folder.
         target = Path(folder) / answer.name
-        spacing = _spacing(results)
+        spacing = spacing_of(results)
         service.conversions.convert(path, target, spacing, service.settings.max_bytes)
         target.replace(answer)
     return _temporary_answer(answer, job, media_type, part.file_name(_stem(job), suffix))
@@ -89,7 +89,7 @@ def _zip(target: Path, paths: dict[str, Path]) -> None:
                 shutil.copyfileobj(source, member, 2**20)
 
 
-def _spacing(results: Results) -> tuple[float, float, float] | None:
+def spacing_of(results: Results) -> tuple[float, float, float] | None:
     """The voxel size (z, y, x) in µm by the job's report; a stored volume does not hold it."""
     settings = json.loads(results.path(PARTS["report"]).read_bytes())["settings"]
     spacing = settings["spacing_um_xyz"]

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dineuro_bridge.errors import BadParameter
-from dineuro_server.doors.http import jobs, operation, page, problems, submissions
+from dineuro_server.doors.http import jobs, operation, page, problems, submissions, tiles
 from dineuro_server.doors.http.openapi import DESCRIPTION
 from dineuro_server.doors.http.service import Service
 
@@ -35,7 +35,7 @@ def make_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     problems.install(app)
-    for router in (submissions.router, jobs.router, operation.router, page.router):
+    for router in (submissions.router, jobs.router, tiles.router, operation.router, page.router):
         app.include_router(router)
     operation.add_docs(app)
     return _Answers(app, service)

@@ -86,6 +86,34 @@ class JobList(BaseModel):
     next: str | None
 
 
+class LevelRecord(BaseModel):
+    """One resolution of a volume, as z, y, x.
+
+    `shape` is in its own voxels, and `scale` is the voxels of the volume that one of them stands
+    for along each axis.
+    """
+
+    level: int
+    shape: tuple[int, int, int]
+    scale: tuple[int, int, int]
+
+
+class TilesRecord(BaseModel):
+    """The slices of a volume.
+
+    `tile` is the side of a tile in pixels, `low` and `high` are the intensities of the values 0 and
+    255, and `window` holds the values that are black and white at a first look. `spacing` is the
+    voxel size as z, y, x in µm.
+    """
+
+    levels: list[LevelRecord]
+    tile: int
+    low: float
+    high: float
+    window: tuple[int, int]
+    spacing: tuple[float, float, float] | None
+
+
 class ModelRecord(BaseModel):
     """A network; `name` is the value of the parameter `model`."""
 
