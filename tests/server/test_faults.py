@@ -110,6 +110,7 @@ def test_after_a_kill_of_the_server_nothing_is_lost(
         assert ended["state"] == "done"
         assert ended["attempts"] == 2
     assert again.stop() == 0
+    assert "Traceback" not in again.log
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
-"""What a worker does for one job: the network runs once for one volume."""
+"""What a worker does for one job: the network runs once for one volume; its server may end."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +87,27 @@ def test_a_memory_holds_no_more_than_its_bytes() -> None:
     for _ in range(2):
         memory.recall(image, "network", compute)
     assert len(runs) == 2
+
+
+def test_a_worker_whose_server_was_killed_ends_without_a_traceback(tmp_path: Path) -> None:
+    """Its input may still be open when a message meets the closed pipe."""
+    image = tmp_path / "cell.tif"
+    write_volume(image, Volume(VOXELS[None]))
+    parameters = TraceOptions(name="cell.tif", enhancer="classical").as_dict()
+    task = Task("1", "trace", str(image), "0" * 64, parameters, str(tmp_path / "1"), 2**30)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "dineuro_server.workers.main", "cpu", "text"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert worker.stdin is not None and worker.stdout is not None and worker.stderr is not None
+    assert b"ready" in worker.stdout.readline()
+    worker.stdout.close()
+    worker.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
+    worker.stdin.flush()
+    said = worker.stderr.read().decode()
+    assert worker.wait(60) == 0
+    assert "Traceback" not in said
+    worker.stdin.close()
+    worker.stderr.close()

@@ -47,16 +47,12 @@ NEAR = 40.0
 #: tips of pieces that are at least this long and that face each other (bend) need no evidence.
 _LONGEST_BLIND, _LEAST_EVIDENCE = 10.0, 0.2
 _FACING_LENGTH, _FACING_BEND = 30.0, 0.1
-#: The sharpest turn of a link at a tip (cosine).
-_SHARPEST_TURN = 0.3
-#: Weight of a turn in the price: at 60 degrees a link costs twice its length.
-_TURN_PRICE = 2.0
 #: Least length (finest voxels) of a piece that counts in `log_pieces_per_length`.
 _PIECE = 8.0
 #: Lengths and radius differences beyond these make no further difference.
 _LONGEST_SHORTER, _LONGEST_LONGER, _MOST_UNLIKE = 200.0, 2000.0, 1.5
-#: Places along a link: on a line for the price, in a tube three voxels wide for the model.
-_LINE_PLACES, _TUBE_PLACES = 7, 13
+#: Places along a link, in a tube three voxels wide.
+_TUBE_PLACES = 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,47 +93,17 @@ def candidate_links(
         scale: the voxel's edges.
     """
     pieces = Pieces.of(skeleton, scale)
-    pairs = [
-        _cheapest(pieces, probability, tips, points)
-        for tips, points in pieces.pairs_within(gap)
-        if len(tips)
-    ]
-    empty = np.zeros(0, dtype=np.int64)
-    tip, point = (np.concatenate(part) for part in zip((empty, empty), *pairs, strict=True))
+    tip, point = pieces.cheapest_links(probability, gap)
     return _measure(pieces, probability, tip, point)
-
-
-def _cheapest(
-    pieces: Pieces, probability: NDArray[np.uint8], tip: Indices, point: Indices
-) -> tuple[Indices, Indices]:
-    """Of the pairs (M,) the cheapest for each tip and piece; pairs with a sharp turn go.
-
-    A turn raises the price of a link, and bright voxels along it lower the price.
-    """
-    distance, turn, facing = pieces.geometry(tip, point)
-    cosine = np.minimum(turn, facing)
-    ahead = cosine >= _SHARPEST_TURN
-    tip, point, distance, cosine = tip[ahead], point[ahead], distance[ahead], cosine[ahead]
-    points = pieces.skeleton.points
-    bright = _along_line(probability, points[tip], points[point])
-    price = distance * (1 + _TURN_PRICE * (1 - cosine)) / (0.5 + bright)
-    piece = pieces.number[point]
-    # Of equal prices, whose last digits are chance, the end nearer to the middle of all counts.
-    from_middle = np.linalg.norm(pieces.places - pieces.places.mean(axis=0), axis=1)
-    order = np.lexsort((from_middle[point], np.round(price, 6), piece, tip))
-    tips, others = tip[order], piece[order]
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = (tips[1:] != tips[:-1]) | (others[1:] != others[:-1])
-    return tips[first], point[order[first]]
 
 
 def _measure(pieces: Pieces, probability: NDArray[np.uint8], tip: Indices, point: Indices) -> Links:
     """The links from tips to points (L,) with their features."""
     skeleton = pieces.skeleton
     distance, turn, facing = pieces.geometry(tip, point)
-    length = pieces.length.copy()
-    length[pieces.number[skeleton.soma]] = np.inf  # a soma is no speck, even with short neurites
-    lengths = length[pieces.number[np.stack([tip, point])]]
+    number, length = pieces.ends.number, pieces.length.copy()
+    length[number[skeleton.soma]] = np.inf  # a soma is no speck, even with short neurites
+    lengths = length[number[np.stack([tip, point])]]
     shorter = np.clip(lengths.min(axis=0), 1, _LONGEST_SHORTER)
     radius = np.maximum(skeleton.radii, 0.5)
     evidence = _along_tube(probability, skeleton.points[tip], skeleton.points[point])
@@ -174,16 +140,6 @@ def _log_pieces_per_length(pieces: Pieces) -> float:
     """The logarithm of the number of breaks in a hundred finest voxels of neurite."""
     breaks = max(int((pieces.length >= _PIECE).sum()) - 1, 0.5)
     return float(np.log(breaks / max(float(pieces.length.sum()) / 100, 0.01)))
-
-
-def _along_line(probability: NDArray[np.uint8], start: Floats, end: Floats) -> Floats:
-    """(M,) the mean probability 0..1 of the darker half of each way from `start` to `end` (M, 3).
-
-    The brighter half is left out, because both ends of the way lie in neurites.
-    """
-    at = _between(start, end, _LINE_PLACES)
-    values = np.sort(probability[at[..., 0], at[..., 1], at[..., 2]], axis=0)
-    return np.asarray(values[: _LINE_PLACES // 2 + 1].mean(axis=0) / 255.0)
 
 
 def _along_tube(probability: NDArray[np.uint8], start: Floats, end: Floats) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.scale import VoxelScale
 from dineuro_tracing.foreground import Foreground, find_foreground
+from dineuro_tracing.voxels import sums_around
 
 #: A soma's radius is at least this many times the typical radius of the neurites …
 _THICKER = 2.5
@@ -218,12 +219,7 @@ def _first_place(foreground: Foreground, by_depth: NDArray[np.int64]) -> int:
     Depths are often equal, also in the middle of one soma.
     """
     equals = by_depth[foreground.depth[by_depth] == foreground.depth[by_depth[0]]]
-    around = np.zeros(len(equals), dtype=np.float64)
-    for step in np.ndindex(*(2 * _AROUND + 1,) * 3):
-        at = foreground.coords[equals] + np.array(step) - _AROUND
-        inside = ((at >= 0) & (at < foreground.index.shape)).all(axis=1)
-        number = foreground.index[tuple(at[inside].T)]
-        around[inside] += np.where(number >= 0, foreground.depth[number], np.float32(0))
+    around = sums_around(foreground.index, foreground.coords, foreground.depth, equals, _AROUND)
     # Rounding hides the last digits, which depend on the order of the sum.
     return int(equals[np.lexsort((foreground.from_middle(equals), -np.round(around, 3)))[0]])
 

@@ -307,3 +307,24 @@ def _lower_run(
             if k + away <= n + 1:
                 best = min(best, before[k + away] + way)
         square[run[k - 1]] = best
+
+
+@njit(cache=True)
+def sums_around(
+    index: NDArray[np.int32],
+    coords: NDArray[np.int32],
+    values: NDArray[np.float32],
+    some: NDArray[np.int64],
+    reach: int,
+) -> NDArray[np.float64]:
+    """(M,) the sum of the values (N,) in a cube of so many voxels around each of some voxels."""
+    sums = np.zeros(len(some))
+    for i, voxel in enumerate(some):
+        z, y, x = coords[voxel, 0], coords[voxel, 1], coords[voxel, 2]
+        for other_z in range(max(z - reach, 0), min(z + reach + 1, index.shape[0])):
+            for other_y in range(max(y - reach, 0), min(y + reach + 1, index.shape[1])):
+                for other_x in range(max(x - reach, 0), min(x + reach + 1, index.shape[2])):
+                    number = index[other_z, other_y, other_x]
+                    if number >= 0:
+                        sums[i] += values[number]
+    return sums

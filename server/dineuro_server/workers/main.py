@@ -10,7 +10,8 @@ The server writes one JSON object a line to its standard input, and reads its st
          {"job": ID, "failed": [CODE, TEXT]}
 
 The main thread works. A second thread reads the input, so that a cancel arrives during a job. The
-process ends at the end of its input, so that no worker outlives its server.
+process ends at the end of its input, and when nobody reads its output, so that no worker outlives
+its server.
 """
 
 from __future__ import annotations
@@ -58,8 +59,11 @@ def main() -> None:
     lock = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:
-        with lock:
-            out.write(json.dumps(message) + "\n")
+        try:
+            with lock:
+                out.write(json.dumps(message) + "\n")
+        except BrokenPipeError:
+            os._exit(0)  # the server has ended, and nobody waits for this job
 
     inbox = _Inbox()
     threading.Thread(target=inbox.read, name="inbox", daemon=True).start()
