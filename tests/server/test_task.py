@@ -95,19 +95,17 @@ def test_a_worker_whose_server_was_killed_ends_without_a_traceback(tmp_path: Pat
     write_volume(image, Volume(VOXELS[None]))
     parameters = TraceOptions(name="cell.tif", enhancer="classical").as_dict()
     task = Task("1", "trace", str(image), "0" * 64, parameters, str(tmp_path / "1"), 2**30)
-    worker = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "dineuro_server.workers.main", "cpu", "text"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    assert worker.stdin is not None and worker.stdout is not None and worker.stderr is not None
-    assert b"ready" in worker.stdout.readline()
-    worker.stdout.close()
-    worker.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
-    worker.stdin.flush()
-    said = worker.stderr.read().decode()
-    assert worker.wait(60) == 0
-    assert "Traceback" not in said
-    worker.stdin.close()
-    worker.stderr.close()
+        text=True,
+    ) as worker:
+        streams = worker.stdin, worker.stdout, worker.stderr
+        messages, answers, log = (stream for stream in streams if stream is not None)
+        assert "ready" in answers.readline()
+        answers.close()
+        print(json.dumps(asdict(task)), file=messages, flush=True)
+        assert "Traceback" not in log.read()
+    assert worker.returncode == 0
