@@ -1,5 +1,5 @@
 // The options of a trace, by the table that `make options` writes: bounds, defaults and help of fields.
-import table from "./options.json";
+import table from "../options.json";
 
 interface Schema {
   type: string;
@@ -18,7 +18,8 @@ interface Option {
 
 type Field = HTMLInputElement | HTMLSelectElement;
 
-const OPTIONS: Option[] = table;
+/** All options of a trace. */
+export const OPTIONS: Option[] = table;
 
 /** The options that a form has a field for, each with its field. */
 export function fields(form: HTMLFormElement): [Option, Field][] {

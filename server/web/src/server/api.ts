@@ -1,4 +1,5 @@
 // The requests to the server and their answers, without any part of the page.
+import type { Plane, Triple } from "../data/space";
 
 export interface Progress {
   stage: string;
@@ -11,6 +12,7 @@ export interface Job {
   kind: "trace" | "enhance" | "retrace";
   state: "queued" | "running" | "done" | "failed" | "cancelled";
   created: string;
+  source: string | null; // the job that was traced again
   reused: boolean;
   progress: Progress | null;
   error: { code: string; detail: string } | null;
@@ -40,6 +42,16 @@ export interface Report {
   doubts?: Doubt[];
   segments?: Segment[];
   [figure: string]: unknown;
+}
+
+/** The levels of a volume in tiles. A voxel of a level stands for `scale` voxels; z, y, x. */
+export interface Pyramid {
+  levels: { level: number; shape: Triple; scale: Triple }[];
+  tile: number;
+  low: number;
+  high: number;
+  window: [number, number]; // the grey values that are black and white at a first look
+  spacing: Triple | null;
 }
 
 /** An error, in the server's words. */
@@ -79,7 +91,7 @@ function problemOf(status: number, text: string): Problem {
 
 const GONE = new Problem(0, "server_gone", "the server does not answer: is dineuro serve running?");
 
-async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
     answer = await fetch(path, {
@@ -111,6 +123,15 @@ export const view = async (id: string): Promise<ArrayBuffer> =>
   (await ask(`/v1/jobs/${id}/view`)).arrayBuffer();
 export const file = async (id: string, name: string): Promise<Blob> =>
   (await ask(`/v1/jobs/${id}/${name}`)).blob();
+
+export const pyramid = async (id: string): Promise<Pyramid> =>
+  (await (await ask(`/v1/jobs/${id}/tiles`)).json()) as Pyramid;
+export const tile = async (
+  id: string,
+  place: string,
+  plane: Plane,
+  signal: AbortSignal,
+): Promise<Blob> => (await ask(`/v1/jobs/${id}/tiles/${place}?plane=${plane}`, { signal })).blob();
 
 /** Sends a volume. Resolves with the job's id when the server has the whole volume. */
 export function upload(

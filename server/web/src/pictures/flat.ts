@@ -1,12 +1,10 @@
 // Three projections with the tree over them, on a canvas that needs no WebGL.
-import { type Colouring, colourOf, type Tree, type View } from "./model";
+import { type Axes, PLANES, type Triple } from "../data/space";
+import { type Colouring, colourOf, type Tree } from "../data/tree";
+import type { View } from "../data/view";
+import type { Mark } from "./overlay";
 
-// For each projection: its axis, and the axes of its columns and rows (0 is z, 1 y, 2 x).
-const VIEWS = [
-  { along: 0, columns: 2, rows: 1 },
-  { along: 2, columns: 0, rows: 1 },
-  { along: 1, columns: 2, rows: 0 },
-] as const;
+const VIEWS = [PLANES.xy, PLANES.yz, PLANES.xz];
 const GAP = 6;
 
 export interface Looks {
@@ -21,26 +19,26 @@ interface Panel {
   y: number;
   width: number;
   height: number;
-  of: (typeof VIEWS)[number];
+  of: Axes;
 }
 
 export class Flat {
   private view: View | null = null;
   private tree: Tree | null = null;
-  private size: [number, number, number] = [1, 1, 1];
+  private size: Triple = [1, 1, 1];
   private planes: { image: Uint8Array; mask: Uint8Array }[] | null = null;
   private panels: Panel[] = [];
   private looks: Looks = { image: 1, mask: 0, tree: true, colour: "confidence" };
-  private mark: [number, number, number] | null = null;
+  private marks: Mark[] = [];
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  show(view: View, tree: Tree, spacing: [number, number, number]): void {
+  show(view: View, tree: Tree, spacing: Triple): void {
     this.view = view;
     this.tree = tree;
-    this.mark = null;
+    this.marks = [];
     this.size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!) as [
       number,
       number,
@@ -55,14 +53,18 @@ export class Flat {
     this.draw();
   }
 
-  /** Draws rings around a place, x, y, z in voxels. */
-  point(place: [number, number, number] | null): void {
-    this.mark = place;
+  grow(tree: Tree): void {
+    this.tree = tree;
+    this.draw();
+  }
+
+  mark(marks: Mark[]): void {
+    this.marks = marks;
     this.draw();
   }
 
   /** The voxel at a place of the canvas: the brightest one along the axis of the projection. */
-  voxelAt(left: number, top: number): [number, number, number] | null {
+  voxelAt(left: number, top: number): Triple | null {
     const ratio = this.canvas.width / this.canvas.clientWidth;
     const panel = this.panels.find(
       (p) =>
@@ -119,7 +121,7 @@ export class Flat {
       pen.rect(panel.x, panel.y, panel.width, panel.height);
       pen.clip();
       if (this.looks.tree) this.drawTree(pen, panel, ratio);
-      if (this.mark) this.drawMark(pen, panel, ratio);
+      this.drawMarks(pen, panel, ratio);
       pen.restore();
     });
   }
@@ -189,16 +191,18 @@ export class Flat {
     }
   }
 
-  private drawMark(pen: CanvasRenderingContext2D, panel: Panel, ratio: number): void {
-    pen.lineWidth = 2 * ratio;
-    pen.strokeStyle = "#ffd23f";
-    pen.beginPath();
-    pen.arc(...this.at(this.mark!, panel), 10 * ratio, 0, 2 * Math.PI);
-    pen.stroke();
+  private drawMarks(pen: CanvasRenderingContext2D, panel: Panel, ratio: number): void {
+    for (const { place, colour, now } of this.marks) {
+      pen.lineWidth = (now ? 2 : 1) * ratio;
+      pen.strokeStyle = colour;
+      pen.beginPath();
+      pen.arc(...this.at(place, panel), (now ? 10 : 5) * ratio, 0, 2 * Math.PI);
+      pen.stroke();
+    }
   }
 }
 
-function highest(view: View, from: Uint8Array, of: (typeof VIEWS)[number]): Uint8Array {
+function highest(view: View, from: Uint8Array, of: Axes): Uint8Array {
   const { shape } = view;
   const columns = shape[of.columns];
   const made = new Uint8Array(columns * shape[of.rows]);
