@@ -26,6 +26,7 @@ from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
 from dineuro_server.jobs.fair_queue import FairThreads
+from dineuro_server.jobs.proofreading import Proofreading
 from dineuro_server.jobs.records import NEWEST, Event, Job, JobSpec, Selection
 from dineuro_server.jobs.results import PROBABILITY, Results
 from dineuro_server.jobs.spool import Spool
@@ -56,6 +57,7 @@ class Engine:
         metrics: the server's figures.
         runners: the threads that do the jobs, one a device.
         checks: the threads that check uploads and submit their jobs, the owners in turn.
+        proofreading: the edited trees.
 
     Raises:
         FileAccess: the state folder cannot be used, or another server uses it.
@@ -68,6 +70,7 @@ class Engine:
         self._admission = Admission(self.store, settings, quota_of)
         self._dispatcher = Dispatcher(self.store, settings, self.metrics)
         self.checks = FairThreads(_CHECKS, "check")
+        self.proofreading = Proofreading(self.store.edits, settings.keep_hours * 3600)
         self._stopping = False
         self.runners = tuple(
             Runner(self._dispatcher, settings, device) for device in settings.device_names

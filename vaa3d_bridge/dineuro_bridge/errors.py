@@ -5,7 +5,8 @@
     │   ├── BadFile                     3  422  bad_file            empty, truncated, contradictory
     │   ├── BadVolume                   3  422  bad_volume          2D, colour, NaN voxels
     │   ├── BadTree                     3  422  bad_tree            cycles, missing parents
-    │   └── BadParameter                3  422  bad_parameter       out of range, an unknown name
+    │   ├── BadParameter                3  422  bad_parameter       out of range, an unknown name
+    │   └── BadEdit                     3  422  bad_edit            an edit that does not fit
     ├── UnsupportedFormat (ValueError)  4  415  unsupported_format  no reader, or no writer
     ├── LimitExceeded (ValueError)      5  413  too_large           larger than the limit
     │   ├── TimeLimit                   5  413  time_limit          a job took too long
@@ -19,6 +20,8 @@
     │   ├── NotFound                    8  404  not_found           no such job of this owner
     │   ├── NotAcceptable               8  406  not_acceptable      a format that is not offered
     │   ├── Conflict                    8  409  conflict            wrong state of the job
+    │   ├── Outdated                    8  412  outdated            somebody else edited the tree
+    │   ├── NoRevision                  8  428  no_revision         an edit without a revision
     │   ├── TryLater                    8  503  try_later           with a number of seconds
     │   │   ├── QueueFull               8  503  queue_full          too many jobs are waiting
     │   │   ├── QuotaExceeded           8  429  quota               the owner's quota is used up
@@ -81,6 +84,12 @@ class BadParameter(BadInput):
     """A parameter is out of its range, or a region lies outside the volume."""
 
     code = "bad_parameter"
+
+
+class BadEdit(BadInput):
+    """An edit does not fit the tree: no such node, a loop, a place outside the volume."""
+
+    code = "bad_edit"
 
 
 class UnsupportedFormat(DineuroError, ValueError):
@@ -172,6 +181,20 @@ class Conflict(ServiceError):
 
     status = 409
     code = "conflict"
+
+
+class Outdated(ServiceError):
+    """An edit is based on a revision of the tree that another edit has replaced."""
+
+    status = 412
+    code = "outdated"
+
+
+class NoRevision(ServiceError):
+    """An edit does not say which revision of the tree it is based on."""
+
+    status = 428
+    code = "no_revision"
 
 
 class TryLater(ServiceError):

@@ -18,7 +18,14 @@ from dineuro_bridge.errors import DiskFull, FileAccess, TryLater
 
 #: Time that a transaction waits for a lock, of this process or of another one (seconds).
 _WAIT_S = 2.0
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
+_EDITS = """
+CREATE TABLE edits (
+  job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+  revision INTEGER NOT NULL, time REAL NOT NULL, author TEXT NOT NULL, operation TEXT NOT NULL,
+  PRIMARY KEY (job, revision)
+) STRICT, WITHOUT ROWID;
+"""
 _SCHEMA = """
 CREATE TABLE jobs (
   id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
@@ -45,7 +52,10 @@ CREATE TABLE blobs (
 ) STRICT;
 """
 #: The statements that bring a file of an earlier schema to the next one, by its version.
-_UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;"}
+_UPGRADES = {
+    1: "ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;",
+    2: _EDITS,
+}
 
 
 class Database:
@@ -132,7 +142,7 @@ def _open(path: Path) -> sqlite3.Connection:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN; {_SCHEMA} {_EDITS} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
         )
     while version in _UPGRADES:
         connection.executescript(

@@ -129,6 +129,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedEdit:
+    """One edit of a job's tree.
+
+    Attributes:
+        revision: counted from 1 within the job, without a gap.
+        time: seconds since 1970.
+        author: name of the token or key that sent it.
+        operation: JSON values; see `dineuro_bridge.trees.operations`.
+    """
+
+    revision: int
+    time: float
+    author: str
+    operation: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which jobs of an owner are listed; None of a field selects all.
 

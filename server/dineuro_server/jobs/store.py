@@ -1,7 +1,7 @@
 """The durable store: jobs and their events in SQLite, inputs and results as files beside them.
 
     STATE/lock             locked by the one server that uses the folder
-    STATE/jobs.sqlite      jobs, events, inputs (WAL)
+    STATE/jobs.sqlite      jobs, events, inputs, edits (WAL)
     STATE/spool/           uploads that are not complete
     STATE/blobs/ab/ab…     inputs, named by their SHA-256 and the suffix of their format
     STATE/results/ID/      results of a done job
@@ -24,6 +24,7 @@ from typing import IO, Any
 from dineuro_bridge.errors import Conflict, FileAccess, NotFound
 from dineuro_bridge.files import reason
 from dineuro_server.jobs.database import Database
+from dineuro_server.jobs.edit_log import EditLog
 from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Selection, State, Usage
 from dineuro_server.jobs.result_folders import ResultFolders
 
@@ -33,6 +34,11 @@ class JobStore:
 
     Args:
         folder: path of the state folder; it is created if it is missing.
+
+    Attributes:
+        folder: path of the state folder.
+        results: the folders of results.
+        edits: the edits of trees.
 
     Raises:
         FileAccess: the folder cannot be used, or another server uses it.
@@ -48,6 +54,7 @@ class JobStore:
                 folder.chmod(0o700)  # also where the folder was there before
             self._lock_file = _locked(folder / "lock")
             self._database = Database(folder / "jobs.sqlite")
+            self.edits = EditLog(self._database)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, FileAccess):
                 raise

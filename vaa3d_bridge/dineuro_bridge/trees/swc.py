@@ -61,6 +61,13 @@ def parse_swc(text: str, source: str = "text") -> Tree:
     return _tree(source, comments, lines, rows)[0]
 
 
+def read_numbered(path: Path | str) -> tuple[Tree, NDArray[np.int64]]:
+    """The tree of a file, and the id of each node in it, (N,). Errors as in `read_swc`."""
+    comments, lines, rows = _rows(path, read_bytes(path))
+    tree, order = _tree(path, comments, lines, rows)
+    return tree, np.array([int(float(rows[row][0])) for row in order], dtype=np.int64)
+
+
 def read_eswc(path: Path | str) -> Eswc:
     """Read the tree and the additional columns of an ESWC file. Errors as in `read_swc`."""
     comments, lines, rows = _rows(path, read_bytes(path))
@@ -76,13 +83,18 @@ def read_eswc(path: Path | str) -> Eswc:
     return Eswc(tree, {name: more[order, c] for c, name in enumerate(names)})
 
 
-def swc_text(tree: Tree) -> str:
+def swc_text(tree: Tree, ids: Sequence[int] | None = None) -> str:
     """Return the tree as SWC. The same tree gives the same bytes.
 
-    The comments come first, then the ids 1 to N in the order of the tree. Numbers have at most
+    The comments come first, then the nodes in the order of the tree. Numbers have at most
     3 decimals.
+
+    Args:
+        tree: the nodes.
+        ids: of the nodes, for a reader that knows them by these; None counts from 1, which every
+            program reads.
     """
-    return "\n".join([*_comment_lines(tree), f"# {_HEADER}", *_node_lines(tree)]) + "\n"
+    return "\n".join([*_comment_lines(tree), f"# {_HEADER}", *_node_lines(tree, ids)]) + "\n"
 
 
 def eswc_text(graded: Eswc) -> str:
@@ -109,17 +121,17 @@ def _comment_lines(tree: Tree) -> list[str]:
     return [f"# {line}".rstrip() for comment in tree.comments for line in _wrapped(comment)]
 
 
-def _node_lines(tree: Tree) -> list[str]:
+def _node_lines(tree: Tree, ids: Sequence[int] | None = None) -> list[str]:
     """Return one line of seven columns per node."""
-    lines = []
+    lines, names = [], range(1, len(tree) + 1) if ids is None else ids
     numbers = np.column_stack([tree.xyz, tree.radii])
     rounded = np.round(numbers, 3) + 0.0  # + 0.0 turns -0.0 into 0.0
     for i, (kind, parent, row) in enumerate(
         zip(tree.types.tolist(), tree.parents.tolist(), rounded.tolist(), strict=True)
     ):
         x, y, z, radius = (_decimal(value, 3) for value in row)
-        above = parent + 1 if parent >= 0 else -1
-        lines.append(f"{i + 1} {kind} {x} {y} {z} {radius} {above}")
+        above = names[parent] if parent >= 0 else -1
+        lines.append(f"{names[i]} {kind} {x} {y} {z} {radius} {above}")
     return lines
 
 

@@ -49,7 +49,7 @@ def _stored(service: Service, job: Job, part: Part) -> Response:
     """A part as it is stored."""
     return FileResponse(
         service.engine.results(job).path(part), headers=_headers(job), media_type=part.media_type,
-        filename=part.file_name(_stem(job), next(iter(part.media_types))),
+        filename=part.file_name(stem_of(job), next(iter(part.media_types))),
         content_disposition_type="inline" if part.inline else "attachment",
     )  # fmt: skip
 
@@ -65,13 +65,13 @@ def _converted(service: Service, job: Job, part: Part, media_type: str) -> Respo
         spacing = spacing_of(results)
         service.conversions.convert(path, target, spacing, service.settings.max_bytes)
         target.replace(answer)
-    return _temporary_answer(answer, job, media_type, part.file_name(_stem(job), suffix))
+    return _temporary_answer(answer, job, media_type, part.file_name(stem_of(job), suffix))
 
 
 def _zipped(service: Service, job: Job) -> Response:
     """The zip file; blocks."""
     paths = service.engine.results(job).select(lambda part: part.is_delivered)
-    stem = _stem(job)
+    stem = stem_of(job)
     with temporary_file(_spool_folder(service), ".zip") as archive:
         _zip(archive, {PARTS[name].file_name(stem): path for name, path in paths.items()})
     return _temporary_answer(archive, job, ZIP, f"{stem}.zip")
@@ -96,7 +96,7 @@ def spacing_of(results: Results) -> tuple[float, float, float] | None:
     return None if spacing is None else (spacing[2], spacing[1], spacing[0])
 
 
-def _stem(job: Job) -> str:
+def stem_of(job: Job) -> str:
     """The image's name without its suffix."""
     return Path(job.parameters["name"]).stem or "volume"
 

@@ -13,7 +13,15 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dineuro_bridge.errors import BadParameter
-from dineuro_server.doors.http import jobs, operation, page, problems, submissions, tiles
+from dineuro_server.doors.http import (
+    edits,
+    jobs,
+    operation,
+    page,
+    problems,
+    submissions,
+    tiles,
+)
 from dineuro_server.doors.http.openapi import DESCRIPTION
 from dineuro_server.doors.http.service import Service
 
@@ -35,8 +43,8 @@ def make_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     problems.install(app)
-    for router in (submissions.router, jobs.router, tiles.router, operation.router, page.router):
-        app.include_router(router)
+    for module in (submissions, jobs, tiles, edits, operation, page):
+        app.include_router(module.router)
     operation.add_docs(app)
     return _Answers(app, service)
 

@@ -114,6 +114,32 @@ class TilesRecord(BaseModel):
     spacing: tuple[float, float, float] | None
 
 
+class EditRecord(BaseModel):
+    """One edit.
+
+    The fields of the operation stand beside these. `points` is the number of points of its path.
+    `in_force` says whether it has not been taken back; undo and redo are never in force.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    revision: int
+    op: str
+    author: str
+    time: datetime
+    in_force: bool
+
+
+class EditsRecord(BaseModel):
+    """The edits of a job's tree, the oldest first, and the answers to its doubts."""
+
+    revision: int
+    can_undo: bool
+    can_redo: bool
+    operations: list[EditRecord]
+    doubts: dict[int, Literal["accepted", "rejected"]]
+
+
 class ModelRecord(BaseModel):
     """A network; `name` is the value of the parameter `model`."""
 
