@@ -15,7 +15,8 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
-from dineuro_bridge.errors import LimitExceeded
+from dineuro_bridge.client import Client
+from dineuro_bridge.errors import BadEdit, BadParameter, LimitExceeded, NotFound, Outdated
 from dineuro_bridge.trees.edited import EditedTree
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.trees.tree import Tree
@@ -359,3 +360,32 @@ def test_a_doubt_finds_its_link() -> None:
     alone = Tree(xyz[:1], np.ones(1), np.array([-1]), np.zeros(1, int))
     assert _link(EditedTree.of(alone), alone, ids, join) is None
     json.dumps(_link(named, tree, ids, join))
+
+
+# The Python client
+
+
+def test_the_client_submits_attaches_and_edits(
+    server: Server, tokens: dict[str, str], tmp_path: Path
+) -> None:
+    image = tmp_path / "sent.tif"
+    small(image)
+    with Client(server.url, token=tokens["anna"]) as client:
+        job = client.submit(image, enhancer="classical")
+        stages = list[str]()
+        result = client.attach(job, progress=lambda step: stages.append(step.stage))
+        assert (result.job, len(result.tree) > 3) == (job, True)
+        assert client.jobs(limit=1)[0]["id"] == job
+        assert client.edits(job).revision == 0
+        edits = client.edit(job, {"op": "delete", "node": 4}, 0)
+        assert (edits.revision, edits.can_undo, edits.operations[0]["author"]) == (1, True, "anna")
+        assert client.edits(job, paths=True) == edits
+        assert len(client.edited_tree(job)) == 3
+        with pytest.raises(Outdated, match="revision 1"):
+            client.edit(job, {"op": "undo"}, 0)
+        with pytest.raises(BadEdit, match="no such node"):
+            client.edit(job, {"op": "cut", "node": 4}, 1)
+        with pytest.raises(NotFound):
+            client.edits("../../metrics")
+    with Client("tcp://127.0.0.1:1") as client, pytest.raises(BadParameter, match="over HTTP"):
+        client.edits(job)

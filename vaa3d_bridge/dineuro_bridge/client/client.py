@@ -12,6 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from dineuro_bridge.client.http import HttpTransport
+from dineuro_bridge.client.jobs import JobsOfServer
 from dineuro_bridge.client.transport import (
     Deadline,
     Job,
@@ -28,7 +29,7 @@ from dineuro_bridge.volumes.volume import Volume
 AnyVolume = Volume | np.ndarray[Any, Any] | Path | str
 
 
-class Client:
+class Client(JobsOfServer):
     """The client of a server.
 
     Args:
@@ -140,6 +141,28 @@ class Client:
         params = _checked(options)
         return self._ask(Job("retrace", params, source=job), progress, deadline_s)
 
+    def submit(
+        self,
+        volume: AnyVolume,
+        *,
+        kind: str = "trace",
+        progress: ProgressCallback = silent,
+        reuse: bool = True,
+        **options: Unpack[TraceKwargs],
+    ) -> str:
+        """Send a volume and return the id of its job, without waiting; for `attach`. HTTP alone.
+
+        Args:
+            volume: see `trace`.
+            kind: "trace" or "enhance".
+            progress: called during the upload.
+            reuse: see `trace`.
+            options: see `trace`.
+        """
+        job = _job_of(kind, volume, reuse, options)
+        with understood(self._address, progress) as watched:
+            return self._http().submit(job, watched, Deadline(None))
+
     def models(self) -> list[str]:
         """Return the names of the server's networks, the default first."""
         with understood(self._address, silent):
@@ -163,19 +186,23 @@ class Client:
         reuse: bool,
         options: TraceKwargs,
     ) -> TraceResult:
-        params = _checked(options)
-        upload = upload_of(volume, params.get("name"))
-        if isinstance(volume, Volume):
-            params = {"row_order": volume.row_order, **params}
-            if volume.spacing is not None:
-                params = {"spacing": list(volume.spacing[::-1]), **params}
-        job = Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
-        return self._ask(job, progress, deadline_s)
+        return self._ask(_job_of(kind, volume, reuse, options), progress, deadline_s)
 
     def _ask(self, job: Job, progress: ProgressCallback, deadline_s: float | None) -> TraceResult:
         """Run a job through the door."""
         with understood(self._address, progress) as watched:
             return self._door.run(job, watched, Deadline(deadline_s))
+
+
+def _job_of(kind: str, volume: AnyVolume, reuse: bool, options: TraceKwargs) -> Job:
+    """Return the request for a job; errors as `Client.trace`."""
+    params = _checked(options)
+    upload = upload_of(volume, params.get("name"))
+    if isinstance(volume, Volume):
+        params = {"row_order": volume.row_order, **params}
+        if volume.spacing is not None:
+            params = {"spacing": list(volume.spacing[::-1]), **params}
+    return Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

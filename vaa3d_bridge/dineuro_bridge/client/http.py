@@ -53,22 +53,40 @@ class HttpTransport:
 
     def run(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> TraceResult:
         """See `Transport`."""
-        identity = self._submit(job, progress, deadline)
+        identity = self.submit(job, progress, deadline)
         try:
-            self._follow(identity, progress, deadline)
-            record = self._json("GET", f"/v1/jobs/{identity}", deadline)
-            return result_of(
-                identity,
-                record["links"],
-                lambda name: self._part(identity, name, deadline),
-                {},
-                record["reused"],
-            )
+            return self.attach(identity, progress, deadline)
         except (DineuroError, Exception, KeyboardInterrupt) as error:
             if not isinstance(error, ServiceError):
                 with contextlib.suppress(DineuroError):
                     self.cancel(identity)
             raise
+
+    def attach(self, job: str, progress: ProgressCallback, deadline: Deadline) -> TraceResult:
+        """Wait for a job, and return its result; an exception of `progress` leaves the job alone.
+
+        Raises:
+            DineuroError: the job failed, or this client has no such job.
+        """
+        self._follow(job, progress, deadline)
+        record = self._json("GET", f"/v1/jobs/{quote(job, safe='')}", deadline)
+        return result_of(
+            job,
+            record["links"],
+            lambda name: self._part(job, name, deadline),
+            {},
+            record["reused"],
+        )
+
+    def fetch(self, path: str) -> bytes:
+        """The body of an answer to a GET request."""
+        return self._ask("GET", path, Deadline(_SILENT_S))[2]
+
+    def post(self, path: str, value: Any, headers: dict[str, str]) -> Any:
+        """Send a JSON value, and return that of the answer."""
+        body = json.dumps(value).encode()
+        headers = {"Content-Type": "application/json", **headers}
+        return json.loads(self._ask("POST", path, Deadline(_SILENT_S), headers, body=body)[2])
 
     def models(self) -> list[str]:
         """See `Transport`."""
@@ -85,7 +103,7 @@ class HttpTransport:
     def close(self) -> None:
         """Do nothing: every request closes its own connection."""
 
-    def _submit(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> str:
+    def submit(self, job: Job, progress: ProgressCallback, deadline: Deadline) -> str:
         """Send the job, and return its id on the server."""
         query = {
             name: _query_value(value) for name, value in job.params.items() if value is not None
@@ -170,6 +188,7 @@ class HttpTransport:
         headers: dict[str, str] | None = None,
         job: Job | None = None,
         progress: ProgressCallback | None = None,
+        body: bytes = b"",
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a request and return the status, headers and body of the answer.
 
@@ -183,13 +202,14 @@ class HttpTransport:
         for attempt in _attempts():
             connection = self._connection(deadline)
             try:
-                self._send(connection, method, path, self._headers(headers or {}), job, progress)
+                more = self._headers(headers or {})
+                self._send(connection, method, path, more, job, progress, body)
                 answer = connection.getresponse()
-                body = answer.read()
+                content = answer.read()
                 if answer.status >= 400:
-                    raise _problem(answer.status, body)
+                    raise _problem(answer.status, content)
                 named = {name.lower(): value for name, value in answer.getheaders()}
-                return answer.status, named, body
+                return answer.status, named, content
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, DineuroError):
                     raise
@@ -206,14 +226,15 @@ class HttpTransport:
         headers: dict[str, str],
         job: Job | None,
         progress: ProgressCallback | None,
+        body: bytes,
     ) -> None:
         upload = None if job is None else job.upload
         connection.putrequest(method, self._parts.path + path)
         for name, value in headers.items():
             connection.putheader(name, value)
         if upload is None:
-            connection.putheader("Content-Length", "0")
-            connection.endheaders()
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
             return
         start, sent = upload.v3draw_start(), 0
         connection.putheader("Content-Length", str(len(start) + upload.nbytes))
