@@ -128,15 +128,17 @@ export const pixels = (page, id) =>
     const data = pen.getImageData(0, 0, copy.width, copy.height).data;
     let bright = 0,
       tree = 0,
-      mask = 0;
+      mask = 0,
+      proposed = 0;
     for (let i = 0; i < data.length; i += 4) {
       const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
       // Grey, so that neither lines nor marks count.
       if (r + g + b > 300 && Math.max(r, g, b) - Math.min(r, g, b) < 30) bright++;
       if (g > 90 && g > 1.25 * r && g > 1.25 * b) tree++;
       if (g > 60 && b > 60 && g > 1.8 * r) mask++;
+      if (r > 200 && b > 180 && g < 140) proposed++;
     }
-    return { bright, tree, mask, all: data.length / 4 };
+    return { bright, tree, mask, proposed, all: data.length / 4 };
   }, id);
 
 export async function until(page, id, wanted) {

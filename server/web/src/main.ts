@@ -12,8 +12,7 @@ import { describe, downloads } from "./page/result";
 import { submit, wireFiles } from "./page/submit";
 import * as api from "./server/api";
 import { Problem } from "./server/api";
-import { Doubts } from "./tools/doubts";
-import { listenTo } from "./tools/keys";
+import { Proof } from "./tools/proof";
 
 const STAGES: Record<string, string> = {
   read: "Reading",
@@ -26,7 +25,7 @@ const STAGES: Record<string, string> = {
 let chosen = ""; // the id of the job that the page shows
 let following = new AbortController();
 let pictures: Pictures;
-let doubts: Doubts;
+let proof: Proof;
 let list: JobList;
 
 // Jobs
@@ -84,9 +83,7 @@ async function show(job: api.Job): Promise<void> {
   const tree = parseTree(text, report.segments ?? []);
   const drawn = pictures.show(job.id, parseView(buffer), tree, spaceOf(report));
   lookAt(address.read());
-  at("doubts-area").hidden = job.kind === "enhance";
-  doubts.show(report.doubts ?? []);
-  await drawn;
+  await Promise.all([drawn, proof.show(job, report, tree)]);
 }
 
 // The address says where the pictures look.
@@ -176,17 +173,14 @@ function removed(id: string): void {
 
 function wire(): void {
   pictures = new Pictures();
-  doubts = new Doubts({
-    look: (place) => pictures.fly(place),
-    marks: (marks) => pictures.mark("doubts", marks),
-  });
-  listenTo({ n: () => doubts.step(1), p: () => doubts.step(-1) }, () => !at("result").hidden);
+  proof = new Proof(pictures, guarded);
   list = new JobList({ chosen: () => chosen, choose, removed });
   pictures.onview = () => address.update(here);
   pictures.onclick = (click) => {
     pictures.view?.point(click.place);
     if (click.flat)
       field(at<HTMLFormElement>("again"), "root").value = reversed(click.place).join(",");
+    else proof.click(click);
   };
   wireFiles((files) =>
     guarded(async () => {

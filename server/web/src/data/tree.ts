@@ -109,6 +109,15 @@ export const colourFor = {
 export const colourOf = (tree: Tree, node: number, by: Colouring): Colour =>
   colourFor[by](tree[by][node]!);
 
+/** The confidences of the traced tree for the nodes that an edited one kept; a person's are certain. */
+export function carryConfidence(edited: Tree, traced: Tree): Tree {
+  for (let i = 0; i < edited.count; i++) {
+    const before = traced.index.get(edited.id[i]!);
+    if (before !== undefined) edited.confidence[i] = traced.confidence[before]!;
+  }
+  return edited;
+}
+
 /** The place of a node, x, y, z in voxels. */
 export const placeOf = (tree: Tree, node: number): Triple =>
   [...tree.xyz.subarray(3 * node, 3 * node + 3)] as Triple;
