@@ -56,6 +56,7 @@ def serve(settings: Settings) -> None:
         _serve_http(service, listener, shutdown)
     finally:
         service.conversions.close()
+        service.paths.close()
         if door is not None:
             door.close()
         engine.stop()

@@ -212,11 +212,11 @@ def test_a_process_whose_server_was_killed_does_not_read_on() -> None:
 def test_a_process_that_cannot_start_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = HeaderReader()
 
-    def fail() -> None:
+    def fail(_: str) -> None:
         raise OSError(11, "no process can be started")
 
     with monkeypatch.context() as broken:
-        broken.setattr(headers, "_Process", fail)
+        broken.setattr(headers, "LineProcess", fail)
         for _ in range(4):
             with pytest.raises(OSError, match="no process"):
                 reader.prepare()

@@ -141,8 +141,10 @@ def _wider(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @njit(cache=True)
-def geodesic(grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int32]) -> Routes:
-    """The cheapest paths from all sources at once (Dijkstra).
+def geodesic(
+    grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int32], target: int
+) -> Routes:
+    """The cheapest paths from all sources at once (Dijkstra): to all, or until `target` has one.
 
     A step costs its length times the mean slowness (N,) of its two voxels. Of equally cheap paths
     the shorter one is taken, and of equally short ones that with the nearer voxel to the middle.
@@ -167,6 +169,8 @@ def geodesic(grid: Grid, slowness: NDArray[np.float32], sources: NDArray[np.int3
         if done[u]:
             continue
         done[u] = True
+        if u == target:
+            break
         for k in range(26):
             z, y, x = (
                 coords[u, 0] + steps[k, 0], coords[u, 1] + steps[k, 1], coords[u, 2] + steps[k, 2]

@@ -30,6 +30,8 @@ _FAINT_SHARE = 2.0
 #: A branch of a line deeper than `_THIN` finest voxels has to be longer by this many times the
 #: depth beyond, because the surface of a thick neurite is rough.
 _THICKNESS_SHARE, _THIN = 3.0, 2.0
+#: All voxels get their path, and not one alone.
+_NO_TARGET = -1
 #: Paths between two calls of the progress callback.
 _PATHS_A_CALL = 64
 
@@ -132,12 +134,12 @@ def _routes_from_roots(
     roots = greatest(grid, component, foreground.depth, n_components)
     if root is not None:
         roots[component[root]] = root
-    first = geodesic(grid, slowness, roots)
+    first = geodesic(grid, slowness, roots, _NO_TARGET)
     away = np.where(foreground.strong, first.length, np.float32(-1))
     ends = greatest(grid, component, away, n_components)
     is_arbitrary = np.arange(len(roots)) != (-1 if root is None else component[root])
     roots[is_arbitrary] = ends[is_arbitrary]
-    second = geodesic(grid, slowness, roots[is_arbitrary])
+    second = geodesic(grid, slowness, roots[is_arbitrary], _NO_TARGET)
     replaced = is_arbitrary[component]
     routes = Routes(
         np.where(replaced, second.length, first.length),

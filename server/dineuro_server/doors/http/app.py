@@ -18,6 +18,7 @@ from dineuro_server.doors.http import (
     jobs,
     operation,
     page,
+    paths,
     problems,
     submissions,
     tiles,
@@ -43,7 +44,7 @@ def make_app(service: Service) -> ASGIApp:
     )
     app.state.service = service
     problems.install(app)
-    for module in (submissions, jobs, tiles, edits, operation, page):
+    for module in (submissions, jobs, tiles, edits, paths, operation, page):
         app.include_router(module.router)
     operation.add_docs(app)
     return _Answers(app, service)

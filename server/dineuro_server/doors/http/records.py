@@ -140,6 +140,17 @@ class EditsRecord(BaseModel):
     doubts: dict[int, Literal["accepted", "rejected"]]
 
 
+class PathRecord(BaseModel):
+    """A path from one place to another.
+
+    `path` holds x, y, z in voxels and the radius in finest voxels; its ends are the two places.
+    `supported` is the share of the path whose probability reaches the threshold.
+    """
+
+    path: list[tuple[float, float, float, float]]
+    supported: float
+
+
 class ModelRecord(BaseModel):
     """A network; `name` is the value of the parameter `model`."""
 

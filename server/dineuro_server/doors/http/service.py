@@ -14,6 +14,7 @@ from dineuro_bridge.errors import Forbidden, Unauthorized
 from dineuro_server.access.addresses import is_loopback
 from dineuro_server.access.tokens import LOCAL, TokenFile
 from dineuro_server.doors.http.conversions import Conversions
+from dineuro_server.doors.http.path_finder import PathFinder
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import Job
 from dineuro_server.settings import Settings
@@ -29,6 +30,7 @@ class Service:
         tokens: the admitted tokens; None if no token is required.
         zmq_healthy: whether the ZeroMQ door answers; True if it is off.
         conversions: makes the files of answers.
+        paths: finds paths for edits.
     """
 
     engine: Engine
@@ -36,6 +38,7 @@ class Service:
     tokens: TokenFile | None
     zmq_healthy: Callable[[], bool]
     conversions: Conversions = field(default_factory=Conversions)
+    paths: PathFinder = field(default_factory=PathFinder)
 
 
 async def service_of(request: Request) -> Service:
