@@ -205,9 +205,11 @@ test("a token is asked for where the server wants one", async (t) => {
   t.after(() => guarded.kill());
   const page = await open(t, guarded.url, browser, /401/);
   await page.waitForSelector("#token-dialog[open]");
+  assert.ok(await page.isHidden("#token-wrong"));
   await page.fill("#token", "wrong");
   await page.click("text=Use the token");
-  await page.waitForSelector("#token-dialog[open]");
+  await page.waitForSelector("#token-wrong:not([hidden])");
+  await says(page, "server", /refused/);
   await page.fill("#token", made.split("\n").pop());
   await page.click("text=Use the token");
   await says(page, "server", /networks/);

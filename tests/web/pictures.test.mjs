@@ -149,6 +149,12 @@ test("a try that fails leaves the picture, and one that succeeds is listed below
   await page.click("#again button");
   await page.locator('#jobs ul button[aria-current="true"]:has-text("traced again")').waitFor();
   assert.equal(await page.textContent("#again-state"), "");
+  // The earlier tree lies below the new one: without the new one it is seen, in violet.
+  await page.waitForSelector("#result:not([hidden])");
+  await page.uncheck("#see-tree");
+  await until(page, "slice-xy", (seen) => seen.tree === 0 && seen.earlier === 0);
+  await page.check("#see-earlier");
+  await until(page, "slice-xy", (seen) => seen.earlier > 20);
 });
 
 test("a job is deleted after a question", async (t) => {

@@ -129,7 +129,7 @@ test("two ends are joined by a way that is shown before", async (t) => {
   await select(page, 47, 21);
   await page.keyboard.press("j");
   await click(page, 64, 21);
-  await told(page, /way is proposed/);
+  await told(page, /lie in the mask/);
   await until(page, "slice-xy", (now) => now.proposed > 5);
   await page.keyboard.press("Enter");
   await told(page, /join nodes \d+ and \d+: done/);
@@ -140,18 +140,18 @@ test("two ends are joined by a way that is shown before", async (t) => {
 
 test("a tip is extended to a click", async (t) => {
   const page = await line(t, 34);
-  const beyond = [60, 28, 78, 34]; // where nothing is
+  const beyond = [74, 28, 89, 36]; // where nothing is
   await seen(page, beyond, false);
   await select(page, 80, 21);
   await page.keyboard.press("e");
   await told(page, /Click the place/);
-  await click(page, 60, 40);
+  await click(page, 84, 42);
   await told(page, /is proposed/);
   await page.keyboard.press("Escape");
   await page.waitForSelector("#proposal", { state: "hidden" });
   await seen(page, beyond, false);
   await page.keyboard.press("e");
-  await click(page, 60, 40);
+  await click(page, 84, 42);
   await told(page, /is proposed/);
   await page.click("#take");
   await told(page, /extend from node \d+: done/);

@@ -129,7 +129,8 @@ export const pixels = (page, id) =>
     let bright = 0,
       tree = 0,
       mask = 0,
-      proposed = 0;
+      proposed = 0,
+      earlier = 0;
     for (let i = 0; i < data.length; i += 4) {
       const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
       // Grey, so that neither lines nor marks count.
@@ -137,8 +138,9 @@ export const pixels = (page, id) =>
       if (g > 90 && g > 1.25 * r && g > 1.25 * b) tree++;
       if (g > 60 && b > 60 && g > 1.8 * r) mask++;
       if (r > 200 && b > 180 && g < 140) proposed++;
+      if (b > 150 && b > 1.2 * r && r > 1.1 * g) earlier++;
     }
-    return { bright, tree, mask, proposed, all: data.length / 4 };
+    return { bright, tree, mask, proposed, earlier, all: data.length / 4 };
   }, id);
 
 export async function until(page, id, wanted) {

@@ -83,6 +83,7 @@ async function show(job: api.Job): Promise<void> {
   const tree = parseTree(text, report.segments ?? []);
   const drawn = pictures.show(job.id, parseView(buffer), tree, spaceOf(report));
   lookAt(address.read());
+  offerEarlier(job);
   await Promise.all([drawn, proof.show(job, report, tree)]);
 }
 
@@ -105,6 +106,18 @@ const here = (): address.Place => ({
     zoom: pictures.view.zoom,
   }),
 });
+
+// A try can be compared with the job that was traced again.
+function offerEarlier({ id, source }: api.Job): void {
+  const box = at<HTMLInputElement>("see-earlier");
+  at("earlier-label").hidden = source === null;
+  box.checked = false;
+  box.oninput = () =>
+    guarded(async () => {
+      const tree = box.checked && source ? parseTree(await api.swc(source), []) : null;
+      if (chosen === id) pictures.compare(tree);
+    });
+}
 
 function spaceOf(report: api.Report): Space {
   const spacing = report.settings.spacing_um_xyz;

@@ -65,7 +65,8 @@ function grade(
     tree.confidence[node] = confidence;
 }
 
-export type Colouring = "confidence" | "order" | "type";
+/** "earlier" is the one colour of a tree that another one is compared with. */
+export type Colouring = "confidence" | "order" | "type" | "earlier";
 type Colour = readonly [number, number, number];
 
 export const ORDERS: readonly Colour[] = [
@@ -83,6 +84,7 @@ export const TYPE_NAMES: Record<number, string> = {
   4: "apical dendrite",
   0: "undefined",
 };
+export const EARLIER: Colour = [0.75, 0.6, 1];
 const TYPES: Record<number, Colour> = {
   1: [0.25, 0.85, 0.9],
   2: [0.5, 0.6, 1],
@@ -107,7 +109,7 @@ export const colourFor = {
 
 /** The red, green and blue of a node, 0 to 1. */
 export const colourOf = (tree: Tree, node: number, by: Colouring): Colour =>
-  colourFor[by](tree[by][node]!);
+  by === "earlier" ? EARLIER : colourFor[by](tree[by][node]!);
 
 /** The confidences of the traced tree for the nodes that an edited one kept; a person's are certain. */
 export function carryConfidence(edited: Tree, traced: Tree): Tree {

@@ -65,6 +65,7 @@ export class Pictures {
       view: this.view,
       source: new PreviewSlices(view),
       tree,
+      earlier: null,
       colour: "confidence",
       showImage: true,
       showTree: true,
@@ -88,6 +89,14 @@ export class Pictures {
     this.scenery.tree = tree;
     this.flat.grow(tree);
     this.stage?.grow(tree, this.scenery.colour);
+    this.draw();
+  }
+
+  /** Shows an earlier tree below the tree, or none. */
+  compare(tree: Tree | null): void {
+    if (!this.scenery) return;
+    this.scenery.earlier = tree;
+    this.stage?.compare(tree);
     this.draw();
   }
 

@@ -42,9 +42,10 @@ export function drawTree(pen: Pen, p: Projection, tree: Tree, by: Colouring): vo
   for (let i = 0; i < tree.count; i++) {
     const parent = tree.parent[i]!;
     if (parent < 0) continue;
+    const thick = tree.type[parent] === SOMA ? i : parent; // a soma has a circle of its own
     const near = Math.max(
       nearness(p, at(i, along), tree.radius[i]!),
-      nearness(p, at(parent, along), tree.radius[parent]!),
+      nearness(p, at(parent, along), tree.radius[thick]!),
     );
     if (!near) continue;
     pen.globalAlpha = near;

@@ -31,6 +31,7 @@ export class Stage {
   private world: World | null = null;
   private volume: Box | null = null;
   private tubes: Tubes | null = null;
+  private earlier: Tubes | null = null;
   private furniture: Furniture | null = null;
   private tree: Tree | null = null;
   private asked = false;
@@ -69,6 +70,15 @@ export class Stage {
     this.tubes.group.visible = visible;
     this.tubes.colour(colour);
     this.scene.add(this.tubes.group);
+    this.draw();
+  }
+
+  /** Shows an earlier tree too, or none. */
+  compare(tree: Tree | null): void {
+    this.earlier?.dispose();
+    this.earlier = tree && new Tubes(tree, this.world!);
+    this.earlier?.colour("earlier");
+    if (this.earlier) this.scene.add(this.earlier.group);
     this.draw();
   }
 
@@ -155,8 +165,9 @@ export class Stage {
     this.volume?.material.dispose();
     this.volume?.removeFromParent();
     this.tubes?.dispose();
+    this.earlier?.dispose();
     this.furniture?.dispose();
-    this.tubes = null;
+    this.tubes = this.earlier = null;
   }
 
   // Draws at most once per frame.

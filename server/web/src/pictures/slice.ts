@@ -11,6 +11,7 @@ export interface Scenery {
   view: Viewpoint;
   source: SliceSource;
   tree: Tree;
+  earlier: Tree | null; // drawn below the tree, to compare
   colour: Colouring;
   showImage: boolean;
   showTree: boolean;
@@ -62,6 +63,7 @@ export class Slice {
     pen.fillRect(0, 0, p.width, p.height);
     if (scenery.showImage) this.paintImage(pen, p, scenery);
     drawCrosshair(pen, p);
+    if (scenery.earlier) drawTree(pen, p, scenery.earlier, "earlier");
     if (scenery.showTree) drawTree(pen, p, scenery.tree, scenery.colour);
     if (scenery.path) drawPath(pen, p, scenery.path);
     drawMarks(pen, p, scenery.marks);

@@ -79,7 +79,9 @@ export class Tubes {
       const ends = both.map((n) => this.place(n)) as [Vector3, Vector3];
       const [side, up] = across(ends);
       both.forEach((n, end) => {
-        const radius = Math.max(thin, 0.6 * tree.radius[n]! * world.scale[2]);
+        // A soma is a sphere, and what leaves it is no cone.
+        const thick = tree.type[n] === SOMA ? node : n;
+        const radius = Math.max(thin, 0.6 * tree.radius[thick]! * world.scale[2]);
         for (let k = 0; k < SIDES; k++) {
           const turn = (2 * Math.PI * k) / SIDES;
           const out = side.clone().multiplyScalar(Math.cos(turn));

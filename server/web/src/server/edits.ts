@@ -1,4 +1,5 @@
 // The edits of a job's tree: requests, and the revision that the page knows.
+import type { Triple } from "../data/space";
 import { ask, Problem } from "./api";
 
 /** What a person does with a tree. Doubts are counted from 1. Nodes are those of the SWC file; a path is x, y, z, radius. */
@@ -53,4 +54,16 @@ export async function edit(job: string, revision: number, operation: Operation):
     if (error instanceof Problem && error.status === 412) throw new Conflict(await record(job));
     throw error;
   }
+}
+
+/** A way between two places, and the share of it that lies in the mask. */
+export interface Way {
+  path: PathPoint[];
+  supported: number;
+}
+
+/** The cheapest way through the probability between two places, x, y, z. */
+export async function way(job: string, from: Triple, to: Triple): Promise<Way> {
+  const answer = await ask(`/v1/jobs/${job}/path?from=${from.join(",")}&to=${to.join(",")}`);
+  return (await answer.json()) as Way;
 }

@@ -4,13 +4,13 @@ import { placeOf, type Tree, TYPE_NAMES } from "../data/tree";
 import { at, number } from "../page/dom";
 import type { Mark } from "../pictures/overlay";
 import type { Operation, PathPoint } from "../server/edits";
-import { straight } from "./way";
 
 const SELECTED = "#ffffff";
 
 /** What the editor needs from the page. */
 export interface Answers {
   make(operation: Operation): Promise<boolean>;
+  way(from: Triple, to: Triple, radius: number): Promise<{ path: PathPoint[]; words: string }>;
   propose(path: PathPoint[] | null): void;
   marks(marks: Mark[]): void;
   tell(words: string): void;
@@ -26,6 +26,7 @@ export class Editor {
   private tree: Tree | null = null;
   private selected: number | null = null; // the id of a node
   private waits: "join" | "extend" | null = null; // for a second click
+  private search: object | null = null;
   private proposal: Operation | null = null;
 
   constructor(private readonly answers: Answers) {}
@@ -37,9 +38,9 @@ export class Editor {
   }
 
   /** A click on a place x, y, z, and on the node there if it has one. */
-  click(place: Triple, node: number | null): void {
-    if (this.waits === "join" && node !== null) this.join(this.tree!.id[node]!);
-    else if (this.waits === "extend") this.extend(place);
+  async click(place: Triple, node: number | null): Promise<void> {
+    if (this.waits === "join" && node !== null) await this.join(this.tree!.id[node]!);
+    else if (this.waits === "extend") await this.extend(place);
     else {
       this.selected = node === null ? null : this.tree!.id[node]!;
       this.drop();
@@ -79,36 +80,40 @@ export class Editor {
   /** Forgets a proposal, and no longer waits. */
   drop(): void {
     this.waits = null;
+    this.search = null;
     this.proposal = null;
     this.answers.propose(null);
     this.describe();
   }
 
-  private join(to: number): void {
+  private async join(to: number): Promise<void> {
     const from = this.selected!;
     if (from === to) {
       this.answers.tell("A node cannot be joined with itself.");
       return;
     }
-    const path = this.way(placeOf(this.tree!, this.tree!.index.get(to)!));
-    this.offer({ op: "join", from, to, path }, path);
+    const place = placeOf(this.tree!, this.tree!.index.get(to)!);
+    await this.offer(place, (path) => ({ op: "join", from, to, path }));
   }
 
-  private extend(place: Triple): void {
-    const path = this.way(place);
-    this.offer({ op: "extend", from: this.selected!, path }, path);
+  private async extend(place: Triple): Promise<void> {
+    const from = this.selected!;
+    await this.offer(place, (path) => ({ op: "extend", from, path }));
   }
 
-  private way(to: Triple): PathPoint[] {
-    const node = this.tree!.index.get(this.selected!)!;
-    return straight(placeOf(this.tree!, node), to, this.tree!.radius[node]!);
-  }
-
-  private offer(operation: Operation, path: PathPoint[]): void {
-    this.proposal = operation;
-    this.waits = null;
-    this.answers.propose(path);
-    this.answers.tell("A straight way is proposed: Enter takes it, Escape drops it.");
+  // Another click or key while the server searches makes the search worthless.
+  private async offer(to: Triple, operation: (path: PathPoint[]) => Operation): Promise<void> {
+    const { tree, selected } = this;
+    const search = {};
+    this.search = search;
+    this.answers.tell("Looking for the way…");
+    const node = tree!.index.get(selected!)!;
+    const found = await this.answers.way(placeOf(tree!, node), to, tree!.radius[node]!);
+    if (this.search !== search || this.tree !== tree) return;
+    this.drop();
+    this.proposal = operation(found.path);
+    this.answers.propose(found.path);
+    this.answers.tell(`${found.words} Enter takes it, Escape drops it.`);
     this.describe();
   }
 

@@ -10,6 +10,7 @@ import { Doubts } from "./doubts";
 import { Editor } from "./editor";
 import { type Keys, listenTo } from "./keys";
 import { Ledger } from "./ledger";
+import { propose } from "./way";
 
 type Guard = (work: () => Promise<void>) => void;
 
@@ -33,6 +34,7 @@ export class Proof {
     });
     this.editor = new Editor({
       make: (operation) => this.make(operation),
+      way: (from, to, radius) => propose(this.ledger!.job, from, to, radius),
       propose: (path) => pictures.propose(path?.map(([x, y, z]) => [x, y, z]) ?? null),
       marks: (marks) => pictures.mark("selected", marks),
       tell,
@@ -60,7 +62,7 @@ export class Proof {
   /** A click in a picture selects the node there, or ends what the editor waits for. */
   click({ place, node }: Click): void {
     const there: Triple = reversed(place);
-    this.editor.click(there, node);
+    this.guarded(() => this.editor.click(there, node));
   }
 
   private changed(): void {
