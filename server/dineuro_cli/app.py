@@ -10,6 +10,7 @@ import typer
 from dineuro_cli.files import (
     convert_command,
     info_command,
+    measure_command,
     report_command,
     score_command,
 )
@@ -45,6 +46,7 @@ for name, command in (
     ("trace", trace_command),
     ("send", send_command),
     ("score", score_command),
+    ("measure", measure_command),
     ("report", report_command),
     ("info", info_command),
     ("convert", convert_command),

@@ -1,8 +1,10 @@
-"""`dineuro score`, `report`, `info` and `convert`: work on files without tracing."""
+"""`dineuro score`, `measure`, `report`, `info` and `convert`: work on files without tracing."""
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +15,7 @@ from dineuro_bridge.options import DEFAULTS
 from dineuro_bridge.volumes.terms import RowOrder, ZAxis
 from dineuro_cli.options import GIB, JsonFlag, MaxGib, needs_server
 from dineuro_cli.terminal import complain, print_figures
-from dineuro_cli.tracing_options import GoldSpacing, single_option
+from dineuro_cli.tracing_options import GoldSpacing, TreeSpacing, single_option
 
 if TYPE_CHECKING:
     from dineuro_bridge.volumes.source import Source
@@ -72,6 +74,46 @@ def report_command(
     page = folder / "report.html" if output is None else output
     count = write_overview(folder, page)
     complain(f"{page}: {count} stacks")
+
+
+def measure_command(
+    trees: Annotated[
+        list[Path], typer.Argument(metavar="TREE...", help="The SWC files to measure.")
+    ],
+    spacing: TreeSpacing = None,
+    step: Annotated[
+        float, typer.Option(min=1e-3, help="Distance of Sholl's spheres, in the unit of the tree.")
+    ] = 10.0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per tree.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure trees: length, tips, forks, Strahler's order, tortuosity and Sholl's crossings.
+
+    Lengths are in µm where the size of a voxel is known, from --spacing or the tree's comments.
+    """
+    from dineuro.measurements import as_row, measured_file
+
+    rows, failed = list[dict[str, Any]](), None
+    for tree in trees:
+        try:
+            record = measured_file(tree, spacing, step)
+        except DineuroError as error:
+            complain(str(error))
+            failed = error
+            continue
+        if as_json:
+            typer.echo(json.dumps({"tree": str(tree), **record}, allow_nan=False))
+        elif as_csv:
+            rows.append({"tree": str(tree), **as_row(record)})
+        else:
+            print_figures(str(tree), {name: str(v) for name, v in as_row(record).items()})
+    if rows:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        table = csv.DictWriter(sys.stdout, names, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)
 
 
 def _or_dash(value: float | None) -> str:

@@ -86,6 +86,11 @@ GoldSpacing = Annotated[
 ]
 
 
+TreeSpacing = Annotated[
+    Any, single_option("spacing", "Size of a voxel, for trees in voxels. Unit: µm.")
+]
+
+
 def with_trace_options(*left_out: str) -> Callable[[Command], Command]:
     """Give a command one option per row of the table, and `--marker`.
 

@@ -389,3 +389,15 @@ def test_the_client_submits_attaches_and_edits(
             client.edits("../../metrics")
     with Client("tcp://127.0.0.1:1") as client, pytest.raises(BadParameter, match="over HTTP"):
         client.edits(job)
+
+
+def test_the_tree_is_measured_before_and_after_its_edits(client: httpx.Client, job: str) -> None:
+    before = client.get(f"{job}/measurements").json()
+    assert before["unit"] == "um"
+    assert before["tips"] >= 1
+    assert before["length"] == client.get(f"{job}/report").json()["measurements"]["length"]
+    assert client.get(f"{job}/measurements", params={"edited": "true"}).json() == before
+    edited(client, job, 0, op="delete", node=5)
+    after = client.get(f"{job}/measurements", params={"edited": "true"}).json()
+    assert 0 < after["length"] < before["length"]
+    assert client.get(f"{job}/measurements").json() == before

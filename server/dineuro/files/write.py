@@ -11,6 +11,7 @@ from dineuro.files.parts import Outcome, check_names, write_parts
 from dineuro.files.proofreading import doubt_records
 from dineuro.files.provenance import comments, input_record, sha256_of
 from dineuro.pipeline.reconstruct import reconstruct
+from dineuro.pipeline.region import spacing_of
 from dineuro.pipeline.result import EnhancedVolume, Result
 from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.parts import PARTS
@@ -19,6 +20,7 @@ from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
+from dineuro_tracing.measure import measure
 
 
 def run_one(
@@ -73,7 +75,13 @@ def outcome_of(
     tree, figures = Tree.empty(), dict[str, Any]()
     if isinstance(result, Result):
         tree = result.tree.with_comments(comments(volume, digest, result))
-        figures = {**result.report.as_dict(), "doubts": doubt_records(result.doubts)}
+        spacing = spacing_of(volume, result.options)
+        measured = measure(result.tree, spacing, unit=result.options.units).as_dict()
+        figures = {
+            **result.report.as_dict(),
+            "measurements": measured,
+            "doubts": doubt_records(result.doubts),
+        }
     else:
         figures = result.figures
     record = {

@@ -87,6 +87,10 @@ class Proofreading:
         with self._lock_of(job):
             return self._state(job, results)
 
+    def original(self, results: Results) -> Proofread:
+        """The tree of a done job without its edits, in voxels; errors as `state`."""
+        return _begin(results)
+
     def edit(
         self, job: Job, results: Results, revision: int, author: str, record: object
     ) -> Proofread:

@@ -14,13 +14,14 @@ from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.errors import BadRequest, LimitExceeded, NoRevision, Outdated
 from dineuro_bridge.trees.swc import swc_text
-from dineuro_server.doors.http.answers import stem_of
+from dineuro_server.doors.http.answers import spacing_of, stem_of
 from dineuro_server.doors.http.openapi import problems
 from dineuro_server.doors.http.problems import problem_of
 from dineuro_server.doors.http.records import EditRecord, EditsRecord
 from dineuro_server.doors.http.service import JobOf, Service, ServiceOf
 from dineuro_server.jobs.proofreading import Proofread
 from dineuro_server.jobs.records import Job
+from dineuro_tracing.measure import measure
 
 router = APIRouter(prefix="/v1/jobs", tags=["edits"], responses=problems(401, 403, 404, 409))
 
@@ -109,6 +110,21 @@ def get_swc(job: JobOf, service: ServiceOf) -> Response:
         "Content-Disposition": f"attachment; filename*=utf-8''{name}",
     }
     return Response(swc_text(state.tree()[0]), media_type="text/plain", headers=headers)
+
+
+@router.get("/{job_id}/measurements")
+def get_measurements(
+    job: JobOf,
+    service: ServiceOf,
+    edited: Annotated[bool, Query(description="Whether the edited tree is measured.")] = False,
+) -> dict[str, Any]:
+    """Length, tips, forks, Strahler's order, tortuosity and Sholl's crossings of a job's tree.
+
+    Lengths are in µm where the voxel size is known (`unit`), and otherwise in finest voxels.
+    """
+    results = service.engine.results(job)
+    state = _state(service, job) if edited else service.engine.proofreading.original(results)
+    return measure(state.edits.tree.as_tree()[0], spacing_of(results)).as_dict()
 
 
 def _state(service: Service, job: Job) -> Proofread:
