@@ -31,6 +31,7 @@ def remote_work(
     token_file: Path | None,
     key: Path | None,
     server_key: Path | None,
+    by_path: bool = False,
 ) -> Work:
     """Return the function that traces one file on a server and writes the results.
 
@@ -40,6 +41,7 @@ def remote_work(
         token_file: the file of the HTTP door's token; by default the variable DINEURO_TOKEN.
         key: the file of the user's keys for the ZeroMQ door.
         server_key: the file of the server's key for the ZeroMQ door.
+        by_path: whether the server reads the files by their paths.
 
     Raises:
         FileAccess: a file of a token or key cannot be read.
@@ -55,7 +57,7 @@ def remote_work(
         read_header(path, Reading(options.z_axis))
         with closing(Client(server, token=token, key=key, server_key=server_key)) as client:
             try:
-                result = client.trace(path, progress=progress, **params)
+                result = client.trace(path, progress=progress, by_path=by_path, **params)
             except DineuroError as error:
                 if path.name not in str(error):
                     error.args = (f"{path}: {error}", *error.args[1:])

@@ -32,6 +32,14 @@ def send_command(
             help="The folder of the results; by default beside each image.",
         ),
     ] = None,
+    by_path: Annotated[
+        bool,
+        typer.Option(
+            "--by-path",
+            help="The server reads the files where they are: same paths, no upload. It must serve "
+            "their folder (dineuro serve --root).",
+        ),
+    ] = False,
     options: TraceOptions = DEFAULTS,
     as_json: JsonFlag = False,
     token_file: TokenFile = None,
@@ -53,5 +61,7 @@ def send_command(
         raise typer.BadParameter(str(error)) from error
     # Vaa3D shows the rows of a TIFF in reverse order.
     options = replace(options, row_order="vaa3d")
-    work = remote_work(server, options, token_file=token_file, key=key, server_key=server_key)
+    work = remote_work(
+        server, options, token_file=token_file, key=key, server_key=server_key, by_path=by_path
+    )
     trace_all(paths, plans, work, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -88,6 +89,14 @@ def serve_command(
     min_free_gib: Annotated[
         float | None, typer.Option(help="The disk that must stay free (GiB). [2]")
     ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder whose files jobs may name by their path, without an upload. Repeat it "
+            "for several. DINEURO_ROOTS separates them by ':'. [none]",
+        ),
+    ] = None,
     keep_hours: Annotated[
         float | None, typer.Option(help="The time for which results are kept (h). [168]")
     ] = None,
@@ -127,6 +136,9 @@ def serve_command(
     priority. Defaults are in brackets. See docs/operating.md.
     """
     options = {name: value for name, value in locals().items() if value is not None}
+    roots = [str(folder.absolute()) for folder in options.pop("root", ())]
+    if roots:
+        options["roots"] = os.pathsep.join(roots)
     needs_server("the server", network=True, service=True)
     from dineuro_server.ops.logs import configure
     from dineuro_server.serve import serve

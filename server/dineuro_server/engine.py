@@ -18,17 +18,22 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
 
 import psutil
 
 from dineuro_bridge.errors import Conflict, NotFound, ServerStopping, error_for
+from dineuro_bridge.options import TraceOptions
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
 from dineuro_server.jobs.fair_queue import FairThreads
+from dineuro_server.jobs.places import Places
 from dineuro_server.jobs.proofreading import Proofreading
 from dineuro_server.jobs.records import NEWEST, Event, Job, JobSpec, Selection
 from dineuro_server.jobs.results import PROBABILITY, Results
+from dineuro_server.jobs.roots import Roots
 from dineuro_server.jobs.spool import Spool
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.jobs.sweeper import Sweeper
@@ -55,20 +60,23 @@ class Engine:
         settings: the server's settings.
         store: the store of all jobs.
         metrics: the server's figures.
+        roots: the folders whose files jobs may name by their path.
         runners: the threads that do the jobs, one a device.
         checks: the threads that check uploads and submit their jobs, the owners in turn.
         proofreading: the edited trees.
 
     Raises:
-        FileAccess: the state folder cannot be used, or another server uses it.
+        FileAccess: the state folder cannot be used, another server uses it, or a root is missing.
     """
 
     def __init__(self, settings: Settings, quota_of: Callable[[str], Quota] | None = None) -> None:
         self.settings = settings
+        self.roots = Roots(settings.root_folders, settings.state)
         self.store = JobStore(settings.state)
         self.metrics = Metrics(self._gauges(), self.store.count_by_owner)
         self._admission = Admission(self.store, settings, quota_of)
-        self._dispatcher = Dispatcher(self.store, settings, self.metrics)
+        self._places = Places(self.roots, self._admission.headers, settings.max_bytes)
+        self._dispatcher = Dispatcher(self.store, settings, self.metrics, self.roots)
         self.checks = FairThreads(_CHECKS, "check")
         self.proofreading = Proofreading(self.store.edits, settings.keep_hours * 3600)
         self._stopping = False
@@ -193,9 +201,32 @@ class Engine:
                 self._dispatcher.enqueue(job)
         return self.store.job(job.id)
 
+    def submit_place(self, spec: JobSpec, path: str, fingerprint: str | None = None) -> Job:
+        """Queue a job for a volume on this machine, which is not copied; blocks while it is read.
+
+        Args:
+            spec: the request without its input.
+            path: path of the volume as the client wrote it; its last part is the default name.
+            fingerprint: the fingerprint of the client's own file; None skips the comparison.
+
+        Raises:
+            Forbidden, NotFound, Conflict: see `Places.find`.
+            DineuroError: see `submit`.
+        """
+        self.admit(spec.owner)
+        parameters = {"name": PurePath(path).name or "volume", **spec.parameters}
+        roi = TraceOptions.from_dict(parameters).roi
+        self._admission.headers.prepare()
+        place = self._places.find(path, fingerprint, roi)
+        return self.submit(replace(spec, parameters=parameters, input=place.sha256, place=place))
+
     def _new_bytes(self, spec: JobSpec) -> int:
         """Bytes that the input adds to its owner's; 0 if a job of the owner already has it."""
-        if spec.input is None or self.store.has_input(spec.owner, spec.input):
+        if (
+            spec.input is None
+            or spec.place is not None
+            or self.store.has_input(spec.owner, spec.input)
+        ):
             return 0
         return self.store.blob(spec.input).nbytes
 

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         owner_jobs: queued and running jobs of one owner.
         owner_gib: disk space of one owner's inputs and results.
         min_free_gib: free disk space below which nothing is accepted.
+        roots: folders whose files jobs may name by their path, separated by ":"; none by default.
         keep_hours: time that results are kept after their job has ended.
         time_limit_s: run time of one job; a request may set a lower limit.
         memory_gib: memory of one worker; None divides nine tenths of the machine's memory, or of
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     owner_jobs: int = Field(default=50, ge=1, le=10**6)
     owner_gib: float = Field(default=100.0, gt=0, le=2**23)
     min_free_gib: float = Field(default=2.0, ge=0, le=2**23)
+    roots: str = ""
     keep_hours: float = Field(default=168.0, gt=0, le=_CENTURY_H)
     time_limit_s: float = Field(default=3600.0, gt=0, le=_YEAR_S)
     memory_gib: float | None = Field(default=None, gt=0, le=2**23)
@@ -100,6 +102,11 @@ class Settings(BaseSettings):
     def device_names(self) -> tuple[str, ...]:
         """The device of each worker."""
         return tuple(self.devices.split(","))
+
+    @property
+    def root_folders(self) -> tuple[Path, ...]:
+        """The folders whose files jobs may name by their path."""
+        return tuple(Path(folder) for folder in self.roots.split(os.pathsep) if folder)
 
     @property
     def max_bytes(self) -> int:

@@ -131,6 +131,8 @@ def furnish(folder: Path) -> None:
     write_volume(mine / "judge.tif", one)
     write_volume(mine / "judge_mask.tif", one)
     write_swc(folder / "gold.swc", tree)
+    (folder / "srv" / "lab").mkdir(parents=True)
+    shutil.copy(folder / "neuron.tif", folder / "srv" / "lab")
     (folder / "soma.marker").write_text("##x,y,z\n11,31,11\n")
     (folder / "cases.csv").write_text(
         "volume,mask,gold,group\nmine/judge.tif,mine/judge_mask.tif,mine/a.swc,here\n"
@@ -183,6 +185,7 @@ class Shell:
         command = re.sub(
             r"tcp://(127\.0\.0\.1|0\.0\.0\.0|lab):5599", f"tcp://127.0.0.1:{self.zmq}", command
         )
+        command = command.replace("/srv/lab", f"{self.folder}/srv/lab")
         return re.sub(r"(?<!\S)/(etc|srv)/dineuro", rf"{self.folder}/\1/dineuro", command)
 
     def run(self, command: str) -> None:

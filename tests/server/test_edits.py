@@ -339,7 +339,9 @@ def test_a_state_folder_without_edits_is_upgraded(tmp_path: Path) -> None:
 
     Database(tmp_path / "jobs.sqlite").close()
     with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as db:
-        db.executescript("DROP TABLE edits; PRAGMA user_version = 2;")
+        db.executescript(
+            "DROP TABLE edits; ALTER TABLE jobs DROP COLUMN place; PRAGMA user_version = 2;"
+        )
     database = Database(tmp_path / "jobs.sqlite")
     assert database.rows("SELECT count(*) FROM edits")[0][0] == 0
     database.close()

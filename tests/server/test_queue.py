@@ -202,14 +202,23 @@ def test_a_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert (state / "jobs.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_a_store_of_the_last_schema_is_upgraded(tmp_path: Path) -> None:
+_PLACE = "ALTER TABLE jobs DROP COLUMN place;"
+_CANCEL = "ALTER TABLE jobs DROP COLUMN cancel_requested;"
+
+
+@pytest.mark.parametrize(
+    ("version", "undo"), [(1, f"{_PLACE} DROP TABLE edits; {_CANCEL}"), (3, _PLACE)]
+)
+def test_a_store_of_an_earlier_schema_is_upgraded(tmp_path: Path, version: int, undo: str) -> None:
     engine = engine_of(tmp_path)
     job = submitted(engine)
     engine.stop(drain=False)
     with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as db:
-        db.executescript("ALTER TABLE jobs DROP COLUMN cancel_requested; PRAGMA user_version = 1;")
+        db.executescript(f"{undo} PRAGMA user_version = {version};")
     again = engine_of(tmp_path)
     try:
-        assert not again.get(job.id, "anna").cancel_requested
+        found = again.get(job.id, "anna")
+        assert not found.cancel_requested
+        assert found.place is None
     finally:
         again.stop(drain=False)

@@ -41,13 +41,14 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
             "protocol": _WHOLE, "server": _TEXT, "max_bytes": _WHOLE, "chunk_bytes": _WHOLE,
             "credit": _WHOLE, "heartbeat_s": _NUMBER, "idle_s": _NUMBER, "models": _LIST,
         },
-        {"devices": _LIST, "waiting": _WHOLE},
+        {"devices": _LIST, "waiting": _WHOLE, "by_path": _FLAG},
     ),
     "SUBMIT": (
         {"request": _TEXT, "kind": _TEXT},
         {
             "nbytes": _WHOLE, "volume": _OBJECT, "sha256": _TEXT, "source": _TEXT,
             "params": _OBJECT, "priority": _WHOLE, "time_limit_s": _NUMBER, "reuse": _FLAG,
+            "path": _TEXT, "fingerprint": _TEXT,
         },
     ),
     "ACCEPT": (

@@ -35,17 +35,23 @@ def sha256_of(path: Path, volume: Volume) -> str:
     Raises:
         FileAccess: a file cannot be read.
     """
-    digest = hashlib.sha256()
     if is_folder_volume(path):
-        for channel in volume.voxels:
-            for plane in channel:
-                digest.update(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
-        return digest.hexdigest()
+        return sha256_of_voxels(volume)
+    digest = hashlib.sha256()
     with reading(path):
         for part in slice_files(path) if path.is_dir() else [path]:
             with part.open("rb") as file:
                 while piece := file.read(_PIECE):
                     digest.update(piece)
+    return digest.hexdigest()
+
+
+def sha256_of_voxels(volume: Volume) -> str:
+    """The SHA-256 of a volume's voxels, little-endian, in hexadecimal."""
+    digest = hashlib.sha256()
+    for channel in volume.voxels:
+        for plane in channel:
+            digest.update(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 

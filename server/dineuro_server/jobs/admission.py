@@ -37,6 +37,7 @@ class Admission:
 
     Attributes:
         lock: guards the other attributes.
+        headers: reads the headers of volumes.
         upload_bytes: bytes of each owner's open uploads.
         stored: number of each owner's uploads that have entered the store.
         pins: inputs that stay in the store although no job has them yet, with their upload count.
@@ -51,7 +52,7 @@ class Admission:
         self._store, self._settings = store, settings
         self._quota_of = quota_of or (lambda _: Quota(settings.owner_jobs, settings.owner_bytes))
         self.lock = threading.RLock()
-        self._headers = HeaderReader()
+        self.headers = HeaderReader()
         self._uploads: Counter[str] = Counter()
         self.upload_bytes: Counter[str] = Counter()
         self.stored: Counter[str] = Counter()
@@ -104,13 +105,13 @@ class Admission:
             self._uploads[owner] += 1
         upload = _Upload(self, owner)
         try:
-            self._headers.prepare()
+            self.headers.prepare()
             return Spool(
                 self._store,
                 name,
                 max_bytes=self._settings.max_bytes,
                 min_free=self._settings.min_free_bytes,
-                headers=self._headers,
+                headers=self.headers,
                 grow=upload.grow,
                 pin=upload.pin,
                 release=upload.release,
@@ -126,7 +127,7 @@ class Admission:
 
     def close(self) -> None:
         """End the processes that read headers."""
-        self._headers.close()
+        self.headers.close()
 
     def count_end(self, owner: str) -> None:
         """Count the end of one of an owner's uploads."""

@@ -18,7 +18,7 @@ from dineuro_bridge.errors import DiskFull, FileAccess, TryLater
 
 #: Time that a transaction waits for a lock, of this process or of another one (seconds).
 _WAIT_S = 2.0
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _EDITS = """
 CREATE TABLE edits (
   job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -38,6 +38,7 @@ CREATE TABLE jobs (
   error_code TEXT, error_text TEXT, reused INTEGER NOT NULL DEFAULT 0,
   result_bytes INTEGER NOT NULL DEFAULT 0,
   cancel_requested INTEGER NOT NULL DEFAULT 0,
+  place TEXT,
   UNIQUE (owner, idempotency_key)
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state, owner);
@@ -55,6 +56,7 @@ CREATE TABLE blobs (
 _UPGRADES = {
     1: "ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;",
     2: _EDITS,
+    3: "ALTER TABLE jobs ADD COLUMN place TEXT;",
 }
 
 

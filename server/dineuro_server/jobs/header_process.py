@@ -1,8 +1,8 @@
 """The process that reads the headers of uploads: one request a line, one answer a line.
 
     (at the start)                               ->  {}
-    {"path": …, "max_bytes": …, "limit_s": …}    ->  {"suffix": ".tif"}
-                                                 or  {"code": …, "detail": …}
+    {"path": …, "max_bytes": …,                  ->  {"suffix": ".tif"}
+     "limit_s": …, "roi": …}                     or  {"code": …, "detail": …}
 
 Its memory is bounded. The server kills it when an answer takes longer than `limit_s` seconds. A
 little later its own alarm ends it, so that it does not outlive a server that was killed.
@@ -21,6 +21,7 @@ from typing import Any
 from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, DineuroError
 from dineuro_bridge.volumes.formats import format_of_content
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
+from dineuro_bridge.volumes.views import PartSource
 
 #: Memory that a header may take beyond that of the imported libraries.
 _ROOM_BYTES = 2**29
@@ -32,7 +33,10 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     try:
         each = format_of_content(path)
         with _open_source(each, path) as source:
-            source.header.check(path, request["max_bytes"])
+            # Of a folder the region alone is read; another file is read whole.
+            roi = request["roi"] if each.folder else None
+            part = source if roi is None else PartSource(source, tuple(roi))
+            part.header.check(path, request["max_bytes"])
         return {"suffix": each.suffixes[0]}
     except DineuroError as error:
         return {"code": error.code, "detail": str(error)}

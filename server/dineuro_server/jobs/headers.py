@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from dineuro_bridge.errors import BadFile, error_for
+from dineuro_bridge.volumes.terms import Roi
 from dineuro_server.jobs.line_process import LineProcess
 
 #: Seconds for one header; a usual one takes milliseconds.
@@ -44,8 +45,13 @@ class HeaderReader:
                 finally:
                     self._free.release()
 
-    def suffix(self, path: Path, max_bytes: int) -> str:
-        """Check a file's header, and return the suffix that fits its content.
+    def suffix(self, path: Path, max_bytes: int, roi: Roi | None = None) -> str:
+        """Check a volume's header, and return the suffix that fits its content.
+
+        Args:
+            path: path of the file or folder.
+            max_bytes: limit of the volume in memory.
+            roi: the region of a folder that will be read; None is all of it.
 
         Raises:
             BadFile: the header takes too long, or too much memory.
@@ -55,6 +61,7 @@ class HeaderReader:
             "path": str(path),
             "max_bytes": max_bytes,
             "limit_s": self._limit_s,
+            "roi": roi,
         }
         try:
             with self._free:

@@ -31,6 +31,29 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A volume that lies on the server's machine, as it was when a job named it.
+
+    Attributes:
+        root: the served folder that it lies below.
+        path: its path in this folder, without links.
+        named: its path as the client wrote it.
+        suffix: the suffix of its format, by its content.
+        is_folder: whether it is a folder.
+        stamp: a text that differs if it has changed; see `pins.Status`.
+        sha256: SHA-256 of the file's bytes, or of what identifies a folder, in hexadecimal.
+    """
+
+    root: str
+    path: str
+    named: str
+    suffix: str
+    is_folder: bool
+    stamp: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """A request for a job, as a door hands it to the engine.
 
@@ -38,8 +61,10 @@ class JobSpec:
         kind: "trace" (tree, mask, report), "enhance" (mask, report) or "retrace" (tree and report
             of a mask, or of an earlier job's probability, without the network).
         owner: name of the token or key, or `access.tokens.LOCAL`.
-        input: SHA-256 of the input; None for a retrace of an earlier job.
+        input: SHA-256 of the input, or of what identifies a folder; None for a retrace of an
+            earlier job.
         source: id of the earlier job that is traced again; None for other requests.
+        place: where the input lies, if a path named it; None for an upload.
         parameters: values of `dineuro_bridge.options.TraceOptions`, as JSON.
         priority: -10..10; an owner's jobs of higher priority run first.
         idempotency_key: a second request of the owner with this key returns the first one's job.
@@ -56,6 +81,7 @@ class JobSpec:
     idempotency_key: str | None = None
     time_limit_s: float | None = None
     reuse: bool = True
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +90,8 @@ class Job:
 
     Attributes:
         id: 32 random hexadecimal digits.
-        owner, kind, input, source, parameters, priority, idempotency_key, reuse: see `JobSpec`.
+        owner, kind, input, source, place, parameters, priority, idempotency_key, reuse: see
+            `JobSpec`.
         state: "queued", "running", "done", "failed" or "cancelled".
         answer_key: equal for requests that must get the same answer.
         time_limit_s: run time in seconds after which the job is ended.
@@ -84,6 +111,7 @@ class Job:
     state: State
     input: str | None
     source: str | None
+    place: Place | None
     parameters: dict[str, Any]
     priority: int
     idempotency_key: str | None

@@ -18,6 +18,7 @@ import os
 import secrets
 import sqlite3
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ from dineuro_bridge.errors import Conflict, FileAccess, NotFound
 from dineuro_bridge.files import reason
 from dineuro_server.jobs.database import Database
 from dineuro_server.jobs.edit_log import EditLog
-from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Selection, State, Usage
+from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Place, Selection, State, Usage
 from dineuro_server.jobs.result_folders import ResultFolders
 
 
@@ -86,12 +87,13 @@ class JobStore:
             job_id = secrets.token_hex(16)
             db.execute(
                 "INSERT INTO jobs (id, owner, kind, state, input, source, parameters, priority,"
-                " idempotency_key, answer_key, reuse, time_limit_s, created)"
-                " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " idempotency_key, answer_key, reuse, time_limit_s, created, place)"
+                " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id, spec.owner, spec.kind, spec.input, spec.source,
                     json.dumps(spec.parameters), spec.priority, spec.idempotency_key, answer_key,
                     spec.reuse, time_limit_s, time.time(),
+                    None if spec.place is None else json.dumps(asdict(spec.place)),
                 ),
             )  # fmt: skip
             _add_event(db, job_id, "state", {"state": "queued"})
@@ -263,13 +265,16 @@ class JobStore:
             db.execute("UPDATE jobs SET expires = expires + ?", (seconds,))
 
     def usage(self, owner: str) -> Usage:
-        """What an owner has in the store; an input counts once, whatever the number of its jobs."""
+        """What an owner has in the store; an input counts once, whatever the number of its jobs.
+
+        An input that a path named is not in the store.
+        """
         row = self._database.rows(
             "SELECT (SELECT count(*) FROM jobs"
             "    WHERE owner = ?1 AND state IN ('queued', 'running')),"
             " (SELECT coalesce(sum(result_bytes), 0) FROM jobs WHERE owner = ?1)"
             " + (SELECT coalesce(sum(bytes), 0) FROM blobs WHERE sha256 IN"
-            "    (SELECT input FROM jobs WHERE owner = ?1))",
+            "    (SELECT input FROM jobs WHERE owner = ?1 AND place IS NULL))",
             (owner,),
         )[0]
         return Usage(int(row[0]), int(row[1]))
@@ -313,9 +318,10 @@ class JobStore:
         return Blob(sha256, row["suffix"], row["bytes"], path)
 
     def has_input(self, owner: str, sha256: str) -> bool:
-        """Whether a job of the owner has the input."""
+        """Whether a job of the owner has the input in the store."""
         rows = self._database.rows(
-            "SELECT 1 FROM jobs WHERE owner = ? AND input = ? LIMIT 1", (owner, sha256)
+            "SELECT 1 FROM jobs WHERE owner = ? AND input = ? AND place IS NULL LIMIT 1",
+            (owner, sha256),
         )
         return bool(rows)
 
@@ -323,7 +329,7 @@ class JobStore:
         """The hashes of inputs that no job has."""
         rows = self._database.rows(
             "SELECT sha256 FROM blobs WHERE sha256 NOT IN"
-            " (SELECT input FROM jobs WHERE input IS NOT NULL)"
+            " (SELECT input FROM jobs WHERE input IS NOT NULL AND place IS NULL)"
         )
         return [row["sha256"] for row in rows]
 
@@ -332,7 +338,7 @@ class JobStore:
         with self._database.transaction() as db:
             removed = db.execute(
                 "DELETE FROM blobs WHERE sha256 = ?1 AND NOT EXISTS"
-                " (SELECT 1 FROM jobs WHERE input = ?1) RETURNING suffix",
+                " (SELECT 1 FROM jobs WHERE input = ?1 AND place IS NULL) RETURNING suffix",
                 (sha256,),
             ).fetchall()
             for row in removed:
@@ -364,6 +370,8 @@ def _locked(path: Path) -> IO[bytes]:
 def _job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row is no mapping
     values["parameters"] = json.loads(values["parameters"])
+    if values["place"] is not None:
+        values["place"] = Place(**json.loads(values["place"]))
     for name in ("reuse", "reused", "cancel_requested"):
         values[name] = bool(values[name])
     return Job(**values)

@@ -59,4 +59,4 @@ def _retrace(kind: JobKind, spec: JobSpec, earlier_job: Callable[[str], Job]) ->
             f"{', '.join(RETRACE_OPTIONS)}"
         )
     options = TraceOptions.from_dict({**source.parameters, **spec.parameters})
-    return replace(spec, parameters=options.as_dict(), input=source.input)
+    return replace(spec, parameters=options.as_dict(), input=source.input, place=source.place)

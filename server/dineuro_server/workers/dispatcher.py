@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 
 from dineuro_bridge.errors import (
     Cancelled,
@@ -21,6 +22,7 @@ from dineuro_server.jobs.fair_queue import FairQueue
 from dineuro_server.jobs.listeners import Listeners
 from dineuro_server.jobs.records import Job, State, WorkFigures
 from dineuro_server.jobs.results import PROBABILITY, REPORT
+from dineuro_server.jobs.roots import Roots
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.ops.metrics import Metrics
 from dineuro_server.settings import Settings
@@ -45,6 +47,7 @@ class Dispatcher:
         store: the store of all jobs.
         settings: the server's settings.
         metrics: counts ended jobs and lost workers.
+        roots: the folders whose files jobs may name.
 
     Attributes:
         changed: the condition that is notified at every event of a job; its lock also guards
@@ -52,8 +55,8 @@ class Dispatcher:
         listeners: callbacks by job.
     """
 
-    def __init__(self, store: JobStore, settings: Settings, metrics: Metrics) -> None:
-        self._store, self._settings, self._metrics = store, settings, metrics
+    def __init__(self, store: JobStore, settings: Settings, metrics: Metrics, roots: Roots) -> None:
+        self._store, self._settings, self._metrics, self._roots = store, settings, metrics, roots
         self.changed = threading.Condition(threading.RLock())
         self.listeners = Listeners()
         self._queue = FairQueue()
@@ -147,6 +150,7 @@ class Dispatcher:
         Raises:
             NotFound: the input is not in the store any more.
             Conflict: the earlier job of a retrace was deleted meanwhile.
+            Forbidden: the file's folder is not served any more.
         """
         if job.input is None:
             raise ValueError(f"job {job.id} has no input")
@@ -156,10 +160,13 @@ class Dispatcher:
             probability, report = str(source / PROBABILITY), str(source / REPORT)
             if not (source / PROBABILITY).exists():
                 raise Conflict(f"job {job.source}: was deleted and cannot be traced again")
+        if job.place is not None:
+            self._roots.check(job.place)
         return Task(
             job=job.id,
             kind=job.kind,
-            input=str(self._store.blob(job.input).path),
+            input="" if job.place is not None else str(self._store.blob(job.input).path),
+            place=None if job.place is None else asdict(job.place),
             sha256=job.input,
             parameters=job.parameters,
             output=str(self._store.results.unfinished(job.id)),

@@ -18,12 +18,14 @@ class Task:
     Attributes:
         job: id of the job.
         kind: "trace", "enhance" or "retrace".
-        input: path of the volume; of the mask for a retrace without `probability`.
+        input: path of the volume; of the mask for a retrace without `probability`. Empty with a
+            `place`.
         sha256: SHA-256 of that file, in hexadecimal.
         parameters: values of `dineuro_bridge.options.TraceOptions`.
         output: path of the folder for the results; it does not exist yet.
         max_bytes: limit of a volume in memory.
         probability, report: paths of an earlier job's results, for a retrace of that job.
+        place: fields of the `jobs.records.Place` of a volume that a path named.
     """
 
     job: str
@@ -35,6 +37,7 @@ class Task:
     max_bytes: int
     probability: str | None = None
     report: str | None = None
+    place: dict[str, Any] | None = None
 
 
 class JobSource(Protocol):

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.files.parts import write_parts
+from dineuro.files.provenance import sha256_of_voxels
 from dineuro.files.write import outcome_of
 from dineuro.pipeline.enhancement import ProbabilityMap
 from dineuro.pipeline.memory import SegmentationMemory
@@ -34,7 +36,8 @@ from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.jobs.kinds import KINDS
-from dineuro_server.jobs.records import WorkFigures
+from dineuro_server.jobs.places import reopened
+from dineuro_server.jobs.records import Place, WorkFigures
 from dineuro_server.jobs.spool import renamed
 from dineuro_server.workers.source import Task
 
@@ -62,21 +65,51 @@ def run_task(
     """
     options = TraceOptions.from_dict(task.parameters)
     start = time.perf_counter()
-    progress(Progress("read", 0, 1))
-    volume = _read(Path(task.input), options, task.max_bytes)
-    progress(Progress("read", 1, 1))
-    seconds = {"read": time.perf_counter() - start}
     folder = Path(task.output)
     folder.mkdir(parents=True)
-    with contextlib.chdir(folder):
-        result = _result(task, device, volume, options, progress, memory)
-        progress(Progress("write", 0, 1))
-        _write(task, volume, result)
-    progress(Progress("write", 1, 1))
+    with _input(task, progress) as path:
+        progress(Progress("read", 0, 1))
+        volume = _read(path, options, task.max_bytes)
+        if task.place is not None:
+            path.unlink()  # what is read is mapped, or in memory
+        progress(Progress("read", 1, 1))
+        seconds = {"read": time.perf_counter() - start}
+        with contextlib.chdir(folder):
+            result = _result(task, device, volume, options, progress, memory)
+            progress(Progress("write", 0, 1))
+            _write(task, volume, result, _digest(task, volume))
+        progress(Progress("write", 1, 1))
     seconds |= result.seconds
     seconds["write"] = time.perf_counter() - start - sum(seconds.values())
     nbytes = sum(path.stat().st_size for path in folder.iterdir())
     return WorkFigures(nbytes, int(np.prod(volume.shape)), seconds, _gpu_bytes())
+
+
+@contextlib.contextmanager
+def _input(task: Task, progress: ProgressCallback) -> Iterator[Path]:
+    """The path of the volume; for one that a path named, a link to it in the output folder.
+
+    The link has the suffix of the format. What it leads to is the same before and after the block.
+    """
+    if task.place is None:
+        yield Path(task.input)
+        return
+    place = Place(**task.place)
+
+    def tick(done: int) -> None:
+        progress(Progress("check", done, done))
+
+    with reopened(place, tick) as path:
+        link = Path(task.output) / f"input{place.suffix}"
+        link.symlink_to(path)
+        yield link
+
+
+def _digest(task: Task, volume: Volume) -> str:
+    """The SHA-256 that the results state, as the command line states it."""
+    if task.place is not None and task.place["is_folder"]:
+        return sha256_of_voxels(volume)
+    return task.sha256
 
 
 def _result(
@@ -96,7 +129,7 @@ def _result(
     )
 
 
-def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
+def _write(task: Task, volume: Volume, result: EnhancedVolume | Result, digest: str) -> None:
     """Write all parts of the job's kind into the working directory."""
     for_users, for_server = dict[str, Path](), dict[str, Path]()
     for part in KINDS[task.kind].parts:
@@ -104,7 +137,7 @@ def _write(task: Task, volume: Volume, result: EnhancedVolume | Result) -> None:
         group[part.name] = Path(part.stored)
     if _link_slices(task):
         del for_server[_SLICES.name]
-    outcome = outcome_of(volume, task.sha256, result, for_users)
+    outcome = outcome_of(volume, digest, result, for_users)
     # The parts that only a browser or a later job needs are written at the same time as the others.
     with ThreadPoolExecutor(max_workers=1) as executor:
         server_parts = executor.submit(write_parts, outcome, for_server)
@@ -131,7 +164,10 @@ def _read(path: Path, options: TraceOptions, max_bytes: int) -> Volume:
     """The volume under the client's name for it."""
     try:
         how = Reading(options.z_axis)
-        volume = read_volume(path, row_order=options.row_order, max_bytes=max_bytes, how=how)
+        roi = options.roi if path.is_dir() else None
+        volume = read_volume(
+            path, row_order=options.row_order, max_bytes=max_bytes, how=how, roi=roi
+        )
     except DineuroError as error:
         raise renamed(error, path, options.name) from error
     return replace(volume, source=options.name)

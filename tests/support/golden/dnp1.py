@@ -29,6 +29,13 @@ GOOD: dict[str, Message] = {
             "devices": ["cpu"], "waiting": 2,
         },
     ),
+    "welcome of a server that reads files by path": Message(
+        "WELCOME",
+        {
+            "protocol": 1, "server": "0.2.0", "max_bytes": 17179869184, "chunk_bytes": 2097152,
+            "credit": 8, "heartbeat_s": 5.0, "idle_s": 60.0, "models": [], "by_path": True,
+        },
+    ),
     "submit plain memory": Message(
         "SUBMIT",
         {
@@ -48,6 +55,13 @@ GOOD: dict[str, Message] = {
     "submit a retrace": Message(
         "SUBMIT",
         {"request": "a3", "kind": "retrace", "source": _JOB, "params": {"threshold": 90}},
+    ),
+    "submit a path": Message(
+        "SUBMIT",
+        {
+            "request": "a4", "kind": "trace", "path": "/data/é.tif", "params": {"threshold": 90},
+            "fingerprint": "17e88db187afd62c16e5debf3e6527cd006bc012bc90b51a810cd80c2d511f43",
+        },
     ),
     "accept": Message(
         "ACCEPT", {"request": "a1", "transfer": _TRANSFER, "next": 0, "credit": 8}

@@ -22,6 +22,7 @@ from dineuro_bridge.client.transport import (
     upload_of,
 )
 from dineuro_bridge.errors import BadParameter, Cancelled, plain_text
+from dineuro_bridge.fingerprint import fingerprint_of
 from dineuro_bridge.options import RetraceKwargs, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_bridge.volumes.volume import Volume
@@ -85,6 +86,7 @@ class Client(JobsOfServer):
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
+        by_path: bool = False,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """Trace a volume.
@@ -95,6 +97,9 @@ class Client(JobsOfServer):
             progress: called during upload, work and download. An exception of it cancels the job.
             deadline_s: the time limit of the whole job; None is no limit.
             reuse: whether a stored result may be the answer.
+            by_path: name the file by its absolute path instead of sending it; the server reads it,
+                if it lies below a folder that the server serves. It may be an OME-Zarr folder. A
+                file that is here too must be the same one.
             options: the fields of `TraceOptions`. Missing ones have the server's defaults. The
                 default name is the file's. A `Volume` states its spacing and its row order.
 
@@ -103,7 +108,7 @@ class Client(JobsOfServer):
             ServerGone: the server does not answer.
             TimeLimit: the deadline is over, and the job is cancelled.
         """
-        return self._run("trace", volume, progress, deadline_s, reuse, options)
+        return self._run("trace", volume, progress, deadline_s, reuse, by_path, options)
 
     def enhance(
         self,
@@ -112,10 +117,11 @@ class Client(JobsOfServer):
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
+        by_path: bool = False,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """Make the mask alone, without a tree. Arguments and errors as in `trace`."""
-        return self._run("enhance", volume, progress, deadline_s, reuse, options)
+        return self._run("enhance", volume, progress, deadline_s, reuse, by_path, options)
 
     def retrace(
         self,
@@ -184,8 +190,11 @@ class Client(JobsOfServer):
         progress: ProgressCallback,
         deadline_s: float | None,
         reuse: bool,
+        by_path: bool,
         options: TraceKwargs,
     ) -> TraceResult:
+        if by_path:
+            return self._ask(_named(kind, volume, reuse, options), progress, deadline_s)
         return self._ask(_job_of(kind, volume, reuse, options), progress, deadline_s)
 
     def _ask(self, job: Job, progress: ProgressCallback, deadline_s: float | None) -> TraceResult:
@@ -203,6 +212,22 @@ def _job_of(kind: str, volume: AnyVolume, reuse: bool, options: TraceKwargs) -> 
         if volume.spacing is not None:
             params = {"spacing": list(volume.spacing[::-1]), **params}
     return Job(kind, {**params, "name": upload.name}, upload, reuse=reuse)
+
+
+def _named(kind: str, volume: AnyVolume, reuse: bool, options: TraceKwargs) -> Job:
+    """The job of a volume that is named by its path.
+
+    Raises:
+        BadParameter: the volume is no path.
+        FileAccess: the file is here and cannot be read.
+    """
+    if not isinstance(volume, str | Path):
+        raise BadParameter("by_path: names a file, and this volume is in memory")
+    path = Path(volume).absolute()
+    # A path of the server's machine alone has nothing to compare.
+    fingerprint = fingerprint_of(path) if path.exists() else None
+    params = {"name": path.name, **_checked(options)}
+    return Job(kind, params, path=str(path), fingerprint=fingerprint, reuse=reuse)
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,12 +272,18 @@ class AsyncClient:
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
+        by_path: bool = False,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """See `Client.trace`."""
         return await _in_thread(
             lambda watch: self._client.trace(
-                volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
+                volume,
+                progress=watch,
+                deadline_s=deadline_s,
+                reuse=reuse,
+                by_path=by_path,
+                **options,
             ),
             progress,
         )
@@ -264,12 +295,18 @@ class AsyncClient:
         progress: ProgressCallback = silent,
         deadline_s: float | None = None,
         reuse: bool = True,
+        by_path: bool = False,
         **options: Unpack[TraceKwargs],
     ) -> TraceResult:
         """See `Client.enhance`."""
         return await _in_thread(
             lambda watch: self._client.enhance(
-                volume, progress=watch, deadline_s=deadline_s, reuse=reuse, **options
+                volume,
+                progress=watch,
+                deadline_s=deadline_s,
+                reuse=reuse,
+                by_path=by_path,
+                **options,
             ),
             progress,
         )

@@ -109,8 +109,8 @@ class HttpTransport:
             name: _query_value(value) for name, value in job.params.items() if value is not None
         }
         query["reuse"] = _query_value(job.reuse)
-        if job.source is not None:
-            query["job"] = job.source
+        named = {"job": job.source, "path": job.path, "fingerprint": job.fingerprint}
+        query |= {name: value for name, value in named.items() if value is not None}
         headers = {"Prefer": "respond-async", "Idempotency-Key": job.request}
         headers["Content-Type"] = "application/octet-stream"
         path = f"/v1/{job.kind}?{urlencode(query, quote_via=quote)}"

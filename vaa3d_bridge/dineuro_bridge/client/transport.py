@@ -94,8 +94,10 @@ class Job:
     Attributes:
         kind: "trace", "enhance" or "retrace".
         params: the parameters, with `name`.
-        upload: the volume; None for a retrace of `source`.
+        upload: the volume; None for a retrace of `source`, and for a `path`.
         source: the id of the job that a retrace traces again.
+        path: the volume's absolute path on the server's machine, instead of an upload.
+        fingerprint: the fingerprint of the client's own file at that path.
         reuse: whether a stored result may be the answer.
         request: a random text that identifies the job when the request is repeated.
     """
@@ -104,6 +106,8 @@ class Job:
     params: Mapping[str, Any]
     upload: Upload | None = None
     source: str | None = None
+    path: str | None = None
+    fingerprint: str | None = None
     reuse: bool = True
     request: str = field(default_factory=lambda: secrets.token_hex(16))
 

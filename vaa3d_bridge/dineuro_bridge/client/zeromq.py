@@ -19,6 +19,7 @@ from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Upload, 
 from dineuro_bridge.errors import (
     DineuroError,
     FileAccess,
+    Forbidden,
     NotFound,
     ServerGone,
     ServiceError,
@@ -268,6 +269,9 @@ class _Run:
     def _send_all(self) -> None:
         """Send or resume the upload, until the job has its id."""
         upload = self._job.upload
+        # An earlier server would take the SUBMIT for that of an upload.
+        if self._job.path is not None and not self._door.limits.get("by_path", False):
+            raise Forbidden("this server reads no files by their path: send the file")
         if self._transfer is not None:
             self._door.say(Message("ATTACH", {"transfer": self._transfer}))
         else:
@@ -290,8 +294,8 @@ class _Run:
         job, header = self._job, dict[str, Any]()
         params = {name: value for name, value in job.params.items() if value is not None}
         header = {"request": job.request, "kind": job.kind, "params": params, "reuse": job.reuse}
-        if job.source is not None:
-            header["source"] = job.source
+        named = {"source": job.source, "path": job.path, "fingerprint": job.fingerprint}
+        header |= {name: value for name, value in named.items() if value is not None}
         if job.upload is not None:
             header["nbytes"] = job.upload.nbytes
             header["volume"] = {"format": "file"}

@@ -176,12 +176,15 @@ def format_of_name(path: Path | str) -> Format:
 
 
 def format_of_content(path: Path | str) -> Format:
-    """The format of a file by its first bytes, whatever its name is.
+    """The format of a file by its first bytes, or of a folder, whatever its name is.
 
     Raises:
         UnsupportedFormat: it begins as no format does.
         FileAccess, BadFile: it cannot be read, or is empty.
     """
+    folder = _folder_format(path)
+    if folder is not None:
+        return folder
     start = read_start(path, SNIFFED_BYTES)
     content = _sniffed(path, start)
     if content is None:

@@ -35,15 +35,21 @@ _CONTROLS: tuple[tuple[str, dict[str, Any], str], ...] = (
      "Seconds to wait for the result; after that the answer is 202 with the job's address."),
     ("reuse", {"type": "boolean", "default": True},
      "Whether the answer may come from the store, where the same was asked before."),
+    ("path", {"type": "string"},
+     "A file or an OME-Zarr folder on the server's machine, below a folder that the server reads; "
+     "no body."),
+    ("fingerprint", {"type": "string"},
+     "With `path`: of the client's own file, to notice that the path means another file there."),
 )  # fmt: skip
 
 PROBLEMS = {
     400: "The request cannot be understood.",
     401: "No token, or one that is not known.",
     403: "Not allowed.",
-    404: "There is no such job, or it is another's.",
+    404: "There is no such job or file, or the job is another's.",
     406: "The answer does not exist in any of the formats accepted.",
-    409: "The idempotency key was used for another request, or the job is in another state.",
+    409: "The idempotency key was used for another request, the job is in another state, or the "
+    "file is another one.",
     412: "Somebody else has edited the tree; the answer has its record under `current`.",
     413: "Larger, or took more time or memory, than allowed.",
     415: "No volume that is read here.",
@@ -98,7 +104,8 @@ def submission_docs(kind: JobKind) -> dict[str, Any]:
         "openapi_extra": {
             "parameters": parameters,
             "requestBody": {
-                "required": not kind.retraces,
+                "required": False,
+                "description": "The volume, unless `path` or `job` names it.",
                 "content": {
                     **dict.fromkeys(RAW_TYPES[:5], BINARY),
                     "multipart/form-data": {"schema": _form_schema()},

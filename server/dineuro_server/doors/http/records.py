@@ -26,6 +26,7 @@ _EXAMPLE: JsonDict = {
     "error": None,
     "input_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "source": None,
+    "path": None,
     "parameters": {"name": "neuron.tif", "enhancer": "auto", "threshold": 128},
     "time_limit": 3600.0,
     "result_bytes": 0,
@@ -54,7 +55,8 @@ class ErrorRecord(BaseModel):
 class JobRecord(BaseModel):
     """A job; times are UTC.
 
-    `result_bytes` is the size of its results on the server's disk.
+    `result_bytes` is the size of its results on the server's disk. `path` names a volume that was
+    not uploaded; that of a folder has no `input_sha256`.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -73,6 +75,7 @@ class JobRecord(BaseModel):
     error: ErrorRecord | None
     input_sha256: str | None
     source: str | None
+    path: str | None
     parameters: dict[str, Any]
     time_limit: float
     result_bytes: int
@@ -224,8 +227,9 @@ def record_of(job: Job) -> JobRecord:
         error=None
         if job.error_code is None
         else ErrorRecord(code=job.error_code, detail=job.error_text or ""),
-        input_sha256=job.input,
+        input_sha256=None if job.place is not None and job.place.is_folder else job.input,
         source=job.source,
+        path=None if job.place is None else job.place.named,
         parameters=job.parameters,
         time_limit=job.time_limit_s,
         result_bytes=job.result_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from dineuro_server.jobs.records import Job, JobSpec
 router = APIRouter(prefix="/v1", tags=["volumes"])
 
 #: The query's parameters that are not parameters of the pipeline.
-_CONTROLS = ("priority", "time_limit", "deadline", "reuse", "job")
+_CONTROLS = ("priority", "time_limit", "deadline", "reuse", "job", "path", "fingerprint")
 #: Longest idempotency key (characters).
 _LONGEST_KEY = 200
 
@@ -59,7 +60,9 @@ async def _submit(kind: JobKind, request: Request, service: Service, owner: str)
     offered = offers(kind)
     media_type = choose(request.headers.get("accept"), tuple(offered))
     query = _query(request)
-    if kind.retraces and "job" in query:
+    if "path" in query or "fingerprint" in query:
+        job, submission = await _place(kind, request, service, owner, query)
+    elif kind.retraces and "job" in query:
         submission = _submission(request, query, service)
         job = await run_in_threadpool(
             service.engine.submit, _spec(kind, owner, submission, None, submission.job)
@@ -75,6 +78,29 @@ async def _submit(kind: JobKind, request: Request, service: Service, owner: str)
     return JSONResponse(record_of(job).model_dump(mode="json"), 202, headers)
 
 
+async def _place(
+    kind: JobKind, request: Request, service: Service, owner: str, query: dict[str, str]
+) -> tuple[Job, _Submission]:
+    """The job of a volume that lies on the server's machine.
+
+    Raises:
+        BadRequest: the request has a volume too, or names a job too.
+    """
+    headers = request.headers
+    if "job" in query or "path" not in query:
+        raise BadRequest("path: stands alone, or with its fingerprint; a job is another input")
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        raise BadRequest("path: names the volume, so that the request has no body")
+    submission = _submission(request, query, service)
+    submit = functools.partial(
+        service.engine.submit_place,
+        _spec(kind, owner, submission, None, None),
+        query["path"],
+        query.get("fingerprint"),
+    )
+    return await asyncio.wrap_future(service.engine.checks.submit(owner, submit)), submission
+
+
 async def _upload(
     kind: JobKind, request: Request, service: Service, owner: str, query: dict[str, str]
 ) -> tuple[Job, _Submission]:
@@ -86,6 +112,8 @@ async def _upload(
     spool = await run_in_threadpool(service.engine.spool, owner, query.get("name", "volume"))
     try:
         fields = await receive(request, spool)
+        if "path" in fields:
+            raise BadRequest("path: is a parameter of the query, of a request without a file")
         repeated = [name for name in fields if name in query and name != "name"]
         if repeated:
             raise BadParameter(f"{repeated[0]}: is both in the query and in the form")

@@ -20,13 +20,7 @@ from typing import Any
 
 import zmq
 
-from dineuro_bridge.errors import (
-    BadRequest,
-    Conflict,
-    DineuroError,
-    NotFound,
-    TryLater,
-)
+from dineuro_bridge.errors import BadRequest, Conflict, DineuroError, NotFound, TryLater
 from dineuro_bridge.protocol import (
     CHUNK_BYTES,
     CREDIT,
@@ -88,7 +82,7 @@ class Door(RouterLoop):
         self._peers = Peers()
         self._transfers = Transfers(engine)
         self._fetches = Fetches(self._send_piece)
-        self._retraces: Counter[str] = Counter()
+        self._named: Counter[str] = Counter()
         self._handlers = {
             "SUBMIT": self._submit,
             "CHUNK": self._chunk,
@@ -165,6 +159,7 @@ class Door(RouterLoop):
             "models": [model.name for model in self._engine.models()],
             "devices": [runner.device for runner in self._engine.runners],
             "waiting": self._engine.waiting,
+            "by_path": bool(self._engine.roots),
         }
         self.send(identity, Message("WELCOME", welcome))
 
@@ -195,8 +190,8 @@ class Door(RouterLoop):
     def _submit(self, identity: bytes, peer: Peer, message: Message) -> None:
         header = message.header
         try:
-            if header.get("source") is not None:
-                self._submit_retrace(identity, peer.owner, header)
+            if "source" in header or "path" in header:
+                self._submit_named(identity, peer.owner, header)
                 return
             transfer = self._transfers.open(peer.owner, identity, header)
         except DineuroError as error:
@@ -205,30 +200,38 @@ class Door(RouterLoop):
             return
         self.send(identity, transfer.outcome or transfer.accept())
 
-    def _submit_retrace(self, identity: bytes, owner: str, header: Mapping[str, Any]) -> None:
-        """Have a retrace of an earlier job submitted; the engine may have to wait for its disk.
+    def _submit_named(self, identity: bytes, owner: str, header: Mapping[str, Any]) -> None:
+        """Have a job submitted whose input is here already: an earlier job, or a file's path.
 
         Raises:
             TryLater: as many of the owner's are being submitted as may be.
-            DineuroError: the retrace is wrong.
+            DineuroError: the request is wrong.
         """
-        if self._retraces[owner] >= OWNER_SUBMISSIONS:
-            raise TryLater("too many retraces at the same time: try again when some are queued", 5)
+        if self._named[owner] >= OWNER_SUBMISSIONS:
+            raise TryLater("too many requests at the same time: try again when some are queued", 5)
         spec = spec_of(owner, header)
-        self._retraces[owner] += 1
-        retrace = functools.partial(self._retrace, identity, header["request"], spec)
-        self._engine.checks.submit(owner, retrace)
+        submit: Callable[[JobSpec], Job] = self._engine.submit
+        if "path" in header:
+            path, fingerprint = header["path"], header.get("fingerprint")
+            submit = functools.partial(
+                self._engine.submit_place, path=path, fingerprint=fingerprint
+            )
+        self._named[owner] += 1
+        call = functools.partial(self._finish_named, identity, header["request"], spec, submit)
+        self._engine.checks.submit(owner, call)
 
-    def _retrace(self, identity: bytes, request: str, spec: JobSpec) -> None:
-        """Submit a retrace; runs in a thread of the engine."""
+    def _finish_named(
+        self, identity: bytes, request: str, spec: JobSpec, submit: Callable[[JobSpec], Job]
+    ) -> None:
+        """Submit such a job; runs in a thread of the engine."""
         outcome: Callable[[], object]
         try:
-            outcome = functools.partial(self._queued, identity, request, self._engine.submit(spec))
+            outcome = functools.partial(self._queued, identity, request, submit(spec))
         except Exception as error:  # noqa: BLE001
             outcome = functools.partial(self._refuse, identity, error, {"request": request})
 
         def submitted() -> None:
-            self._retraces[spec.owner] -= 1
+            self._named[spec.owner] -= 1
             outcome()
 
         self.call_soon(submitted)

@@ -20,7 +20,7 @@ from dineuro_server.jobs.kinds import kind_named
 from dineuro_server.jobs.records import Job, JobSpec
 from dineuro_server.jobs.spool import SLOWEST_BYTES_S, Spool, check_digest
 
-#: Uploads of one owner in progress through this door, and as many retraces.
+#: Uploads of one owner in progress through this door, and as many jobs whose input is here already.
 OWNER_SUBMISSIONS = 64
 
 
@@ -218,7 +218,9 @@ def spec_of(owner: str, header: Mapping[str, Any]) -> JobSpec:
         )
     params = dict(header.get("params", {}))
     source = header.get("source")
-    if source is None:
+    if source is not None and "path" in header:
+        raise BadRequest("SUBMIT: names a source or a path")
+    if source is None and "path" not in header:
         params = TraceOptions.from_dict(params).as_dict()
     return JobSpec(
         kind=kind.name,
