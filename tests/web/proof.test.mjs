@@ -220,3 +220,28 @@ test("an edit that does not fit is refused in words", async (t) => {
   await page.keyboard.press("c");
   await told(page, /Select a node/);
 });
+
+test("the tree is measured with its edits, as table, plot and CSV", async (t) => {
+  const page = await line(t, 39);
+  await page.click("#measures-area summary");
+  const length = async () =>
+    Number((await page.locator("#measures td").first().textContent()).replace(/[^\d.]/g, ""));
+  await page.waitForSelector("#sholl svg");
+  const whole = await length();
+  // The line has 72 voxels, and the branch 22.
+  assert.ok(whole > 85 && whole < 105, String(whole));
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#sholl-csv")]);
+  const rows = readFileSync(await download.path(), "utf8")
+    .trim()
+    .split("\n");
+  assert.equal(rows[0], "radius (voxels),crossings");
+  // Each sphere of 10 to 70 voxels around the left end cuts the line once.
+  assert.deepEqual(rows.slice(1, 4), ["10,1", "20,1", "30,1"]);
+  await select(page, 41, 28);
+  await page.keyboard.press("Delete");
+  await told(page, /done/);
+  for (let i = 0; (await length()) > whole - 10; i++) {
+    assert.ok(i < 100);
+    await page.waitForTimeout(50);
+  }
+});

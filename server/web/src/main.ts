@@ -8,10 +8,11 @@ import { begin, guarded } from "./page/guard";
 import { JobList } from "./page/joblist";
 import { describeFields, fields, query } from "./page/options";
 import { Pictures } from "./page/pictures";
-import { describe, downloads } from "./page/result";
+import { describe, downloads, stemOf } from "./page/result";
 import { submit, wireFiles } from "./page/submit";
 import * as api from "./server/api";
 import { Problem } from "./server/api";
+import { Measures } from "./tools/measures";
 import { Proof } from "./tools/proof";
 
 const STAGES: Record<string, string> = {
@@ -26,6 +27,7 @@ let chosen = ""; // the id of the job that the page shows
 let following = new AbortController();
 let pictures: Pictures;
 let proof: Proof;
+let measures: Measures;
 let list: JobList;
 
 // Jobs
@@ -84,6 +86,8 @@ async function show(job: api.Job): Promise<void> {
   const drawn = pictures.show(job.id, parseView(buffer), tree, spaceOf(report));
   lookAt(address.read());
   offerEarlier(job);
+  at("measures-area").hidden = job.kind === "enhance";
+  measures.show(job.kind === "enhance" ? "" : job.id, stemOf(job));
   await Promise.all([drawn, proof.show(job, report, tree)]);
 }
 
@@ -187,6 +191,8 @@ function removed(id: string): void {
 function wire(): void {
   pictures = new Pictures();
   proof = new Proof(pictures, guarded);
+  measures = new Measures(guarded);
+  proof.onchange = () => measures.changed();
   list = new JobList({ chosen: () => chosen, choose, removed });
   pictures.onview = () => address.update(here);
   pictures.onclick = (click) => {

@@ -19,6 +19,7 @@ export class Proof {
   onchange: () => void = () => undefined;
   private ledger: Ledger | null = null;
   private job: api.Job | null = null;
+  private drawn: Tree | null = null;
   private refused: edits.Operation | null = null;
   private readonly doubts: Doubts;
   private readonly editor: Editor;
@@ -47,6 +48,7 @@ export class Proof {
     this.job = job;
     this.refused = null;
     this.ledger = new Ledger(job.id, tree);
+    this.drawn = tree;
     at("edit-bar").hidden = at("history-area").hidden = job.kind === "enhance";
     at("doubts-area").hidden = job.kind === "enhance";
     at("conflict").hidden = true;
@@ -69,7 +71,8 @@ export class Proof {
     const { record, tree } = this.ledger!;
     this.doubts.decided(record.doubts);
     this.editor.show(tree);
-    this.pictures.grow(tree);
+    if (tree !== this.drawn) this.pictures.grow(tree);
+    this.drawn = tree;
     at<HTMLButtonElement>("undo").disabled = !record.can_undo;
     at<HTMLButtonElement>("redo").disabled = !record.can_redo;
     at("edited-swc").hidden = record.revision === 0;
