@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadTree
+from dineuro_bridge.errors import BadTree, MissingDependency
 from dineuro_bridge.trees.tree import Tree, depth_first_order
 
 #       0 soma ─ 1 ─ 2 fork ─ 3 tip
@@ -207,3 +209,47 @@ def test_a_mirrored_tree_keeps_its_radii() -> None:
     mirrored = forest().scaled((1, -1, 1))
     assert mirrored.xyz[1].tolist() == [3, -4, 0]
     assert mirrored.radii.tolist() == forest().radii.tolist()
+
+
+# Texts and exports
+
+
+def exported() -> Tree:
+    xyz = np.array([[0, 0, 0], [3, 4, 0], [3, 4, 2], [9, 4, 0]], float)
+    return Tree(xyz, np.array([2, 1, 1, 0.5]), np.array([-1, 0, 1, 1]), np.array([1, 3, 3, 2]))
+
+
+def test_a_tree_says_in_one_line_what_it_is() -> None:
+    assert repr(exported()) == "Tree(4 nodes, 1 trees, 2 tips, length 13.0)"
+
+
+def test_a_graph_has_the_nodes_of_the_swc() -> None:
+    networkx = pytest.importorskip("networkx")
+    graph = exported().to_networkx()
+    assert networkx.is_arborescence(graph)
+    assert sorted(graph.edges) == [(1, 2), (2, 3), (2, 4)]
+    assert graph.nodes[4] == {"x": 9, "y": 4, "z": 0, "radius": 0.5, "type": 2}
+    assert graph.size(weight="length") == 13
+
+
+def test_a_table_has_the_columns_of_the_swc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pandas need not be installed: what it is given is enough."""
+    given: dict[str, Any] = {}
+    stub = types.SimpleNamespace(
+        RangeIndex=lambda *ends, name: (*ends, name),
+        DataFrame=lambda columns, index: given.update(columns, index=index),
+    )
+    monkeypatch.setitem(sys.modules, "pandas", stub)
+    exported().to_pandas()
+    assert list(given) == ["type", "x", "y", "z", "radius", "parent", "index"]
+    assert given["parent"].tolist() == [-1, 1, 2, 2]
+    assert given["x"].tolist() == [0, 3, 3, 9]
+    assert given["index"] == (1, 5, "n")
+
+
+def test_an_export_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(MissingDependency, match="pip install networkx"):
+        exported().to_networkx()

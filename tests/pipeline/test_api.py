@@ -48,6 +48,9 @@ def test_a_traced_file_is_written_as_the_command_line_writes_it(stack: Path) -> 
     text = stack.with_name("b.swc").read_text()
     assert text == stack.with_name("a.swc").read_text()
     assert "# image cell.tif\n" in text
+    assert repr(result).startswith(f"Result({len(result.tree)} nodes, 1 trees, ")
+    assert len(repr(result)) < 120
+    assert result._repr_png_().startswith(b"\x89PNG")
     assert dineuro.score(stack.with_name("a.swc"), result.tree).at2.f1 == 1
 
 

@@ -378,6 +378,8 @@ def test_the_client_submits_attaches_and_edits(
         result = client.attach(job, progress=lambda step: stages.append(step.stage))
         assert (result.job, len(result.tree) > 3) == (job, True)
         assert client.jobs(limit=1)[0]["id"] == job
+        assert repr(result).startswith(f"TraceResult(job {job}, Tree({len(result.tree)} nodes")
+        assert result._repr_png_().startswith(b"\x89PNG")
         assert client.edits(job).revision == 0
         edits = client.edit(job, {"op": "delete", "node": 4}, 0)
         assert (edits.revision, edits.can_undo, edits.operations[0]["author"]) == (1, True, "anna")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,22 @@ class Result:
     options: TraceOptions
     device: str
     seconds: dict[str, float]
+
+    def __repr__(self) -> str:
+        report = self.report
+        return (
+            f"Result({report.nodes} nodes, {report.trees} trees, {report.tips} tips, "
+            f"length {report.length:.1f}, {report.certain:.0%} certain, "
+            f"{len(self.doubts)} doubts, {len(report.warnings)} warnings)"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Three projections with the tree, which Jupyter shows."""
+        from dineuro.files.preview import preview  # a picture needs PIL, and no other result does
+
+        file = io.BytesIO()
+        preview(self.intensity, self.overlay).save(file, format="PNG")
+        return file.getvalue()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -130,6 +130,14 @@ class TraceResult:
     volumes: Mapping[str, Volume]
     reused: bool
 
+    def __repr__(self) -> str:
+        what = repr(self.tree) if self.swc else "no tree"
+        return f"TraceResult(job {self.job}, {what}, {len(self.report['warnings'])} warnings)"
+
+    def _repr_png_(self) -> bytes:
+        """The projections, which Jupyter shows."""
+        return self.preview
+
     @property
     def swc(self) -> str:
         """The tree as SWC text; empty for "enhance"."""

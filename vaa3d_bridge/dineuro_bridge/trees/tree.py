@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dineuro_bridge.errors import BadTree
+from dineuro_bridge.errors import BadTree, MissingDependency
 
 #: Coordinates and radii are below this limit, so that decimals represent them exactly.
 LARGEST = 2.0**53
@@ -121,6 +123,45 @@ class Tree:
         """The sum of the distances of all nodes to their parents."""
         return float(self.link_lengths.sum())
 
+    def __repr__(self) -> str:
+        return (
+            f"Tree({len(self)} nodes, {self.n_trees} trees, {len(self.tips)} tips, "
+            f"length {self.length:.1f})"
+        )
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame of type, x, y, z, radius and parent; its index is the id.
+
+        Ids count from 1, and the parent of a root is -1, as in `swc_text`.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        pandas = _library("pandas")
+        x, y, z = self.xyz.T
+        above = np.where(self.parents >= 0, self.parents + 1, -1)
+        columns = {"type": self.types, "x": x, "y": y, "z": z, "radius": self.radii}
+        ids = pandas.RangeIndex(1, len(self) + 1, name="n")
+        return pandas.DataFrame({**columns, "parent": above}, index=ids)
+
+    def to_networkx(self) -> Any:
+        """A networkx.DiGraph from roots to tips, whose nodes are the ids of the SWC, from 1 on.
+
+        Nodes have x, y, z, radius and type, and edges have their length.
+
+        Raises:
+            MissingDependency: networkx is not installed.
+        """
+        graph = _library("networkx").DiGraph()
+        rows = zip(self.xyz.tolist(), self.radii.tolist(), self.types.tolist(), strict=True)
+        for name, ((x, y, z), radius, kind) in enumerate(rows, 1):
+            graph.add_node(name, x=x, y=y, z=z, radius=radius, type=kind)
+        links = zip(self.parents.tolist(), self.link_lengths.tolist(), strict=True)
+        for name, (parent, length) in enumerate(links, 1):
+            if parent >= 0:
+                graph.add_edge(parent + 1, name, length=length)
+        return graph
+
     def moved(self, by: ArrayLike) -> Tree:
         """Return the tree, shifted by x, y, z."""
         return replace(self, xyz=self.xyz + np.asarray(by, dtype=np.float64))
@@ -139,6 +180,18 @@ class Tree:
     def with_comments(self, comments: tuple[str, ...]) -> Tree:
         """Return the same nodes with other comments."""
         return replace(self, comments=comments)
+
+
+def _library(name: str) -> Any:
+    """A library that only an export needs.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependency(f"this export needs {name}: pip install {name}") from error
 
 
 def check_shapes(
