@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ def fit_logistic(
     *,
     penalty: float,
     standardised: bool,
+    highest: Mapping[str, float] | None = None,
 ) -> LogisticModel:
     """The logistic model with the highest likelihood less a penalty on its weights.
 
@@ -32,6 +33,7 @@ def fit_logistic(
         weight: (N,) of each row.
         penalty: times the sum of the squared weights; the constant has none.
         standardised: the penalty is on the weights of the features at unit spread.
+        highest: the highest weights of some features.
     """
     middle = table.mean(axis=0) if standardised else np.zeros(table.shape[1])
     spread = table.std(axis=0) + 1e-9 if standardised else np.ones(table.shape[1])
@@ -45,7 +47,11 @@ def fit_logistic(
         return float(entropy + penalty * (c[1:] ** 2).sum()), slope
 
     tight = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 10_000}
-    best = minimize(cost, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options=tight).x
+    limits = [(highest or {}).get(name, np.inf) for name in names]
+    bounds = [(None, None), *((None, limit) for limit in limits * spread)]
+    best = minimize(
+        cost, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds, options=tight
+    ).x
     weights = best[1:] / spread
     constant = float(best[0] - (weights * middle).sum())
     return LogisticModel(constant, dict(zip(names, weights.tolist(), strict=True)))

@@ -100,7 +100,7 @@ def test_the_likelier_of_two_joins_is_made() -> None:
     """One piece lies straight ahead of a tip; another is as near, but the link would turn."""
     shape = (40, 80, 140)
     main, ahead = line((6, 40, 20), (58, 40, 20)), line((72, 40, 20), (100, 40, 20))
-    aside = line((68, 52, 20), (68, 76, 20))
+    aside = line((65, 53, 20), (65, 76, 20))
     skeleton = find_paths(
         find_foreground(
             paint([main, ahead, aside], shape, 1.5), threshold=128, gap=0, min_voxels=3

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dineuro_bridge.scale import CUBES
+from dineuro_tracing.link_kernels import line_evidence
+from dineuro_tracing.links import DIRECTIONS
 from dineuro_tracing.pieces import Pieces
 from dineuro_tracing.skeleton import Skeleton
 
@@ -63,3 +65,18 @@ def test_each_tip_gets_the_cheapest_point_of_every_piece_within_the_gap(gap: flo
         for piece, lowest in expected.items():
             chosen = price(pieces, volume, tip, found[tip, piece])
             assert chosen == pytest.approx(lowest, abs=2e-6)
+
+
+@pytest.mark.parametrize(("shown", "least", "most"), [(0, 0.45, 0.55), (3, 0.9, 1.0)])
+def test_a_faint_line_stands_out_of_the_dark_and_noise_does_not(
+    shown: int, least: float, most: float
+) -> None:
+    """The line has a hundredth of the highest probability, in noise of as much or of none."""
+    volume = np.zeros((24, 24, 60), dtype=np.uint8)
+    volume[12, 12, 10:50] = shown
+    if not shown:
+        volume[...] = np.random.default_rng(1).integers(0, 4, volume.shape)
+    start, end, radius = np.array([[12.0, 12, 10]]), np.array([[12.0, 12, 50]]), np.ones(1)
+    bright, stands_out = line_evidence(volume, start, end, radius, np.ones(3), DIRECTIONS)
+    assert bright[0] <= 3 / 255
+    assert least < stands_out[0] <= most

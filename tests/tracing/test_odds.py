@@ -81,10 +81,10 @@ def test_links_and_segments_have_the_features_of_their_models() -> None:
     links = candidate_links(Skeleton(points, parents, np.ones(8), none, none), stack, 10, CUBES)
     assert links.features.shape == (len(links.tip), len(JOIN_MODEL.names))
     link = dict(zip(JOIN_MODEL.names, links.features[links.tip == 3][0], strict=True))
-    assert link["distance"] == pytest.approx(0.6)
-    assert link["turn_at_tip"] == link["turn_at_end"] == link["ends_at_side"] == 0
-    assert link["probability"] == link["stack_probability"] == pytest.approx(0.2)
-    assert link["log_shorter_piece"] == link["log_longer_piece"] == pytest.approx(np.log(6))
+    assert link["log_distance"] == pytest.approx(np.log(6))
+    assert link["turn"] == link["ends_at_side"] == link["stands_out"] == 0
+    assert link["stack_probability"] == pytest.approx(0.2)
+    assert link["log_shorter_piece"] == pytest.approx(np.log(6))
 
     tree = Tree(points[:, ::-1], np.ones(8), parents, np.full(8, 3))
     segments = assess(tree, none, stack, stack)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.scale import VoxelScale
+from dineuro_tracing.link_kernels import line_evidence
 from dineuro_tracing.odds import LogisticModel
 from dineuro_tracing.pieces import Pieces
 from dineuro_tracing.skeleton import Skeleton
@@ -23,36 +24,33 @@ Indices = NDArray[np.int64]
 #: The log-odds that both ends of a link belong to one neuron. Fitted by
 #: `python -m benchmarks.joins ../shared/data` on the tuning stacks. Lengths are in finest voxels.
 JOIN_MODEL = LogisticModel(
-    constant=1.483,
+    constant=-0.032,
     weights={
-        "distance": 0.066,  # of the ends, in tens
-        "log_distance": -1.044,
-        "turn_at_tip": -1.430,  # 1 - cosine
-        "turn_at_end": 0.290,  # 1 - cosine, at the other end; 0 for an end that is no tip
-        "ends_at_side": 0.265,  # 1 for an end that is no tip
-        "probability": 1.625,  # along the link, 0..1
-        "log_shorter_piece": 0.192,  # of its length
-        "radius_difference": -0.556,  # of the logarithms of both radii
-        "stack_probability": 0.972,  # median on all lines, 0..1: how clear the stack is
-        "log_pieces_per_length": 0.255,  # how broken the neurites are
-        "log_longer_piece": -0.037,  # of its length
-        "turn_by_distance": 0.454,  # the product of `turn_at_tip` and `distance`
+        "log_distance": -0.200,  # of the ends
+        "turn": -0.600,  # 1 - cosine, the sharper one of both ends
+        "ends_at_side": 0.084,  # 1 for an end that is no tip
+        "stands_out": 3.418,  # square of twice the share of dimmer places around it, less 1
+        "log_shorter_piece": 0.314,  # of its length
+        "radius_difference": -0.677,  # of the logarithms of both radii
+        "stack_probability": -0.578,  # median on all lines, 0..1: how clear the stack is
+        "log_pieces_per_length": 0.325,  # how broken the neurites are
     },
 )
 #: The longest links in the fit (finest voxels); beyond this the model extrapolates.
 NEAR = 40.0
 
-#: A longer link (finest voxels) needs at least this mean probability (0..1) along it. On the tuning
-#: stacks 0.37 of the likely links of 10 to 20 voxels were right, and 0.53 of those with 0.3. Two
-#: tips of pieces that are at least this long and that face each other (bend) need no evidence.
-_LONGEST_BLIND, _LEAST_EVIDENCE = 10.0, 0.2
+#: A longer link (finest voxels) needs at least this mean probability (0..1) along it, or this share
+#: of places around it that are dimmer. Two tips of pieces that are at least this long and that face
+#: each other (bend) need no evidence.
+_LONGEST_BLIND, _LEAST_EVIDENCE, _STANDS_OUT = 10.0, 0.2, 0.8
 _FACING_LENGTH, _FACING_BEND = 30.0, 0.1
 #: Least length (finest voxels) of a piece that counts in `log_pieces_per_length`.
 _PIECE = 8.0
 #: Lengths and radius differences beyond these make no further difference.
-_LONGEST_SHORTER, _LONGEST_LONGER, _MOST_UNLIKE = 200.0, 2000.0, 1.5
-#: Places along a link, in a tube three voxels wide.
-_TUBE_PLACES = 13
+_LONGEST_SHORTER, _MOST_UNLIKE = 200.0, 1.5
+#: Directions to the surroundings of a link: to the faces, edges and corners of a cube.
+DIRECTIONS = np.array([step for step in np.ndindex(3, 3, 3) if step != (1, 1, 1)]) - 1.0
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,32 +97,36 @@ def candidate_links(
 
 def _measure(pieces: Pieces, probability: NDArray[np.uint8], tip: Indices, point: Indices) -> Links:
     """The links from tips to points (L,) with their features."""
-    skeleton = pieces.skeleton
+    skeleton, ends = pieces.skeleton, pieces.skeleton.points.astype(np.float64)
     distance, turn, facing = pieces.geometry(tip, point)
     number, length = pieces.ends.number, pieces.length.copy()
     length[number[skeleton.soma]] = np.inf  # a soma is no speck, even with short neurites
     lengths = length[number[np.stack([tip, point])]]
     shorter = np.clip(lengths.min(axis=0), 1, _LONGEST_SHORTER)
     radius = np.maximum(skeleton.radii, 0.5)
-    evidence = _along_tube(probability, skeleton.points[tip], skeleton.points[point])
+    evidence, stands_out = line_evidence(
+        probability,
+        ends[tip],
+        ends[point],
+        radius[tip],
+        pieces.scale.zyx,
+        DIRECTIONS,
+    )
     bend = 1 - np.minimum(turn, facing)
     face_each_other = pieces.is_tip()[point] & (bend <= _FACING_BEND) & (shorter >= _FACING_LENGTH)
-    blind = (distance > _LONGEST_BLIND) & (evidence < _LEAST_EVIDENCE) & ~face_each_other
+    shows_nothing = (evidence < _LEAST_EVIDENCE) & (stands_out < _STANDS_OUT)
+    blind = (distance > _LONGEST_BLIND) & shows_nothing & ~face_each_other
     unlike = np.where(skeleton.soma[point], 0, np.abs(np.log(radius[tip] / radius[point])))
     features = JOIN_MODEL.table(
         {
-            "distance": distance / 10,
             "log_distance": np.log(distance),
-            "turn_at_tip": 1 - turn,
-            "turn_at_end": 1 - facing,
+            "turn": bend,
             "ends_at_side": ~pieces.is_tip()[point],
-            "probability": evidence,
+            "stands_out": np.square(np.maximum(2 * stands_out - 1, 0)),
             "log_shorter_piece": np.log(shorter),
             "radius_difference": np.minimum(unlike, _MOST_UNLIKE),
             "stack_probability": _stack_probability(skeleton, probability),
             "log_pieces_per_length": _log_pieces_per_length(pieces),
-            "log_longer_piece": np.log(np.clip(lengths.max(axis=0), 1, _LONGEST_LONGER)),
-            "turn_by_distance": (1 - turn) * distance / 10,
         }
     )
     return Links(tip, point, shorter, bend, blind, features)
@@ -140,23 +142,3 @@ def _log_pieces_per_length(pieces: Pieces) -> float:
     """The logarithm of the number of breaks in a hundred finest voxels of neurite."""
     breaks = max(int((pieces.length >= _PIECE).sum()) - 1, 0.5)
     return float(np.log(breaks / max(float(pieces.length.sum()) / 100, 0.01)))
-
-
-def _along_tube(probability: NDArray[np.uint8], start: Floats, end: Floats) -> Floats:
-    """(M,) the mean over each way of the highest probability 0..1 at most a voxel beside it."""
-    at = _between(start, end, _TUBE_PLACES)
-    last = np.array(probability.shape) - 1
-    highest = np.zeros(at.shape[:2], dtype=np.uint8)
-    for beside in np.ndindex(3, 3, 3):
-        z, y, x = np.moveaxis(np.clip(at + np.array(beside) - 1, 0, last), -1, 0)
-        np.maximum(highest, probability[z, y, x], out=highest)
-    return np.asarray(highest.mean(axis=0) / 255.0)
-
-
-def _between(start: Floats, end: Floats, count: int) -> Indices:
-    """(count, M, 3) voxels evenly spaced between two voxels (M, 3), without the ends.
-
-    The steps are rounded and not the places: halves are then rounded alike in every direction.
-    """
-    share = np.linspace(0.0, 1.0, count + 2)[1:-1, None, None]
-    return (start + np.rint(share * (end - start))).astype(np.int64)

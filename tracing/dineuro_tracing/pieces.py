@@ -26,6 +26,7 @@ class Pieces:
 
     Attributes:
         skeleton: the points; each of its trees is a piece.
+        scale: the voxel's edges.
         length: (T,) float64, of each piece.
         tips: (K,) int64, the ends of the pieces without the somata.
         ends: the points as ends of links. A soma begins at its surface, which may lie far from the
@@ -33,6 +34,7 @@ class Pieces:
     """
 
     skeleton: Skeleton
+    scale: VoxelScale
     length: Floats
     tips: Indices
     ends: Ends
@@ -49,7 +51,7 @@ class Pieces:
             skeleton.tree_numbers(),
             np.linalg.norm(places - places.mean(axis=0), axis=1),
         )
-        return cls(skeleton, skeleton.tree_lengths(scale), tips, ends)
+        return cls(skeleton, scale, skeleton.tree_lengths(scale), tips, ends)
 
     def cheapest_links(self, probability: NDArray[np.uint8], gap: float) -> tuple[Indices, Indices]:
         """For each tip and each other piece within a gap the point with the lowest price.
