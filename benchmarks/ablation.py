@@ -32,7 +32,8 @@ from dineuro_bridge.progress import Progress
 from dineuro_model.inference.segment import segment
 from dineuro_model.inference.torch_runtime import TorchRuntime
 from dineuro_model.mask_scores import score_masks
-from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.config import NetworkConfig
+from dineuro_model.network.network import Network
 from dineuro_model.network.weights import load_network
 from dineuro_model.training.recipe import Recipe, read_recipe
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, read_case

@@ -2,6 +2,7 @@
 
     python -m benchmarks.segmentation                       # a dense and a sparse rendered stack
     python -m benchmarks.segmentation --stack a.tif --stack b.tif
+    python -m benchmarks.segmentation --runtime torch       # and not the best one that is installed
 
 Each round segments every stack once, with the network and with the classical enhancer. The table
 has the medians of the rounds, least and most, and the ratio of the two. The peak memory is that of
@@ -39,10 +40,12 @@ from dineuro_model.synthesis.rendering import RenderSettings, render
 _DENSE, _SPARSE = (64, 448, 448), (160, 320, 320)
 #: The options of `dineuro trace`.
 _READY = """
+import sys
 import numpy
 from dineuro_model.inference.registry import load_model
 from dineuro_model.inference.segment import segment
-segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), load_model().runtime)
+model = load_model(runtime=sys.argv[1] or None)
+segment(numpy.eye(56, dtype="u1")[None].repeat(16, 0), model.runtime)
 print("answered", flush=True)
 """
 
@@ -85,19 +88,19 @@ def speed(stacks: dict[str, NDArray[Any]], model: Model, rounds: int) -> None:
         )
 
 
-def ready(rounds: int) -> None:
+def ready(rounds: int, runtime: str | None) -> None:
     """Print the time of a new process until its first window is segmented."""
-    times = [_first_answer() for _ in range(rounds)]
+    times = [_first_answer(runtime) for _ in range(rounds)]
     print(
         f"\nA fresh process to the first answer: {statistics.median(times):.1f} s "
-        f"({min(times):.1f} to {max(times):.1f}), Python and torch's imports included."
+        f"({min(times):.1f} to {max(times):.1f}), all imports included."
     )
 
 
-def _first_answer() -> float:
+def _first_answer(runtime: str | None) -> float:
     """Return the seconds from the start of a process until its answer, and wait for its end."""
     start = time.perf_counter()
-    command = [sys.executable, "-c", _READY]
+    command = [sys.executable, "-c", _READY, runtime or ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         answer, seconds = process.stdout.readline(), time.perf_counter() - start
@@ -106,19 +109,20 @@ def _first_answer() -> float:
     return seconds
 
 
-def memory() -> None:
+def memory(runtime: str | None) -> None:
     """Print the peak memory of segmenting one volume in a process of its own."""
     for shape in (_DENSE, (128, 640, 640)):
         command = [sys.executable, "-m", "benchmarks.segmentation", "--peak", *map(str, shape)]
+        command += [] if runtime is None else ["--runtime", runtime]
         peak = int(subprocess.run(command, check=True, capture_output=True).stdout)
         voxels = int(np.prod(shape))
         print(f"Peak memory for {voxels / 1e6:.0f} M voxels of uint8: {peak / 1e9:.2f} GB.")
 
 
-def peak_of(shape: tuple[int, ...]) -> int:
+def peak_of(shape: tuple[int, ...], runtime: str | None) -> int:
     """Return the peak memory in bytes of a process that segments noise of this shape."""
     noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
-    segment(noise, load_model().runtime)
+    segment(noise, load_model(runtime=runtime).runtime)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -153,19 +157,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", type=Path, action="append", default=[])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runtime", help="a name of the registry; by default the best one")
     parser.add_argument("--peak", type=int, nargs=3, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.peak:
-        print(peak_of(tuple(words.peak)))
+        print(peak_of(tuple(words.peak), words.runtime))
         return
     stacks = {path.stem: read_volume(path).channel(1) for path in words.stack} or {
         "rendered, dense": rendered(_DENSE, RenderSettings.medium()),
         "rendered, masked": rendered(_SPARSE, RenderSettings(masked="tight")),
     }
-    model = load_model()
+    model = load_model(runtime=words.runtime)
     speed(stacks, model, words.rounds)
-    ready(words.rounds)
-    memory()
+    ready(words.rounds, words.runtime)
+    memory(words.runtime)
     vit_share()
 
 

@@ -2,7 +2,7 @@
 
     python -m release.dependencies
 
-This command writes `docker/requirements.txt`, `docker/torch.txt` and `docs/licences.md`. The
+This command writes the requirements and `torch.txt` in `docker/`, and `docs/licences.md`. The
 versions are those of the environment that runs it. The hashes come from PyPI, through pip.
 """
 
@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-#: torch without CUDA has an index of its own; torch itself pins the NVIDIA packages it needs.
+#: The image for GPUs alone has torch, which itself pins the NVIDIA packages it needs.
 _TORCH = ("torch", "torchvision")
 _CUDA = re.compile(r"^(nvidia-|cuda-|triton$)")
 #: Builds the project's wheel inside the image.
@@ -127,30 +127,48 @@ _HEAD = """# Licences of the dependencies
 
 `python -m release.dependencies` writes this table.
 It lists every package that `pip install 'dineuro[server]'` installs.
+`pip install 'dineuro[cpu]'` installs those whose second column is empty.
 A test keeps the table complete and free of the GPL.
 The page at `/` contains three.js (MIT).
 The plugin for Vaa3D is linked dynamically to libzmq and Qt.
 It contains cppzmq and nlohmann-json (both MIT).
 
-| package | licence |
-|---|---|
+| package | only with torch | licence |
+|---|---|---|
 """
 
 
+def _by_name(packages: Sequence[Distribution]) -> dict[str, Distribution]:
+    """Distributions by their canonical names."""
+    return {canonicalize_name(package.metadata["Name"]): package for package in packages}
+
+
 def main() -> None:
-    """Write the three files."""
-    packages = {canonicalize_name(p.metadata["Name"]): p for p in closure()}
-    rows = "".join(f"| {name} | {licence(package)} |\n" for name, package in packages.items())
+    """Write the four files."""
+    all_of_them = _by_name(closure())
+    cpu = _by_name(closure(extras=frozenset({"cpu"})))
+    rows = "".join(
+        f"| {name} | {'' if name in cpu else 'yes'} | {licence(package)} |\n"
+        for name, package in all_of_them.items()
+    )
     (ROOT / "docs" / "licences.md").write_text(_HEAD + rows)
-    packages |= {canonicalize_name(name): distribution(name) for name in _BUILD}
+    packages = all_of_them | _by_name([distribution(name) for name in _BUILD])
     pins = {name: f"{name}=={p.version.split('+')[0]}" for name, p in sorted(packages.items())}
     head = "# Versions in the images, written by `python -m release.dependencies`.\n"
     torch = "".join(f"{pins[canonicalize_name(name)]}\n" for name in _TORCH)
     (ROOT / "docker" / "torch.txt").write_text(head + torch)
     own = [name for name in pins if name not in _TORCH and not _CUDA.match(name)]
     digests = hashes([pins[name] for name in own])
-    lines = [" \\\n    ".join([pins[n], *(f"--hash=sha256:{d}" for d in digests[n])]) for n in own]
-    (ROOT / "docker" / "requirements.txt").write_text(head + "\n".join(lines) + "\n")
+    for file, wanted in (
+        ("requirements.txt", {*cpu, *_BUILD}),
+        ("requirements-cuda.txt", all_of_them.keys() - cpu.keys() - {*_BUILD}),
+    ):
+        lines = [
+            " \\\n    ".join([pins[n], *(f"--hash=sha256:{d}" for d in digests[n])])
+            for n in own
+            if n in wanted
+        ]
+        (ROOT / "docker" / file).write_text(head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

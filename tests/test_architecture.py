@@ -44,6 +44,8 @@ TORCH_ROOMS = (
     "dineuro_model.training",
     "dineuro_model.inference.torch_runtime",
 )
+#: Modules of these rooms that every runtime needs.
+WITHOUT_TORCH = {"dineuro_model.network.config", "dineuro_model.network.stored"}
 TORCH = {"torch", "torchvision", "timm"}
 MODULE_LINES = 400
 #: Of a body with its docstring. The signature is a table: a command's lists all its options.
@@ -140,9 +142,20 @@ def test_only_the_network_its_training_and_its_runtime_import_torch() -> None:
         f"{name} imports {target}"
         for name, tree in modules().items()
         for target in imports(tree)
-        if target.split(".")[0] in TORCH and not name.startswith(TORCH_ROOMS)
+        if target.split(".")[0] in TORCH
+        and (not name.startswith(TORCH_ROOMS) or name in WITHOUT_TORCH)
     ]
     assert not wrong
+    assert set(modules()) >= WITHOUT_TORCH
+
+
+def test_openvino_is_imported_in_one_place_which_leaves_out_its_telemetry() -> None:
+    importers = {
+        name
+        for name, tree in modules().items()
+        if any(target.split(".")[0] == "openvino" for target in imports(tree))
+    }
+    assert importers == {"dineuro_model.graph.library"}
 
 
 def test_no_module_is_long() -> None:

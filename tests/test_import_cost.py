@@ -8,7 +8,7 @@ import sys
 import pytest
 
 #: Libraries that compute, and libraries of the server, of the command line and of pictures.
-NETWORK = {"torch", "timm", "safetensors"}
+NETWORK = {"torch", "timm", "safetensors", "openvino"}
 COMPUTE = {"numba", "scipy", "skimage", "sklearn", "cc3d", "edt"}
 WEB = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client"}
 TERMINAL = {"typer", "rich"}
@@ -36,6 +36,8 @@ RULES = {
     | ZARR
     | {"numpy", "tifffile", "zmq"},
 }
+#: The library that reads the weights, and OpenVINO without what it says of its user.
+OPENVINO_S = (NETWORK - {"safetensors", "openvino"}) | COMPUTE | {"openvino_telemetry"}
 HELP = "import sys; sys.argv = ['dineuro', '--help']; from dineuro_cli import main; main()"
 
 
@@ -54,6 +56,13 @@ def test_an_import_loads_only_what_its_package_needs(statement: str) -> None:
     packages = loaded(statement)
     assert statement.split()[1].partition(".")[0] in packages
     assert packages & RULES[statement] == set()
+
+
+def test_the_runtime_without_torch_loads_neither_torch_nor_telemetry() -> None:
+    pytest.importorskip("openvino")
+    packages = loaded("import dineuro_model.inference.openvino_runtime")
+    assert "openvino" in packages
+    assert packages & OPENVINO_S == set()
 
 
 def test_the_help_of_the_command_line_loads_no_library_that_computes() -> None:

@@ -25,16 +25,23 @@ def models_command(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the installed networks, the default first, or describe one file of weights."""
+    """List the installed networks, the default first, or describe one file of weights.
+
+    The entry `runtimes` names the installed libraries that evaluate a network, the best one first.
+    """
     needs_server("the network", network=True)
     from dineuro_model.catalog import list_models
-    from dineuro_model.network.weights import describe
+    from dineuro_model.inference.registry import runtimes_for
+    from dineuro_model.network.stored import describe
+
+    runtimes = ", ".join(entry.name for entry in runtimes_for())
 
     installed = {model.name: model for model in list_models()}
     names = [name] if name is not None else list(installed)
     damaged = []
     for each in names:
         figures = describe(installed[each].path if each in installed else each)
+        figures["runtimes"] = runtimes
         if each in installed:
             figures = {"description": installed[each].description, **figures}
             if verify and figures["sha256"] != installed[each].sha256:
@@ -77,7 +84,7 @@ def train_command(
     gold_spacing: GoldSpacing = None,
 ) -> None:
     """Train a network, or fine-tune one on your own stacks; see docs/training.md."""
-    needs_server("training", network=True)
+    needs_server("training", training=True)
     from dineuro_model.training.recipe import read_recipe
     from dineuro_model.training.train import train
 

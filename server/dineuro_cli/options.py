@@ -64,18 +64,31 @@ ServerKey = Annotated[
 ]
 
 
-def needs_server(what: str, *, network: bool = False, service: bool = False) -> None:
-    """Refuse work that the thin install cannot do, before it begins.
+def needs_server(
+    what: str, *, network: bool = False, service: bool = False, training: bool = False
+) -> None:
+    """Refuse work that the install cannot do, before it begins.
+
+    Args:
+        what: the work, for the message.
+        network: whether a network is evaluated, in any runtime.
+        service: whether a server runs.
+        training: whether a network is trained, which needs torch.
 
     Raises:
         MissingDependency: a library is missing; the message names it.
     """
     names = ["cc3d", "edt", "numba", "PIL", "scipy", "skimage", "sklearn"]
-    names += ["safetensors", "timm", "torch"] if network else []
+    names += ["safetensors"] if network or training else []
+    names += ["timm", "torch"] if training else []
     names += ["fastapi", "psutil", "pydantic_settings", "uvicorn"] if service else []
     missing = [name for name in names if not find_spec(name)]
+    if network and not missing:
+        from dineuro_model.inference.registry import runtimes_for
+
+        runtimes_for()
     if missing:
         raise MissingDependency(
-            f"{what} needs more than the thin install, which lacks {', '.join(missing)}: "
-            "pip install 'dineuro[server]'"
+            f"{what} needs more than this install, which lacks {', '.join(missing)}: "
+            f"pip install 'dineuro[{'train' if training else 'cpu'}]'"
         )

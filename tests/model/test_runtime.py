@@ -14,7 +14,7 @@ from dineuro_bridge.errors import BadParameter, MissingDependency
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import CUBES
 from dineuro_model.inference import registry
-from dineuro_model.inference.registry import RuntimeEntry, choose_runtime, load_model
+from dineuro_model.inference.registry import RuntimeEntry, load_model, runtimes_for
 from dineuro_model.inference.runtime import Runtime, RuntimeInfo, RuntimeOptions
 from dineuro_model.inference.torch_runtime import TorchRuntime
 from dineuro_model.network.network import Network
@@ -45,20 +45,63 @@ def test_a_runtime_is_added_by_its_module_and_one_line_of_the_registry(
     assert result.model is model
 
 
-def test_the_first_installed_runtime_is_chosen_unless_one_is_named(
+def names(*request: str) -> list[str]:
+    return [entry.name for entry in runtimes_for(*request)]
+
+
+def test_the_installed_runtimes_come_in_the_order_of_the_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "RUNTIMES", (ABSENT, BRIGHT, *registry.RUNTIMES))
-    assert choose_runtime() is BRIGHT
-    assert choose_runtime("torch").module == "dineuro_model.inference.torch_runtime"
+    monkeypatch.setattr(registry, "has_nvidia_gpu", lambda: False)
+    assert names()[0] == "bright"
+    assert names()[-1] == "torch"
+    assert names("auto", "torch") == ["torch"]
     with pytest.raises(BadParameter, match="'flax': is unknown; the runtimes are absent, bright"):
-        choose_runtime("flax")
+        runtimes_for("auto", "flax")
     with pytest.raises(MissingDependency, match="needs no_such_library"):
-        choose_runtime("absent")
+        runtimes_for("auto", "absent")
+
+
+def test_a_gpu_is_for_the_runtimes_that_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "RUNTIMES", (BRIGHT, *registry.RUNTIMES))
+    assert names("cuda") == ["torch"]
+    assert names("cpu")[0] == "bright"
+    with pytest.raises(BadParameter, match="device cuda: the runtime bright"):
+        runtimes_for("cuda", "bright")
+    monkeypatch.setattr(registry, "has_nvidia_gpu", lambda: True)
+    assert names("auto")[:2] == ["torch", "bright"]
+    assert names("cpu")[0] == "bright"
+
+
+def test_a_gpu_is_noticed_by_its_driver_unless_it_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(registry, "_GPU_FILES", (str(tmp_path / "absent"), str(tmp_path)))
+    assert registry.has_nvidia_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not registry.has_nvidia_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert registry.has_nvidia_gpu()
+    monkeypatch.setattr(registry, "_GPU_FILES", (str(tmp_path / "absent"),))
+    assert not registry.has_nvidia_gpu()
+
+
+def test_a_runtime_that_cannot_evaluate_a_network_leaves_it_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weights = tmp_path / "any.safetensors"
+    weights.write_bytes(b"weights of another library")
+    picky = RuntimeEntry("picky", "tests.support.picky_runtime", ("numpy",))
+    monkeypatch.setattr(registry, "RUNTIMES", (picky, BRIGHT))
+    assert load_model(str(weights)).runtime.info.name == "bright"
+    with pytest.raises(MissingDependency, match="another library"):
+        load_model(str(weights), runtime="picky")
 
 
 def test_every_registered_runtime_names_its_module_and_library() -> None:
-    assert [entry.name for entry in registry.RUNTIMES] == ["torch"]
+    assert [entry.name for entry in registry.RUNTIMES] == ["openvino", "torch"]
     assert all(callable(entry.factory()) for entry in registry.RUNTIMES if entry.is_installed())
 
 
@@ -111,7 +154,7 @@ def test_autocast_gives_the_same_bits_with_and_without_gradient(half: bool) -> N
 def test_info_and_geometry_describe_the_network(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     digest = save_weights(path, Network(TINY))
-    model = load_model(str(path), RuntimeOptions("cpu", bf16=True))
+    model = load_model(str(path), RuntimeOptions("cpu", bf16=True), runtime="torch")
     assert (model.name, model.sha256) == ("tiny.safetensors", digest)
     assert model.runtime.info == RuntimeInfo("torch", "cpu", "bfloat16")
     geometry = model.runtime.geometry

@@ -27,7 +27,8 @@ from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.catalog import find_model
-from dineuro_model.inference.runtime import RuntimeOptions
+from dineuro_model.inference import registry
+from dineuro_model.inference.runtime import Runtime, RuntimeOptions
 from dineuro_model.inference.segment import SegmentOptions, segment
 from dineuro_model.inference.tiles import Grid, axis_windows, occupied_cells, plan
 from dineuro_model.inference.torch_runtime import TorchRuntime
@@ -66,10 +67,17 @@ def network() -> Network:
     return network
 
 
-@pytest.fixture(scope="module")
-def runtime(network: Network) -> TorchRuntime:
-    """The same network in float32 on the CPU."""
-    return TorchRuntime(network, RuntimeOptions("cpu", bf16=False))
+@pytest.fixture(scope="module", params=[entry.name for entry in registry.RUNTIMES])
+def runtime(
+    network: Network, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Runtime:
+    """The same network in float32 on the CPU, in each runtime that is installed."""
+    entry = next(entry for entry in registry.RUNTIMES if entry.name == request.param)
+    if not entry.is_installed():
+        pytest.skip(f"{entry.name} is not installed")
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
+    digest = save_weights(path, network)
+    return entry.factory()(path, sha256=digest, options=RuntimeOptions("cpu", bf16=False))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -77,7 +85,7 @@ def noise(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (3, 40, 70), (20, 33, 32), (9, 100, 20)])
-def test_any_size_comes_back_in_full(runtime: TorchRuntime, shape: tuple[int, int, int]) -> None:
+def test_any_size_comes_back_in_full(runtime: Runtime, shape: tuple[int, int, int]) -> None:
     found = segment(noise(*shape), runtime, PLAIN)
     assert found.shape == shape
     assert found.dtype == np.uint8
@@ -97,14 +105,14 @@ def test_the_weights_of_the_windows_sum_to_one_everywhere() -> None:
         assert np.allclose(total[low + 32 : high + 32], 1, atol=1e-5)
 
 
-def test_the_answer_does_not_depend_on_how_many_windows_go_at_a_time(runtime: TorchRuntime) -> None:
+def test_the_answer_does_not_depend_on_how_many_windows_go_at_a_time(runtime: Runtime) -> None:
     volume = noise(6, 50, 50)
     one = segment(volume, runtime, SegmentOptions(overlap=8, batch=1))
     many = segment(volume, runtime, SegmentOptions(overlap=8, batch=7))
     assert np.abs(one.astype(int) - many).max() <= 1
 
 
-def test_masked_space_is_zero_and_constant_volumes_too(runtime: TorchRuntime) -> None:
+def test_masked_space_is_zero_and_constant_volumes_too(runtime: Runtime) -> None:
     volume = np.zeros((12, 64, 200), dtype=np.uint8)
     volume[2:9, 20:40, 10:40] = noise(7, 20, 30)
     found = segment(volume, runtime, PLAIN)
@@ -112,7 +120,7 @@ def test_masked_space_is_zero_and_constant_volumes_too(runtime: TorchRuntime) ->
     assert not segment(np.zeros((8, 32, 32), dtype=np.uint8), runtime, PLAIN).any()
 
 
-def test_progress_counts_the_windows_and_may_cancel(runtime: TorchRuntime) -> None:
+def test_progress_counts_the_windows_and_may_cancel(runtime: Runtime) -> None:
     steps: list[Progress] = []
     segment(noise(12, 60, 60), runtime, PLAIN, steps.append)
     assert steps[0].done == 0
@@ -165,7 +173,7 @@ def test_the_tiles_weigh_one_wherever_there_is_something(
     assert np.allclose(total[150:-150, 150:-150, 150:-150][volume > 0], 1, atol=1e-5)
 
 
-def test_slices_between_are_put_in_and_taken_out_again(runtime: TorchRuntime) -> None:
+def test_slices_between_are_put_in_and_taken_out_again(runtime: Runtime) -> None:
     """A stack of every third slice, with two put between any two, is seen as the smooth whole."""
     z, y, x = np.ogrid[:31, :40, :40]
     smooth = (100 + 80 * np.sin(y / 5) * np.cos(x / 4) + 2 * z).astype(np.float32)
@@ -178,8 +186,9 @@ def test_slices_between_are_put_in_and_taken_out_again(runtime: TorchRuntime) ->
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_then_refused(
-    runtime: TorchRuntime, monkeypatch: pytest.MonkeyPatch
+    network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    runtime = TorchRuntime(network, RuntimeOptions("cpu", bf16=False))
     volume = noise(6, 100, 100)
     expected = segment(volume, runtime, replace(PLAIN, batch=8))
     limit, sizes = [2], []
@@ -204,7 +213,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_then_refused(
 @pytest.mark.parametrize(
     "bad", [np.zeros((3, 3)), np.full((2, 3, 4), np.nan), np.zeros((2, 3, 4), bool)]
 )
-def test_what_is_no_volume_is_refused(runtime: TorchRuntime, bad: np.ndarray) -> None:
+def test_what_is_no_volume_is_refused(runtime: Runtime, bad: np.ndarray) -> None:
     with pytest.raises(BadVolume, match="segmentation"):
         segment(bad, runtime, PLAIN)
 

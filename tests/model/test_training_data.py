@@ -14,8 +14,10 @@ from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
-from dineuro_model.network.network import Network, NetworkConfig
-from dineuro_model.network.weights import describe, save_weights
+from dineuro_model.network.config import NetworkConfig
+from dineuro_model.network.network import Network
+from dineuro_model.network.stored import describe
+from dineuro_model.network.weights import save_weights
 from dineuro_model.synthesis.rendering import Rendering
 from dineuro_model.training import sampling
 from dineuro_model.training.recipe import Recipe, read_recipe

@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional
 
 from dineuro_bridge.errors import BadFile, BadParameter
+from dineuro_model.network.config import NetworkConfig, Tubular
 from dineuro_model.network.convolution import Conv3x3x3
 from dineuro_model.network.inflate import fold_normalisation, inflate, resize_position_embedding
-from dineuro_model.network.network import Network, NetworkConfig, Tubular
+from dineuro_model.network.network import Network
 from dineuro_model.network.tubular import TubularEmbedding, accumulate, sample_tube
 from dineuro_model.network.weights import load_network, save_weights
 

@@ -255,24 +255,24 @@ def lines_of(name: str) -> list[str]:
 def pins() -> dict[str, Requirement]:
     pins = [
         Requirement(line.split(" --hash")[0])
-        for name in ("requirements.txt", "torch.txt")
+        for name in ("requirements.txt", "requirements-cuda.txt", "torch.txt")
         for line in lines_of(name)
     ]
     return {canonicalize_name(pin.name): pin for pin in pins}
 
 
 def test_the_image_installs_only_wheels_with_a_known_hash() -> None:
-    for line in lines_of("requirements.txt"):
+    for line in lines_of("requirements.txt") + lines_of("requirements-cuda.txt"):
         pin, *hashes = line.split()
         assert re.fullmatch(r"[\w.-]+==[\w.]+", pin), line
         assert hashes, f"{pin}: run python -m release.dependencies"
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", digest) for digest in hashes), line
     installs = re.findall(r"pip install (.*)", (DOCKER / "Dockerfile").read_text())
-    assert len(installs) == 3
+    assert len(installs) == 4
     for arguments in installs:
         assert (
-            "--require-hashes -r docker/requirements.txt" in arguments
-            or "-r docker/torch.txt" in arguments  # PyPI's and PyTorch's builds differ
+            re.search(r"--require-hashes -r docker/requirements(-cuda)?\.txt", arguments)
+            or "-r docker/torch.txt" in arguments  # it pins NVIDIA's packages
             or "--no-deps --no-build-isolation ." in arguments
         ), arguments
 
@@ -284,10 +284,27 @@ def test_the_images_pin_what_the_packages_ask_for() -> None:
         if not re.match(r"nvidia-|cuda-|triton$", name):  # torch pins these
             assert name in pinned, f"{name}: run python -m release.dependencies"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in project["dependencies"] + project["optional-dependencies"]["server"]:
+    extras = project["optional-dependencies"]
+    for line in project["dependencies"] + extras["cpu"] + extras["server"]:
         requirement = Requirement(line)
+        if requirement.name == "dineuro":
+            continue
         version = next(iter(pinned[canonicalize_name(requirement.name)].specifier)).version
         assert requirement.specifier.contains(version), line
+
+
+def test_the_image_for_the_processor_has_no_torch_and_nothing_of_cuda() -> None:
+    """The packages of the extra `cpu`, without those that only torch or timm need."""
+    names = {Requirement(line.split(" --hash")[0]).name for line in lines_of("requirements.txt")}
+    assert {canonicalize_name(p.metadata["Name"]) for p in closure(extras=frozenset({"cpu"}))} == (
+        {canonicalize_name(name) for name in names} - {"setuptools"}
+    )
+    assert not [name for name in names if re.match(r"torch|timm|nvidia-|cuda-|triton", name)]
+    assert "openvino" in names
+    stages = (DOCKER / "Dockerfile").read_text().split("FROM ")
+    assert all(
+        "torch" not in re.sub(r"#.*", "", stage) or "AS packages-cuda" in stage for stage in stages
+    )
 
 
 def test_nothing_that_runs_is_under_the_gpl() -> None:

@@ -6,15 +6,21 @@ add one line to `RUNTIMES`. No library of a runtime is imported before a model i
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from dineuro_bridge.errors import BadParameter, MissingDependency
-from dineuro_model.catalog import find_model
+from dineuro_model.catalog import ModelInfo, find_model
 from dineuro_model.imports import import_quickly
 from dineuro_model.inference.runtime import Runtime, RuntimeFactory, RuntimeOptions
+
+#: One of these exists where NVIDIA's driver is loaded: on Linux, and in Linux on Windows.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,13 @@ class RuntimeEntry:
         name: the runtime's name.
         module: the dotted name of the module that has `load_runtime`.
         libraries: the top-level packages that the module imports; all must be installed.
+        devices: the devices that the runtime may use.
     """
 
     name: str
     module: str
     libraries: tuple[str, ...]
+    devices: tuple[str, ...] = ("cpu",)
 
     def is_installed(self) -> bool:
         """Whether every library of the runtime is installed. None of them is imported."""
@@ -45,7 +53,13 @@ class RuntimeEntry:
 #: All runtimes, the preferred one first.
 RUNTIMES: tuple[RuntimeEntry, ...] = (
     RuntimeEntry(
-        "torch", "dineuro_model.inference.torch_runtime", ("torch", "timm", "safetensors")
+        "openvino", "dineuro_model.inference.openvino_runtime", ("openvino", "safetensors")
+    ),
+    RuntimeEntry(
+        "torch",
+        "dineuro_model.inference.torch_runtime",
+        ("torch", "timm", "safetensors"),
+        ("cpu", "cuda"),
     ),
 )
 
@@ -65,22 +79,38 @@ class Model:
     runtime: Runtime
 
 
-def choose_runtime(name: str | None = None) -> RuntimeEntry:
-    """The runtime of a name; None chooses the first one whose libraries are installed.
+def runtimes_for(device: str = "auto", name: str | None = None) -> list[RuntimeEntry]:
+    """The runtimes that are installed and may use a device, the best one first.
+
+    Args:
+        device: "cpu", "cuda" or "auto". With "auto", the runtimes that may use CUDA come first
+            where the machine has a GPU of NVIDIA.
+        name: the name of a runtime; None is any.
 
     Raises:
-        BadParameter: the registry has no such runtime.
+        BadParameter: the registry has no such runtime, or it cannot use the device.
         MissingDependency: the libraries of the runtime, or of all runtimes, are not installed.
     """
-    entries = [entry for entry in RUNTIMES if name in (None, entry.name)]
-    if not entries:
+    named = [entry for entry in RUNTIMES if name in (None, entry.name)]
+    if not named:
         names = ", ".join(entry.name for entry in RUNTIMES)
         raise BadParameter(f"runtime {name!r}: is unknown; the runtimes are {names}")
-    for entry in entries:
-        if entry.is_installed():
-            return entry
+    entries = [entry for entry in named if device == "auto" or device in entry.devices]
+    if not entries:
+        raise BadParameter(f"device {device}: the runtime {name} cannot use it")
+    if device == "auto" and has_nvidia_gpu():
+        entries.sort(key=lambda entry: "cuda" not in entry.devices)
+    if installed := [entry for entry in entries if entry.is_installed()]:
+        return installed
     needs = " or ".join(" and ".join(entry.libraries) for entry in entries)
-    raise MissingDependency(f"the network needs {needs}: pip install 'dineuro[server]'")
+    extra = "server" if device == "cuda" else "cpu"
+    raise MissingDependency(f"the network needs {needs}: pip install 'dineuro[{extra}]'")
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether this process may use a GPU of NVIDIA; no library is imported for the answer."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+    return not hidden and any(Path(path).exists() for path in _GPU_FILES)
 
 
 def load_model(
@@ -100,10 +130,19 @@ def load_model(
         BadParameter: no such model, no such runtime, or the machine does not have the device.
         BadFile: the weights are damaged, or they are not the released file.
         FileAccess: the weights cannot be read.
-        MissingDependency: no runtime is installed.
+        MissingDependency: no runtime is installed, or none of those can evaluate the network.
     """
     weights = find_model(name)
-    load_runtime = choose_runtime(runtime).factory()
+    *others, last = runtimes_for(options.device, runtime)
+    for entry in others:
+        with suppress(MissingDependency):  # it cannot evaluate this network, and the next one may
+            return _loaded(weights, entry, options)
+    return _loaded(weights, last, options)
+
+
+def _loaded(weights: ModelInfo, entry: RuntimeEntry, options: RuntimeOptions) -> Model:
+    """A model in one runtime."""
+    load_runtime = entry.factory()
     network = load_runtime(weights.path, sha256=weights.sha256, options=options)
     return Model(weights.name, weights.sha256, network)
 

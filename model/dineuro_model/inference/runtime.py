@@ -69,6 +69,9 @@ class RuntimeInfo:
     device: str
     precision: str
 
+    def __str__(self) -> str:
+        return f"{self.name} on {self.device} in {self.precision}"
+
 
 class Runtime(Protocol):
     """One network on one device."""
@@ -118,5 +121,6 @@ class RuntimeFactory(Protocol):
             BadFile: the file is damaged, or it holds no network of this program.
             BadParameter: the machine does not have the device.
             FileAccess: the file cannot be read.
+            MissingDependency: the runtime cannot evaluate this kind of network.
         """
         ...

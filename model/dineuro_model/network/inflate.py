@@ -12,15 +12,14 @@ Sources: weight inflation for neuron segmentation (arXiv 2405.02686) and for 3D 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dineuro_bridge.errors import BadParameter
-
-Inflation = Literal["average", "center"]
+from dineuro_model.network.config import Inflation
 
 
 def fold_normalisation(

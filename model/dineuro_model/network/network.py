@@ -14,10 +14,8 @@ prediction of a voxel depends only on its surroundings; residual branches start 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import timm
 import torch
@@ -25,99 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dineuro_bridge.errors import BadFile, BadParameter
+from dineuro_model.network.config import DEPTH_STEP, EPSILON, PLANE_STEP, SLOPE, NetworkConfig
 from dineuro_model.network.convolution import Conv3x3x3
-from dineuro_model.network.inflate import (
-    Inflation,
-    fold_normalisation,
-    inflate,
-    resize_position_embedding,
-)
+from dineuro_model.network.inflate import fold_normalisation, inflate, resize_position_embedding
 from dineuro_model.network.tubular import TubularEmbedding
-from dineuro_model.tables import from_table
-
-Tubular = Literal["none", "straight", "deformable"]
-
-#: The U-Net halves the plane three times and the depth twice.
-PLANE_STEP, DEPTH_STEP = 8, 4
-#: The names of timm's own networks: "hf-hub:…" and the like would be asked of the internet.
-_BACKBONE = re.compile(r"[A-Za-z0-9_]*(\.[A-Za-z0-9_]+)?")
-#: Largest windows: slices, and rows and columns.
-_MOST_SLICES, _MOST_ROWS = 1024, 8192
-#: Epsilon of the norms; it is so large that an almost dark voxel stays almost dark.
-_EPSILON = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """The configuration of a network; it is stored with the weights.
-
-    Attributes:
-        backbone: timm's name of a plain ViT (DINO, DINOv2, DINOv3; patch of 8, 14 or 16). The
-            empty name stands for the U-Net alone, for comparisons.
-        depth: slices of a window, a multiple of 4.
-        predicted: slices in the middle of a window that are predicted.
-        size: rows and columns of a window in training, a multiple of the patch and of 8.
-        blocks: numbers, from 0, of the ViT's blocks whose tokens are read. Blocks after the last
-            one are removed.
-        inflation: how the patch embedding is inflated.
-        tubular: views along z, y and x: none, straight tubes, or deformable tubes.
-        taps: taps of each tube, odd.
-        channels: channels of the U-Net at 1, 1/2, 1/4 and 1/8 of the resolution.
-
-    Raises:
-        BadParameter: values that do not fit together; the message lists all of them.
-    """
-
-    backbone: str = "vit_small_patch14_dinov2.lvd142m"
-    depth: int = 16
-    predicted: int = 12
-    size: int = 224
-    blocks: tuple[int, ...] = (2, 5, 8)
-    inflation: Inflation = "average"
-    tubular: Tubular = "deformable"
-    taps: int = 7
-    channels: tuple[int, int, int, int] = (8, 24, 64, 128)
-
-    def __post_init__(self) -> None:
-        wrong = [
-            text
-            for broken, text in (
-                (not _BACKBONE.fullmatch(self.backbone), "backbone must be a name of timm's"),
-                (
-                    not 4 <= self.depth <= _MOST_SLICES or bool(self.depth % DEPTH_STEP),
-                    f"depth must be a multiple of 4, at most {_MOST_SLICES}",
-                ),
-                (not 1 <= self.predicted <= self.depth, "predicted must be from 1 to depth"),
-                (bool((self.depth - self.predicted) % 2), "depth - predicted must be even"),
-                (
-                    not 8 <= self.size <= _MOST_ROWS or bool(self.size % PLANE_STEP),
-                    f"size must be a multiple of 8, at most {_MOST_ROWS}",
-                ),
-                (not self.blocks or min(self.blocks, default=0) < 0, "blocks must be 0 or more"),
-                (list(self.blocks) != sorted(set(self.blocks)), "blocks must be in order"),
-                (self.inflation not in get_args(Inflation), "inflation: average or center"),
-                (self.tubular not in get_args(Tubular), "tubular: none, straight or deformable"),
-                (self.taps < 1 or self.taps % 2 == 0, "taps must be odd"),
-                (self.taps > self.depth, "taps must be at most depth"),
-                ([c > 0 for c in self.channels] != [True] * 4, "channels must be four"),
-            )
-            if broken
-        ]
-        if wrong:
-            raise BadParameter(f"network configuration: {'; '.join(wrong)}")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
-        """The configuration of a TOML table or a JSON object; lists become tuples.
-
-        Raises:
-            BadParameter: an unknown name, or a value of the wrong type or out of range.
-        """
-        return from_table(cls, values, "network configuration")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration as `from_dict` reads it."""
-        return asdict(self)
 
 
 class Network(nn.Module):
@@ -282,7 +191,7 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.in_place = False
-        self.norm = nn.LayerNorm(channels, eps=_EPSILON)
+        self.norm = nn.LayerNorm(channels, eps=EPSILON)
         self.first = Conv3x3x3(channels, channels)
         self.second = Conv3x3x3(channels, channels, zero=True)
 
@@ -315,7 +224,7 @@ class Expand(nn.Module):
     def __init__(self, inputs: int, outputs: int, depth_step: int) -> None:
         super().__init__()
         self.depth_step = depth_step
-        self.norm = nn.LayerNorm(inputs, eps=_EPSILON)
+        self.norm = nn.LayerNorm(inputs, eps=EPSILON)
         self.linear = nn.Linear(inputs, outputs * depth_step * 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -336,7 +245,7 @@ def _add(x: Tensor, y: Tensor, in_place: bool) -> Tensor:
 
 def _activate(x: Tensor, in_place: bool) -> Tensor:
     """The leaky rectifier; in place, the result overwrites x."""
-    return functional.leaky_relu(x, 0.1, inplace=in_place)
+    return functional.leaky_relu(x, SLOPE, inplace=in_place)
 
 
 def _build_vit(config: NetworkConfig) -> tuple[Any, int]:

@@ -19,9 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dineuro_bridge.errors import BadParameter
-
-#: The offset network reads the window at 1 / `OFFSET_STRIDE` of its resolution.
-OFFSET_STRIDE = 4
+from dineuro_model.network.config import OFFSET_STRIDE, SLOPE
 
 
 class TubularEmbedding(nn.Module):
@@ -98,7 +96,7 @@ class OffsetNetwork(nn.Module):
         The offset of a tap is at most its distance from the middle of the tube.
         """
         small = functional.avg_pool2d(window, OFFSET_STRIDE)
-        hidden = functional.leaky_relu(self.features(small), 0.1)
+        hidden = functional.leaky_relu(self.features(small), SLOPE)
         steps = torch.tanh(self.steps(hidden)).unflatten(1, (3, self.taps - 1, 2))
         paths = accumulate(steps).flatten(1, 3)
         size = window.shape[-2:]

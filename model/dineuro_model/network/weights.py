@@ -1,7 +1,4 @@
-"""Weights on disk: safetensors in half precision, with the network's configuration in the header.
-
-The header of a file describes how to build the network. The SHA-256 of a file identifies a release.
-"""
+"""A network in torch and its weights on disk; `stored` has the format of the files."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,11 +14,9 @@ from torch import Tensor
 
 from dineuro_bridge.errors import BadFile, BadParameter
 from dineuro_bridge.files import atomic_output, size_of_file
-from dineuro_model.catalog import file_sha256
-from dineuro_model.network.network import Network, NetworkConfig
-
-#: The value of "format" in the header, and the key of the header among the file's metadata.
-_FORMAT, _ENTRY = "dineuro-network-1", "dineuro"
+from dineuro_model.network.config import NetworkConfig
+from dineuro_model.network.network import Network
+from dineuro_model.network.stored import ENTRY, FORMAT, read_network
 
 
 def save_weights(path: Path | str, network: Network, notes: Mapping[str, str] | None = None) -> str:
@@ -44,9 +38,9 @@ def save_weights(path: Path | str, network: Network, notes: Mapping[str, str] | 
     broken = [k for k, v in tensors.items() if not torch.isfinite(v).all()]
     if broken:
         raise BadParameter(f"{path}: not written: {broken[0]} holds values beyond float16")
-    header = {**(notes or {}), "format": _FORMAT, "config": network.config.to_dict()}
+    header = {**(notes or {}), "format": FORMAT, "config": network.config.to_dict()}
     # The header is one entry, because the library writes several entries in a varying order.
-    metadata = {_ENTRY: json.dumps(header, sort_keys=True)}
+    metadata = {ENTRY: json.dumps(header, sort_keys=True)}
     content = save({k: v.contiguous() for k, v in tensors.items()}, metadata=metadata)
     with atomic_output(path) as temporary:
         temporary.write_bytes(content)
@@ -64,15 +58,10 @@ def load_network(path: Path | str, *, sha256: str | None = None) -> Network:
         FileAccess: the path cannot be read.
         BadFile: the file is damaged, holds no network of this program, or has another SHA-256.
     """
-    size_of_file(path)
-    if sha256 is not None and (actual := file_sha256(path)) != sha256:
-        raise BadFile(
-            f"{path}: is damaged or not the released file: its SHA-256 is {actual[:12]}…, expected "
-            f"{sha256[:12]}…; install it again"
-        )
-    header, tensors = _read_network(path)
+    stored = read_network(path, sha256=sha256)
+    tensors = {name: torch.from_numpy(values) for name, values in stored.tensors.items()}
     try:
-        network = _network(NetworkConfig.from_dict(header["config"]), tensors)
+        network = _network(stored.config, tensors)
     except (KeyError, ValueError, AttributeError, RuntimeError, BadParameter) as error:
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path}: its weights do not fit its configuration: {reason}") from error
@@ -98,24 +87,6 @@ def _network(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> Network:
     return real
 
 
-def describe(path: Path | str) -> dict[str, str]:
-    """The header of a file of weights as texts for a person; the network is not built.
-
-    Raises:
-        FileAccess: the path cannot be read.
-        BadFile: the file holds no network of this program.
-    """
-    size = size_of_file(path)
-    header, tensors = _read_network(path)
-    return {
-        "file": str(path),
-        "sha256": file_sha256(path),
-        "size": f"{size / 1e6:.1f} MB, {sum(t.numel() for t in tensors.values()):,} parameters",
-        **{name: str(value) for name, value in header["config"].items()},
-        **{name: str(v) for name, v in header.items() if name not in ("format", "config")},
-    }
-
-
 def load_prior(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a 2D ViT in a safetensors file, under timm's names.
 
@@ -124,23 +95,8 @@ def load_prior(path: Path | str) -> dict[str, Tensor]:
         BadFile: the file is no safetensors file.
     """
     size_of_file(path)
-    return _read(path)[1]
-
-
-def _read_network(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors of a file; a file of another program is refused."""
-    header, tensors = _read(path)
-    if header.get("format") != _FORMAT:
-        raise BadFile(f"{path}: holds no network of DINeuro (format {header.get('format')!r})")
-    return header, tensors
-
-
-def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """DINeuro's header, empty where a file has none, and the tensors of a safetensors file."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            names = file.keys()
-            header = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
-            return dict(header), {name: file.get_tensor(name) for name in names}
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise BadFile(f"{path}: is no readable safetensors file (damaged?): {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from dineuro_bridge.errors import BadFile, BadParameter
 from dineuro_bridge.files import read_bytes
-from dineuro_model.network.network import NetworkConfig
+from dineuro_model.network.config import NetworkConfig
 from dineuro_model.tables import from_table
 from dineuro_model.training.losses import LossWeights
 from dineuro_model.training.sampling import Case, Rendered

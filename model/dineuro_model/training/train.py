@@ -27,7 +27,8 @@ from dineuro_bridge.files import atomic_output
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.catalog import find_model
 from dineuro_model.inference.torch_runtime import choose_device, has_fast_bf16
-from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.config import NetworkConfig
+from dineuro_model.network.network import Network
 from dineuro_model.network.weights import load_network, load_prior, save_weights
 from dineuro_model.training.losses import segmentation_loss
 from dineuro_model.training.optimisation import learning_rate, parameter_groups

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dineuro_model.intensity import normalise
 from dineuro_model.mask_scores import score_masks
-from dineuro_model.network.network import Network, NetworkConfig
+from dineuro_model.network.config import NetworkConfig
+from dineuro_model.network.network import Network
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, Case, draw_corner, read_case
 from dineuro_model.windows import cut
 

@@ -146,4 +146,5 @@ def input_record(
         "settings": settings(volume, result),
         "enhancer": result.enhancer,
         "model": None if model is None else {"name": model[0], "sha256": model[1]},
+        "runtime": result.runtime,
     }

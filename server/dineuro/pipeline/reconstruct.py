@@ -82,6 +82,7 @@ def reconstruct(
         doubts=tuple(doubt.moved(region.origin) for doubt in doubts),
         enhancer=best.enhancement.enhancer,
         model=_model_of(best.enhancement, probability),
+        runtime=_runtime_of(best.enhancement),
         options=options,
         device=device,
         seconds=stages.seconds,
@@ -120,6 +121,7 @@ def enhance_only(
         },
         enhancer=enhancement.enhancer,
         model=_model_of(enhancement, None),
+        runtime=_runtime_of(enhancement),
         options=options,
         device=device,
         seconds=stages.seconds,
@@ -161,7 +163,7 @@ def _enhance(
         )
 
     def load() -> Model:
-        # torch is imported here at the earliest. The network stays in memory for the next volume.
+        # The runtime's library is imported here. The network stays in memory for the next volume.
         with stages("load"):
             return cached_model(options.model, RuntimeOptions(device))
 
@@ -258,3 +260,8 @@ def _model_of(
         return probability.model
     model = enhancement.model
     return None if model is None else (model.name, model.sha256)
+
+
+def _runtime_of(enhancement: Enhancement) -> str | None:
+    """What evaluated the network of a probability."""
+    return None if enhancement.model is None else str(enhancement.model.runtime.info)

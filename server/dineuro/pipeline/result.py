@@ -35,6 +35,8 @@ class Result:
             mask of the user.
         model: name and SHA-256 of the network; None without a network.
         options: the user's choices.
+        runtime: what evaluated the network for this result, such as "openvino on cpu in bfloat16";
+            None where no network was evaluated.
         device: the device that the user chose for the network.
         seconds: the time of every stage.
     """
@@ -49,6 +51,7 @@ class Result:
     doubts: tuple[Doubt, ...]
     enhancer: str
     model: tuple[str, str] | None
+    runtime: str | None
     options: TraceOptions
     device: str
     seconds: dict[str, float]
@@ -75,7 +78,8 @@ class EnhancedVolume:
     """An enhanced volume without a tree.
 
     Attributes:
-        mask, probability, intensity, enhancer, model, options, device, seconds: see `Result`.
+        mask, probability, intensity, enhancer, model, runtime, options, device, seconds: see
+            `Result`.
         figures: the figures of the mask under the names of `Report`.
     """
 
@@ -85,6 +89,7 @@ class EnhancedVolume:
     figures: dict[str, Any]
     enhancer: str
     model: tuple[str, str] | None
+    runtime: str | None
     options: TraceOptions
     device: str
     seconds: dict[str, float]
