@@ -29,6 +29,11 @@ bool isLater(const std::string& code) {
     return code == "queue_full" || code == "quota" || code == "try_later" || code == "stopping";
 }
 
+// Whether a server that answers with this code may accept the bytes of the file instead.
+bool isOfPath(const std::string& code) {
+    return code == "forbidden" || code == "not_found" || code == "conflict";
+}
+
 // One job, from SUBMIT to the last chunk of its result.
 class Run {
 public:
@@ -91,6 +96,27 @@ private:
 
     // Send or resume the upload, until the job has its id.
     void send() {
+        if (!volume_.path.empty() && !pathRefused_ && door_.welcome().value("by_path", false)) {
+            try {
+                door_.say(
+                    submission({{"path", volume_.path}, {"fingerprint", volume_.fingerprint}}));
+                begin(wait({"QUEUED"}));
+                byPath_ = true;
+                return;
+            } catch (const Error& error) {
+                if (!isOfPath(error.code())) throw;
+            }
+            pathRefused_ = true;
+        }
+        upload();
+    }
+
+    void begin(const Message& queued) {
+        id_ = queued.header["job"].get<std::string>();
+        reused_ = queued.header["reused"].get<bool>();
+    }
+
+    void upload() {
         const auto limit = door_.welcome()["max_bytes"].get<std::uint64_t>();
         if (volume_.nbytes() > limit)
             throw Error("too_large",
@@ -98,7 +124,7 @@ private:
                             " bytes, this server accepts at most " + std::to_string(limit));
         Message answer;
         if (transfer_.empty()) {
-            door_.say(submission());
+            door_.say(submission(volume()));
             answer = wait({"ACCEPT", "QUEUED"});
         } else {
             answer = resumed();
@@ -109,8 +135,7 @@ private:
                    answer.header["credit"].get<std::int64_t>());
             answer = wait({"QUEUED"});
         }
-        id_ = answer.header["job"].get<std::string>();
-        reused_ = answer.header["reused"].get<bool>();
+        begin(answer);
     }
 
     // Resume an upload, or repeat it if the server dropped it.
@@ -122,22 +147,24 @@ private:
             if (error.code() != "not_found") throw;
         }
         transfer_.clear();
-        door_.say(submission());
+        door_.say(submission(volume()));
         return wait({"ACCEPT", "QUEUED"});
     }
 
-    Message submission() const {
-        Json params = job_.params;
-        params["name"] = job_.name;
+    // The SUBMIT of an input.
+    Message submission(Json input) const {
+        input["request"] = request_;
+        input["kind"] = job_.kind;
+        input["params"] = job_.params;
+        input["params"]["name"] = job_.name;
+        input["reuse"] = job_.reuse;
+        return {"SUBMIT", input};
+    }
+
+    Json volume() const {
         Json form = {{"format", "raw"}, {"shape", volume_.shape}, {"dtype", volume_.dtype}};
         if (volume_.fileBytes) form = {{"format", "file"}};
-        return {"SUBMIT",
-                {{"request", request_},
-                 {"kind", job_.kind},
-                 {"nbytes", volume_.nbytes()},
-                 {"volume", form},
-                 {"params", params},
-                 {"reuse", job_.reuse}}};
+        return {{"nbytes", volume_.nbytes()}, {"volume", form}};
     }
 
     void chunks(std::uint64_t seq, std::int64_t credit) {
@@ -159,6 +186,7 @@ private:
         Result result;
         result.job = id_;
         result.reused = done_["reused"].get<bool>() || reused_;
+        result.byPath = byPath_;
         text(parts, "swc", result.swc);
         text(parts, "doubts", result.doubts);
         std::string report;
@@ -285,6 +313,7 @@ private:
     Connection door_;
     const std::string request_ = randomName();
     std::string transfer_, id_;
+    bool pathRefused_ = false, byPath_ = false;
     bool reused_ = false;
     Json done_;
     std::map<std::string, std::uint64_t> got_;
@@ -315,6 +344,7 @@ ServerInfo Client::server(Cancelled cancelled) const {
         if (device.is_string()) info.devices.push_back(device.get<std::string>());
     info.waiting = welcome.value("waiting", std::uint64_t{0});
     info.maxBytes = welcome["max_bytes"].get<std::uint64_t>();
+    info.byPath = welcome.value("by_path", false);
     return info;
 }
 

@@ -20,6 +20,9 @@ struct Volume {
     std::array<std::uint64_t, 4> shape = {};  // C, Z, Y, X
     std::string dtype = "uint8";              // "uint8", "uint16", "float32"
     std::uint64_t fileBytes = 0;              // of a file, which needs no shape and no dtype
+    // The absolute path of the file in UTF-8, and its fingerprint (docs/protocol.md). A server that
+    // has the same file under this path reads it itself. Empty: the bytes are always sent.
+    std::string path = {}, fingerprint = {};
 
     std::uint64_t nbytes() const;
 };
@@ -41,6 +44,7 @@ using Progress =
 struct Result {
     std::string job;      // the id of the job on the server
     bool reused = false;  // whether the result was stored before
+    bool byPath = false;  // whether the server read the file itself
     std::string swc;      // text; empty without a tree
     std::string doubts;   // the text of a .marker file
     Json report;
@@ -55,6 +59,7 @@ struct ServerInfo {
     std::vector<std::string> devices;
     std::uint64_t waiting = 0;   // jobs
     std::uint64_t maxBytes = 0;  // of a volume
+    bool byPath = false;         // whether it reads files by their path
 };
 
 class Client {

@@ -163,6 +163,7 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
         input.upload ? input.upload->volume() : channelOf(*input.image, words.choices.channel);
     dineuro::Result result = run(client, volume, job, progress, words.marker);
     write(callback, plan, words.choices, input.image.get(), result);
+    if (result.byPath) say("  the server read the file itself");
     say("  " + summary(result));
 }
 

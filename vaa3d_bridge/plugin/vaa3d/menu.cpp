@@ -102,10 +102,12 @@ dineuro::Job jobOf(V3DPluginCallback2& callback, v3dhandle window, const Image4D
 }
 
 // Which voxels the server got, where there was a choice.
-QString sent(const Choices& choices, const SourceFile& source) {
+QString sent(const Choices& choices, const SourceFile& source, bool byPath) {
     if (!source.isKnown()) return "The image in the window was sent.";
-    return (choices.sendFile ? "The file was sent, not the image in the window. "
-                             : "The image in the window was sent, not its file. ") +
+    if (!choices.sendFile)
+        return "The image in the window was sent, not its file. " + source.reason();
+    return (byPath ? "The server read the file itself, not the image in the window. "
+                   : "The file was sent, not the image in the window. ") +
            source.reason();
 }
 
@@ -113,7 +115,7 @@ QString sent(const Choices& choices, const SourceFile& source) {
 QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& image,
                 const Choices& choices, const SourceFile& source, dineuro::Result& result) {
     const QString name = QFileInfo(callback.getImageName(window)).fileName();
-    QString text = summary(result) + "\n\n" + sent(choices, source);
+    QString text = summary(result) + "\n\n" + sent(choices, source, result.byPath);
     if (choices.showMask) {
         Image4DSimple mask;
         fillMask(mask, result, choices.sendFile ? nullptr : &image);

@@ -54,10 +54,12 @@ QString described(const dineuro::ServerInfo& info) {
     for (const auto& model : info.models) models << QString::fromStdString(model);
     for (const auto& device : info.devices) devices << QString::fromStdString(device);
     return QString("DINeuro %1; networks: %2; works on: %3; waiting jobs: %4; accepts up to %5 GiB")
-        .arg(QString::fromStdString(info.version), models.isEmpty() ? "none" : models.join(", "),
-             devices.isEmpty() ? "unknown" : devices.join(", "))
-        .arg(info.waiting)
-        .arg(static_cast<double>(info.maxBytes) / 1073741824.0, 0, 'g', 3);
+               .arg(QString::fromStdString(info.version),
+                    models.isEmpty() ? "none" : models.join(", "),
+                    devices.isEmpty() ? "unknown" : devices.join(", "))
+               .arg(info.waiting)
+               .arg(static_cast<double>(info.maxBytes) / 1073741824.0, 0, 'g', 3) +
+           (info.byPath ? "; reads files by their path" : "");
 }
 
 QString stageName(const QString& stage) {
@@ -66,6 +68,7 @@ QString stageName(const QString& stage) {
         {"upload", "Sending the image"},
         {"wait", "The server is full: waiting"},
         {"queued", "Waiting in the queue"},
+        {"check", "Checking the file"},
         {"read", "Reading the image"},
         {"load", "Loading the network"},
         {"enhance", "Enhancing"},

@@ -1,5 +1,6 @@
 #include "source.h"
 
+#include <QCryptographicHash>
 #include <QFileInfo>
 
 #include "client/errors.h"
@@ -85,12 +86,32 @@ int SourceFile::slicesPerSlice(const Image4DSimple& image) const {
     return facts_ && image.getCDim() == 1 ? channels() : 1;
 }
 
+namespace {
+
+// As docs/protocol.md defines it: it tells whether the server has the same file under a path.
+std::string fingerprintOf(std::string_view bytes) {
+    constexpr std::uint64_t whole = 1048576, piece = 65536, pieces = 16;
+    QCryptographicHash hash(QCryptographicHash::Sha256);
+    const auto add = [&hash](std::string_view part) {
+        hash.addData(QByteArray::fromRawData(part.data(), static_cast<int>(part.size())));
+    };
+    add(std::to_string(bytes.size()) + "\n");
+    if (bytes.size() <= whole) add(bytes);
+    for (std::uint64_t i = 0; bytes.size() > whole && i < pieces; ++i)
+        add(bytes.substr(i * (bytes.size() - piece) / (pieces - 1), piece));
+    return hash.result().toHex().toStdString();
+}
+
+}  // namespace
+
 FileUpload::FileUpload(const QString& name) : file_(name) {
     const std::string_view bytes = mapped(file_);
     if (bytes.empty())
         throw dineuro::Error("file_access", (name + ": cannot be read, or is empty").toStdString());
     volume_.samples = bytes.data();
     volume_.fileBytes = bytes.size();
+    volume_.path = QFileInfo(name).canonicalFilePath().toStdString();
+    volume_.fingerprint = fingerprintOf(bytes);
 }
 
 bool isReadByServer(const QString& name) {

@@ -33,7 +33,7 @@ private:
     QString reason_;
 };
 
-// A file that is sent as it is.
+// A file that is sent as it is, or that the server reads itself.
 class FileUpload {
 public:
     // Throws dineuro::Error("file_access").
