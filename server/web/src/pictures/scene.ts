@@ -19,6 +19,8 @@ import { World } from "./world";
 
 // During a movement the picture is coarse. It is fine after this rest (milliseconds).
 const REST = 150;
+// A crosshair that moves through slices waits longer: a picture in 3D would hold up the next slice.
+const POINTED = 500;
 const COARSE = 0.4;
 /** A click is on a node that is at most this many pixels away. */
 const REACH = 12;
@@ -99,7 +101,7 @@ export class Stage {
   /** Moves the crosshair to a voxel z, y, x. It is drawn when it rests, because a volume is slow. */
   point(cursor: Triple): void {
     this.furniture?.point(cursor);
-    this.rest();
+    this.rest(POINTED);
   }
 
   mark(marks: Mark[]): void {
@@ -181,9 +183,9 @@ export class Stage {
     });
   }
 
-  private rest(): void {
+  private rest(after = REST): void {
     clearTimeout(this.resting);
-    this.resting = window.setTimeout(() => this.render(1), REST);
+    this.resting = window.setTimeout(() => this.render(1), after);
   }
 
   private render(share: number): void {
