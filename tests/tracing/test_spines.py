@@ -72,3 +72,12 @@ def test_the_width_is_measured_in_the_true_size_of_voxels() -> None:
     volume = dendrite()
     coarse = trace(volume[::3], scale=VoxelScale((3.0, 1.0, 1.0))).tree
     assert len(coarse.tips) == 2
+
+
+def test_the_root_is_never_the_tip_of_a_thick_spine() -> None:
+    """The spine is as thick as the dendrite, and blur along z makes it long."""
+    dendrite = paint([line((5, 30, 12), (135, 30, 12))], (50, 60, 140), 3.0)
+    spine = paint([line((70, 30, 12), (70, 40, 12)), line((70, 40, 12), (70, 40, 40))],
+                  (50, 60, 140), 3.5)  # fmt: skip
+    tree = trace(np.maximum(dendrite, spine)).tree
+    assert abs(tree.xyz[0, 0] - 70) > 50

@@ -18,7 +18,7 @@ from dineuro_tracing.forest import last_ancestors, parents_or_self
 #: SWC's type of spines, the first one that is free for custom use.
 SPINE_TYPE = 7
 #: A spine reaches at most this many lateral radii beyond the surface of its neurite.
-_REACH_RADII = 3.0
+REACH_RADII = 3.0
 #: Spiny neurites have so many spines for each finest voxel of thick neurite, at least so many
 #: voxels of it, and few side branches between the two reaches: the short ones are this share. Then
 #: the longer ones are spines too. On the tuning stacks dendrites with visible spines have 3.7 to
@@ -64,10 +64,10 @@ def find_spines(
     is_side = (child != continuation[fork]) & (radius >= _MIN_RADIUS)
     length = np.linalg.norm(places[child] - places[fork], axis=1)
     thick = length[(child == continuation[fork]) & (radii[child] >= _MIN_RADIUS)].sum()
-    short = np.count_nonzero(is_side & (beyond <= _REACH_RADII))
+    short = np.count_nonzero(is_side & (beyond <= REACH_RADII))
     all_short = short >= _SPINY_SHARE * np.count_nonzero(is_side & (beyond <= _SPINY_REACH_RADII))
     is_spiny = thick >= _SPINY_LENGTH and short >= _SPINY_DENSITY * thick and all_short
-    longest = _SPINY_REACH_RADII if is_spiny else _REACH_RADII
+    longest = _SPINY_REACH_RADII if is_spiny else REACH_RADII
     starts = np.zeros(len(tree), dtype=np.bool_)
     starts[child] = is_side & (beyond <= longest) & ~near_soma[fork]
     return starts[last_ancestors(np.where(starts, np.arange(len(tree)), parents_or_self(parents)))]

@@ -35,7 +35,7 @@ from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import centre, gather_somata, resample, smooth
 from dineuro_tracing.skeleton import Skeleton
 from dineuro_tracing.soma import Soma, find_somata
-from dineuro_tracing.spines import SPINE_TYPE, find_spines, lateral_radii
+from dineuro_tracing.spines import REACH_RADII, SPINE_TYPE, find_spines, lateral_radii
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
 
@@ -45,6 +45,8 @@ NODE_STEP = 2.0
 _END_LENGTH = 30.0
 #: An end with a fork within this length (finest voxels) is a spur.
 _SPUR_LENGTH = 20.0
+#: Blur along z makes a spine at most so long (finest voxels).
+_SPINE_LENGTH = 60.0
 #: A soma whose tree has less than this share of the longest tree's length is not the main one.
 _OWN_SHARE = 0.25
 #: Greatest distance (finest voxels) of the user's root from the foreground.
@@ -230,21 +232,29 @@ def _main_root(skeleton: Skeleton, scale: VoxelScale) -> int:
 def _thickest_end(skeleton: Skeleton, scale: VoxelScale) -> int:
     """The end of the longest tree whose neurite is the thickest: the soma is likely nearest to it.
 
-    The mean radius over a length of neurite decides, and spurs are no ends: a spur is short, and
-    its radius may be that of the neurite below it.
+    The mean radius over a length of neurite decides. Spurs and spines are no ends: their radius may
+    be that of the neurite below them.
     """
     of_longest = skeleton.tree_numbers() == skeleton.tree_lengths(scale).argmax()
     is_fork = skeleton.n_children() + (skeleton.parents >= 0) > 2
-    ends, lengths, radii = np.flatnonzero(skeleton.ends() & of_longest), [], []
+    ends, spurs, radii = np.flatnonzero(skeleton.ends() & of_longest), [], []
     for end in ends:
-        path, way = skeleton.path_from(int(end), _END_LENGTH, scale)
+        path, way = skeleton.path_from(int(end), _SPINE_LENGTH, scale)
         forks = np.flatnonzero(is_fork[path])
-        lengths.append(way[forks[0]] if len(forks) else _END_LENGTH)
-        radii.append(float(skeleton.radii[path].mean()))
-    is_spur = np.array(lengths) < _SPUR_LENGTH
-    if is_spur.all():
-        is_spur[:] = False
-    return int(ends[int(np.where(is_spur, -1.0, radii).argmax())])
+        is_spur = len(forks) > 0 and (
+            way[forks[0]] < _SPUR_LENGTH or _is_spine(skeleton, int(end), path[forks[0]], scale)
+        )
+        spurs.append(is_spur)
+        radii.append(float(skeleton.radii[path[way <= _END_LENGTH]].mean()))
+    if all(spurs):
+        spurs = [False] * len(ends)
+    return int(ends[int(np.where(spurs, -1.0, radii).argmax())])
+
+
+def _is_spine(skeleton: Skeleton, end: int, fork: int, scale: VoxelScale) -> bool:
+    """Whether an end lies within a spine's reach of a fork, measured across z as spines are."""
+    _, y, x = scale.finest_zyx(skeleton.points[end] - skeleton.points[fork])
+    return float(np.hypot(y, x)) < (1 + REACH_RADII) * float(skeleton.radii[fork])
 
 
 def _rooted(skeleton: Skeleton, start: int) -> Skeleton:
