@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dineuro_cli.brain import brain_command
 from dineuro_cli.files import (
     convert_command,
     info_command,
@@ -44,6 +45,7 @@ def _main(
 
 for name, command in (
     ("trace", trace_command),
+    ("brain", brain_command),
     ("send", send_command),
     ("score", score_command),
     ("measure", measure_command),

@@ -92,12 +92,12 @@ TreeSpacing = Annotated[
 
 
 def with_trace_options(*left_out: str) -> Callable[[Command], Command]:
-    """Give a command one option per row of the table, and `--marker`.
+    """Give a command one option per row of the table, and `--marker` with `--root`.
 
     The command receives their values together, as the keyword argument `options`.
 
     Args:
-        left_out: names of the options that the command sets itself.
+        left_out: names of the options that the command sets itself, or does not have.
     """
     parameters = list(_parameters(left_out))
 
@@ -116,7 +116,7 @@ def _parameters(left_out: tuple[str, ...]) -> Iterator[inspect.Parameter]:
     for option in OPTIONS.values():
         if option.command_line and option.name not in left_out:
             yield _parameter(option.name, option.default, option_type(option))
-        if option.name == "root":
+        if option.name == "root" and option.name not in left_out:
             yield _parameter(_MARKER, None, _MARKER_TYPE)
 
 
@@ -142,7 +142,7 @@ def _options(values: dict[str, Any]) -> TraceOptions:
         typer.BadParameter: two options contradict each other.
         BadFile: the marker file contains no marker.
     """
-    marker: Path | None = values.pop(_MARKER)
+    marker: Path | None = values.pop(_MARKER, None)
     if marker is not None:
         if values["root"] is not None:
             raise typer.BadParameter("--marker and --root both name the root: give one")

@@ -60,6 +60,8 @@ class Foreground:
         component: (N,) int32, connected component (26 neighbours), 0..n_components-1.
         n_components: the number of components.
         scale: the voxel's edges.
+        middle: (3,) z, y, x in the box, the place nearest to which the first of equals lies; None
+            is the centroid of the voxels.
     """
 
     origin: NDArray[np.int64]
@@ -71,6 +73,7 @@ class Foreground:
     component: NDArray[np.int32]
     n_components: int
     scale: VoxelScale
+    middle: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.coords)
@@ -100,12 +103,12 @@ class Foreground:
         return np.asarray(np.linalg.norm(self.scale.finest_zyx(steps), axis=1))
 
     def from_middle(self, voxels: NDArray[np.int64] | slice) -> NDArray[np.float32]:
-        """(M,) finest voxels from the centroid of the whole foreground to voxels (M,).
+        """(M,) finest voxels from the middle, usually the centroid, to voxels (M,).
 
         It decides between voxels that are otherwise equal. Their numbers must not: a mirrored
         volume reverses them.
         """
-        middle = self.coords.mean(axis=0)
+        middle = self.coords.mean(axis=0) if self.middle is None else self.middle
         steps = self.scale.finest_zyx(self.coords[voxels] - middle)
         return np.asarray(np.linalg.norm(steps, axis=1), dtype=np.float32)
 
@@ -138,6 +141,7 @@ def find_foreground(
     gap: float,
     min_voxels: int,
     scale: VoxelScale = CUBES,
+    middle: NDArray[np.float64] | None = None,
 ) -> Foreground:
     """Choose the voxels to trace in a volume.
 
@@ -149,6 +153,8 @@ def find_foreground(
             at most `_WEAK_REACH`.
         min_voxels: a component with fewer strong voxels is noise and is left out.
         scale: the voxel's edges.
+        middle: (3,) z, y, x in the volume, see `Foreground`. Overlapping parts of a larger volume
+            choose alike if it is the same place for all.
 
     Returns:
         The foreground; it has no voxels if every component is noise.
@@ -168,8 +174,9 @@ def find_foreground(
     del kinds
     index = index_box(coords, inside.shape)
     values = inside[at]
+    origin = np.array([s.start for s in box], dtype=np.int64)
     return Foreground(
-        origin=np.array([s.start for s in box], dtype=np.int64),
+        origin=origin,
         index=index,
         coords=coords,
         probability=np.where(strong, np.maximum(values, np.uint8(threshold)), values),
@@ -178,6 +185,7 @@ def find_foreground(
         component=component,
         n_components=int(component.max(initial=-1)) + 1,
         scale=scale,
+        middle=None if middle is None else middle - origin,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.scale import VoxelScale
+from dineuro_tracing.forest import last_ancestors
 from dineuro_tracing.links import NEAR, Links, candidate_links
 from dineuro_tracing.skeleton import Skeleton
 
@@ -25,7 +26,7 @@ _LARGE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
     """Which links are made.
 
     Attributes:
@@ -44,7 +45,7 @@ class _Rule:
 #: First the links that are more likely right than wrong; then, between large trees, less likely
 #: ones that go straight on; then wider ones. The last rule was made for `lifted_108`, where a
 #: neurite sinks into haze. With a lower bar it joins what the classical enhancer makes of noise.
-_RULES = (_Rule(0.5), _Rule(0.3, share=0.2, bend=0.3), _Rule(0.5, share=0.2, wide=True))
+RULES = (Rule(0.5), Rule(0.3, share=0.2, bend=0.3), Rule(0.5, share=0.2, wide=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,65 +95,119 @@ def join_gaps(
     Returns:
         The same points with more links, and these links. The root of a joined tree is arbitrary.
     """
-    forest = _Forest(skeleton, scale)
+    piece = skeleton.tree_numbers()
+    forest = Forest(skeleton.tree_lengths(scale))
+
+    def ends(links: Links) -> Ends:
+        return Ends(
+            piece[links.tip], piece[links.point], links.probability(), links.bend, links.blind
+        )
+
     near = links = candidate_links(skeleton, probability, min(gap, NEAR), scale)
     joins = []
-    for rule in _RULES:
+    for rule in RULES:
         if rule.wide:
             if gap <= NEAR or not forest.has_several_large(rule.share):
                 continue
             links = candidate_links(skeleton, probability, gap, scale)
-        joins.append(forest.join(links, rule))
-    joins.append(forest.open_links(near))
-    return forest.skeleton, Joins.concatenate(joins)
+        made = forest.join(ends(links), rule)
+        for at in made:
+            tip, point = int(links.tip[at]), int(links.point[at])
+            skeleton = skeleton.reroot(tip).join(tip, point)
+        mask = np.zeros(len(links.tip), dtype=np.bool_)
+        mask[made] = True
+        joins.append(Joins.of(links, mask, in_skeleton=True))
+    joins.append(Joins.of(near, forest.is_open(ends(near)), in_skeleton=False))
+    return skeleton, Joins.concatenate(joins)
 
 
-class _Forest:
-    """Pieces that are joined to fewer and fewer trees.
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """The pieces at the ends of links, and what the rules ask of a link.
 
     Attributes:
-        skeleton: the points with the links made so far.
+        tip, point: (L,) int64, the pieces.
+        probability: (L,) float64, the probability that both belong to one neuron.
+        bend: (L,) float64, the sharper of the turns at both ends, 1 - cosine.
+        blind: (L,) bool, the link may not be made.
     """
 
-    def __init__(self, skeleton: Skeleton, scale: VoxelScale) -> None:
-        self.skeleton = skeleton
-        #: (N,) the piece of each point at first.
-        self._piece = skeleton.tree_numbers()
-        #: By piece, the piece that stands for its tree.
-        self._tree = np.arange(int(self._piece.max(initial=-1)) + 1)
+    tip: NDArray[np.int64]
+    point: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    bend: NDArray[np.float64]
+    blind: NDArray[np.bool_]
+
+
+class Forest:
+    """Pieces that are joined to fewer and fewer trees; it knows no points.
+
+    Args:
+        length: (T,) float64, of each piece in finest voxels.
+    """
+
+    def __init__(self, length: NDArray[np.float64]) -> None:
+        #: By piece, a piece of the same tree; the one that stands for its tree names itself.
+        self._above = np.arange(len(length))
         #: By a piece that stands for a tree, the tree's length in finest voxels.
-        self._length = skeleton.tree_lengths(scale)
+        self._length = length.copy()
 
     def has_several_large(self, share: float) -> bool:
         """Whether two trees or more have the share of the longest one's length, and `_LARGE`."""
-        lengths = self._length[np.unique(self._tree)]
+        lengths = self._length[np.unique(self.trees())]
         return bool((lengths >= self._least_length(share)).sum() > 1)
 
-    def join(self, links: Links, rule: _Rule) -> Joins:
-        """Make the links that a rule allows, the likeliest first, and return them."""
-        probability, least_length = links.probability(), self._least_length(rule.share)
-        is_new = np.zeros(len(probability), dtype=np.bool_)
-        allowed = (probability > rule.least) & (links.bend <= rule.bend) & ~links.blind
-        likeliest_first = np.argsort(-probability, kind="stable")
-        for at in likeliest_first[allowed[likeliest_first]]:
-            tip, point = int(links.tip[at]), int(links.point[at])
-            ours, theirs = self._trees(np.array([tip, point]))
+    def join(self, ends: Ends, rule: Rule) -> list[int]:
+        """Make the links that a rule allows, the likeliest first, and return them in this order."""
+        least_length = self._least_length(rule.share)
+        allowed = (ends.probability > rule.least) & (ends.bend <= rule.bend) & ~ends.blind
+        likeliest_first = np.argsort(-ends.probability, kind="stable")
+        made = []
+        for at in likeliest_first[allowed[likeliest_first]].tolist():
+            ours, theirs = self._tree(int(ends.tip[at])), self._tree(int(ends.point[at]))
             if ours == theirs or min(self._length[ours], self._length[theirs]) < least_length:
                 continue
-            self.skeleton = self.skeleton.reroot(tip).join(tip, point)
-            self._tree[self._tree == ours] = theirs
-            self._length[theirs] += self._length[ours]
-            is_new[at] = True
-        return Joins.of(links, is_new, in_skeleton=True)
+            self._unite(ours, theirs)
+            made.append(at)
+        return made
 
-    def open_links(self, links: Links) -> Joins:
-        """The links between trees that are still apart, from `_LEAST_REPORTED` on."""
-        apart = self._trees(links.tip) != self._trees(links.point)
-        return Joins.of(links, apart & (links.probability() >= _LEAST_REPORTED), in_skeleton=False)
+    def unite(self, one: int, other: int) -> bool:
+        """Make one tree of the trees of two pieces; False if they are one already."""
+        ours, theirs = self._tree(one), self._tree(other)
+        if ours != theirs:
+            self._unite(ours, theirs)
+        return ours != theirs
 
-    def _trees(self, points: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) the piece that stands for the tree of each point."""
-        return np.asarray(self._tree[self._piece[points]])
+    def is_open(self, ends: Ends) -> NDArray[np.bool_]:
+        """(L,) bool, the links between trees that are still apart, from `_LEAST_REPORTED` on."""
+        tree = self.trees()
+        return np.asarray(
+            (tree[ends.tip] != tree[ends.point]) & (ends.probability >= _LEAST_REPORTED)
+        )
+
+    def trees(self) -> NDArray[np.int64]:
+        """(T,) the piece that stands for the tree of each piece."""
+        return last_ancestors(self._above)
+
+    def lengths(self) -> NDArray[np.float64]:
+        """(T,) the length of each piece's tree in finest voxels."""
+        return np.asarray(self._length[self.trees()])
+
+    def lengthen(self, piece: int, by: float) -> None:
+        """Add the length of a link to the tree of a piece."""
+        self._length[self._tree(piece)] += by
+
+    def _tree(self, piece: int) -> int:
+        """The piece that stands for the tree of a piece."""
+        above = self._above
+        while above[piece] != piece:
+            above[piece] = above[above[piece]]
+            piece = int(above[piece])
+        return piece
+
+    def _unite(self, ours: int, theirs: int) -> None:
+        self._above[ours] = theirs
+        self._length[theirs] += self._length[ours]
 
     def _least_length(self, share: float) -> float:
         """Least length of a tree under a rule with this share; 0 without a share."""

@@ -7,7 +7,7 @@ both ends of a link belong to one neuron.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,34 @@ class Links:
         return JOIN_MODEL.probability(self.features)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What the pieces of a part need to know of the volume around it.
+
+    Attributes:
+        length: (T,) float64, the whole length of each piece of the part (finest voxels).
+        probability: the median probability 0..1 on the lines of the volume.
+        n_pieces: the number of pieces of the volume that are long enough to count as breaks.
+        total: the length of all its pieces (finest voxels).
+    """
+
+    length: Floats
+    probability: float
+    n_pieces: int
+    total: float
+
+
+def counts_as_piece(length: Floats) -> NDArray[np.bool_]:
+    """(T,) bool, the pieces that are long enough to show how broken the neurites are."""
+    return np.asarray(length >= _PIECE)
+
+
 def candidate_links(
-    skeleton: Skeleton, probability: NDArray[np.uint8], gap: float, scale: VoxelScale
+    skeleton: Skeleton,
+    probability: NDArray[np.uint8],
+    gap: float,
+    scale: VoxelScale,
+    around: Surroundings | None = None,
 ) -> Links:
     """For each tip and each other piece within the gap the link with the lowest price.
 
@@ -89,13 +115,26 @@ def candidate_links(
         probability: (Z, Y, X) uint8, the volume that the links run through.
         gap: greatest distance of the ends (finest voxels).
         scale: the voxel's edges.
+        around: the volume that this one is a part of; None if it is whole.
     """
     pieces = Pieces.of(skeleton, scale)
+    if around is None:
+        around = Surroundings(
+            pieces.length, _stack_probability(skeleton, probability),
+            int(counts_as_piece(pieces.length).sum()), float(pieces.length.sum()),
+        )  # fmt: skip
+    pieces = replace(pieces, length=around.length)
     tip, point = pieces.cheapest_links(probability, gap)
-    return _measure(pieces, probability, tip, point)
+    return _measure(pieces, probability, tip, point, around)
 
 
-def _measure(pieces: Pieces, probability: NDArray[np.uint8], tip: Indices, point: Indices) -> Links:
+def _measure(
+    pieces: Pieces,
+    probability: NDArray[np.uint8],
+    tip: Indices,
+    point: Indices,
+    around: Surroundings,
+) -> Links:
     """The links from tips to points (L,) with their features."""
     skeleton, ends = pieces.skeleton, pieces.skeleton.points.astype(np.float64)
     distance, turn, facing = pieces.geometry(tip, point)
@@ -125,8 +164,8 @@ def _measure(pieces: Pieces, probability: NDArray[np.uint8], tip: Indices, point
             "stands_out": np.square(np.maximum(2 * stands_out - 1, 0)),
             "log_shorter_piece": np.log(shorter),
             "radius_difference": np.minimum(unlike, _MOST_UNLIKE),
-            "stack_probability": _stack_probability(skeleton, probability),
-            "log_pieces_per_length": _log_pieces_per_length(pieces),
+            "stack_probability": around.probability,
+            "log_pieces_per_length": _log_pieces_per_length(around),
         }
     )
     return Links(tip, point, shorter, bend, blind, features)
@@ -138,7 +177,7 @@ def _stack_probability(skeleton: Skeleton, probability: NDArray[np.uint8]) -> fl
     return float(np.median(probability[voxels])) / 255
 
 
-def _log_pieces_per_length(pieces: Pieces) -> float:
+def _log_pieces_per_length(around: Surroundings) -> float:
     """The logarithm of the number of breaks in a hundred finest voxels of neurite."""
-    breaks = max(int((pieces.length >= _PIECE).sum()) - 1, 0.5)
-    return float(np.log(breaks / max(float(pieces.length.sum()) / 100, 0.01)))
+    breaks = max(around.n_pieces - 1, 0.5)
+    return float(np.log(breaks / max(around.total / 100, 0.01)))

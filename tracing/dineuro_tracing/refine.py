@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from dineuro_tracing.foreground import Foreground
 from dineuro_tracing.forest import last_ancestors, parents_or_self
 from dineuro_tracing.kernels import centroids
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.soma import Soma
+from dineuro_tracing.soma import Body
 from dineuro_tracing.tree_kernels import carry_joined, space_points
 
 #: A branch of a soma leaves its body by half a radius or more.
@@ -29,7 +29,7 @@ _CENTRINGS = 3
 _REACH_RADII, _LEAST_REACH, _LONGEST_REACH = 2.2, 2.2, 20.0
 
 
-def gather_somata(skeleton: Skeleton, somata: Sequence[Soma], foreground: Foreground) -> Skeleton:
+def gather_somata(skeleton: Skeleton, somata: Sequence[Body], scale: VoxelScale) -> Skeleton:
     """One point for each soma: the points of its tree within its body go.
 
     The branches start at the soma's centre. A branch that hardly leaves the body is a bump of its
@@ -38,13 +38,13 @@ def gather_somata(skeleton: Skeleton, somata: Sequence[Soma], foreground: Foregr
     Args:
         skeleton: its roots may be somata.
         somata: all that were found; the nearest to a root is the root's.
-        foreground: the voxels that the somata name.
+        scale: the voxel's edges.
     """
     if not somata or not skeleton.soma.any():
         return skeleton
-    away = _radii_from_soma(skeleton, somata, foreground)
+    away = _radii_from_soma(skeleton, somata, scale)
     skeleton = skeleton.keep((away > 1) | skeleton.soma)
-    away = _radii_from_soma(skeleton, somata, foreground)
+    away = _radii_from_soma(skeleton, somata, scale)
     starts = skeleton.soma[skeleton.parents] & (skeleton.parents >= 0)
     own = np.arange(len(skeleton))
     branch = last_ancestors(np.where(starts, own, parents_or_self(skeleton.parents)))
@@ -54,16 +54,16 @@ def gather_somata(skeleton: Skeleton, somata: Sequence[Soma], foreground: Foregr
 
 
 def _radii_from_soma(
-    skeleton: Skeleton, somata: Sequence[Soma], foreground: Foreground
+    skeleton: Skeleton, somata: Sequence[Body], scale: VoxelScale
 ) -> NDArray[np.float64]:
     """(N,) how many radii each point lies from its tree's soma; infinite without one."""
     number = skeleton.tree_numbers()
     away = np.full(len(skeleton), np.inf)
     for root in np.flatnonzero(skeleton.soma):
         place = skeleton.points[[root]]
-        soma = min(somata, key=lambda s: float(s.radii_away(place, foreground)[0]))
+        soma = min(somata, key=lambda s: float(s.radii_away(place, scale)[0]))
         of_tree = number == number[root]
-        away[of_tree] = soma.radii_away(skeleton.points[of_tree], foreground)
+        away[of_tree] = soma.radii_away(skeleton.points[of_tree], scale)
     return away
 
 
@@ -88,13 +88,20 @@ def centre(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
             reach,
             optical.scale.zyx,
         )
-    return replace(skeleton, points=_inside(points, skeleton, foreground))
+    inside = foreground.contains(points)[:, None]
+    return replace(skeleton, points=np.where(inside, points, skeleton.points))
 
 
-def smooth(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
+def smooth(
+    skeleton: Skeleton, contains: Callable[[NDArray[np.float64]], NDArray[np.bool_]] | None
+) -> Skeleton:
     """Points and radii averaged along each branch with weights 1/4, 1/2, 1/4.
 
-    Roots, forks and tips stay where they are. A point that would leave the foreground stays too.
+    Roots, forks and tips stay where they are. So do points that would leave the foreground.
+
+    Args:
+        skeleton: the lines.
+        contains: whether points (N, 3) lie in the foreground, (N,); None lets all points move.
     """
     inner = np.flatnonzero((skeleton.n_children() == 1) & (skeleton.parents >= 0))
     parent, child = skeleton.parents[inner], skeleton.main_children()[inner]
@@ -105,7 +112,9 @@ def smooth(skeleton: Skeleton, foreground: Foreground) -> Skeleton:
         return result
 
     steps = np.clip(averaged(skeleton.points) - skeleton.points, -_MAX_MOVE, _MAX_MOVE)
-    points = _inside(skeleton.points + steps, skeleton, foreground)
+    points = skeleton.points + steps
+    if contains is not None:
+        points = np.where(contains(points)[:, None], points, skeleton.points)
     return replace(skeleton, points=points, radii=averaged(skeleton.radii))
 
 
@@ -122,10 +131,3 @@ def resample(skeleton: Skeleton, step: float, scale: VoxelScale) -> Skeleton:
     joined = skeleton.joined.copy()
     carry_joined(order, skeleton.parents, kept, joined)
     return replace(skeleton, joined=joined).keep(kept)
-
-
-def _inside(
-    points: NDArray[np.float64], skeleton: Skeleton, foreground: Foreground
-) -> NDArray[np.float64]:
-    """The points (N, 3) that lie in the foreground; the skeleton's own point for all others."""
-    return np.where(foreground.contains(points)[:, None], points, skeleton.points)

@@ -46,6 +46,33 @@ _MIN_VOXELS = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """The ellipsoid of a soma.
+
+    Attributes:
+        centre: z, y, x in voxels of the volume.
+        radius: of the ball of the same volume, in finest voxels.
+        lateral: radius in the plane across its flat axis, in finest voxels.
+        axis: the flat axis; any for a ball.
+    """
+
+    centre: tuple[float, float, float]
+    radius: float
+    lateral: float
+    axis: int = 0
+
+    def radii_away(self, places: NDArray[np.float64], scale: VoxelScale) -> NDArray[np.float64]:
+        """(N,) distances of places (N, 3), z, y, x of the volume, from the centre, in radii.
+
+        The flat axis has the length that the volume leaves.
+        """
+        steps = scale.finest_zyx(places - np.array(self.centre))
+        axes = np.full(3, self.lateral)
+        axes[self.axis] = self.radius**3 / self.lateral**2
+        return np.asarray(np.linalg.norm(steps / axes, axis=1))
+
+
+@dataclass(frozen=True, slots=True)
 class Soma:
     """The centre of a soma, and its size.
 
@@ -67,17 +94,10 @@ class Soma:
         radius = float(foreground.depth[voxel])
         return cls(voxel, radius, radius)
 
-    def radii_away(
-        self, places: NDArray[np.float64], foreground: Foreground
-    ) -> NDArray[np.float64]:
-        """(N,) distances of places (N, 3), z, y, x of the volume, from the centre, in radii.
-
-        A soma is an ellipsoid; its flat axis has the length that its volume leaves.
-        """
-        steps = foreground.scale.finest_zyx(places - foreground.place(self.voxel))
-        axes = np.full(3, self.lateral)
-        axes[self.axis] = self.radius**3 / self.lateral**2
-        return np.asarray(np.linalg.norm(steps / axes, axis=1))
+    def body(self, foreground: Foreground) -> Body:
+        """The soma in the volume."""
+        z, y, x = foreground.place(self.voxel).tolist()
+        return Body((z, y, x), self.radius, self.lateral, self.axis)
 
 
 def find_somata(foreground: Foreground) -> tuple[Soma, ...]:

@@ -124,11 +124,11 @@ def trace(
     skeleton = part_neurons(skeleton, scale)
     start = lines.root
     if start is None or options.root is None:
-        start = _main_root(skeleton, scale)
+        start = main_root(skeleton, scale)
     field = _field(lines.skeleton, skeleton, start, options, probability.shape, scale)
     if field is not None:
         skeleton, joins = part_doubtful(skeleton, joins, probability.shape, scale)
-        start = _main_root(skeleton, scale)
+        start = main_root(skeleton, scale)
     skeleton = _rooted(skeleton, start)
     lengths = skeleton.tree_lengths(scale)
     is_soma = bool(skeleton.soma[start])
@@ -217,7 +217,7 @@ def _with_somata(skeleton: Skeleton, somata: list[Soma], foreground: Foreground)
     return skeleton
 
 
-def _main_root(skeleton: Skeleton, scale: VoxelScale) -> int:
+def main_root(skeleton: Skeleton, scale: VoxelScale) -> int:
     """The soma with the longest tree, or the thickest end if all trees of somata are short.
 
     A soma with a short tree belongs to another neuron, or to one that the region cuts off.
@@ -308,14 +308,14 @@ def _refined_tree(
     """Stages 7 and 8: the tree, and (N,) bool, the joined links."""
     scale = foreground.scale
     soma_radius = float(skeleton.radii[0]) if skeleton.soma[0] else None
-    skeleton = gather_somata(skeleton, somata, foreground)
-    skeleton = smooth(centre(skeleton, foreground), foreground)
-    tree, joined = _as_tree(resample(skeleton, NODE_STEP, scale))
+    skeleton = gather_somata(skeleton, [soma.body(foreground) for soma in somata], scale)
+    skeleton = smooth(centre(skeleton, foreground), foreground.contains)
+    tree, joined = as_tree(resample(skeleton, NODE_STEP, scale))
     spines = find_spines(tree, lateral_radii(tree, foreground), scale, soma_radius)
-    return _with_spines(tree, joined, spines, options)
+    return with_spines(tree, joined, spines, options)
 
 
-def _with_spines(
+def with_spines(
     tree: Tree, joined: NDArray[np.bool_], spines: NDArray[np.bool_], options: TraceOptions
 ) -> tuple[Tree, NDArray[np.bool_]]:
     """The tree and its joined links (N,) without the spines (N,), or with their type."""
@@ -328,7 +328,7 @@ def _with_spines(
     return Tree(tree.xyz[kept], tree.radii[kept], parents, tree.types[kept]), joined[kept]
 
 
-def _as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:
+def as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:
     """The tree, parents first and point 0's tree first; and (N,) bool, the joined links.
 
     The first root has the soma's type even without a soma, because readers such as MorphIO refuse

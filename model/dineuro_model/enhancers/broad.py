@@ -56,7 +56,17 @@ class Broad:
     lateral: Floats
 
 
-def broad_part(values: Floats, scale: Scale) -> Broad:
+def broad_reach(edge: float) -> int:
+    """Half of the square's edge in voxels, along an axis with voxels of this edge."""
+    return int(_REACH / edge)
+
+
+def broad_part(
+    values: Floats,
+    scale: Scale,
+    span: tuple[float, float] | None = None,
+    size: tuple[int, ...] | None = None,
+) -> Broad:
     """The openings of an image (Z, Y, X) by squares in the three planes.
 
     A plane in which the image is smaller than the square does not count: a thin stack is as thick
@@ -65,12 +75,14 @@ def broad_part(values: Floats, scale: Scale) -> Broad:
     Args:
         values: float32; the openings are exact to 1/65535 of its span.
         scale: (z, y, x), a voxel's edges in finest voxels.
+        span: the least and the greatest value of the volume that the image is a part of.
+        size: (Z, Y, X) of that volume; None is the image itself.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = span or (float(values.min()), float(values.max()))
     step = (high - low) / 65535 or 1.0
     whole = ((values - np.float32(low)) * np.float32(1 / step)).astype(np.uint16)
-    reach = [int(_REACH / edge) for edge in scale]
-    wide = [2 * r < n for r, n in zip(reach, values.shape, strict=True)]
+    reach = [broad_reach(edge) for edge in scale]
+    wide = [2 * r < n for r, n in zip(reach, size or values.shape, strict=True)]
     highest = lateral = np.zeros(values.shape, dtype=np.uint16)
     for axes in ((1, 2), (0, 1), (0, 2)):
         if not all(wide[axis] for axis in axes):
@@ -84,7 +96,28 @@ def broad_part(values: Floats, scale: Scale) -> Broad:
     return Broad(_as_float(highest, step, low), _as_float(lateral, step, low))
 
 
-def find_bodies(values: Floats, lateral: Floats, level: float, scale: Scale) -> NDArray[np.bool_]:
+def middle_level(values: Floats) -> float:
+    """The median of the denoised image (Z, Y, X), from which the height of a body counts.
+
+    It is 0 in an image of fewer rows or columns than any body.
+    """
+    sample = body_sample(values)
+    return float(np.median(sample)) if sample.size else 0.0
+
+
+def body_sample(values: Floats) -> Floats:
+    """The rows and columns of an image (Z, Y, X) in which bodies are searched."""
+    return values[:, _STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
+
+
+def find_bodies(
+    values: Floats,
+    lateral: Floats,
+    level: float,
+    scale: Scale,
+    middle: float | None = None,
+    size: tuple[int, ...] | None = None,
+) -> NDArray[np.bool_]:
     """(Z, Y, X) bool, the voxels of cell bodies that are too broad for a neurite.
 
     A body is flat where the voxel size is unknown and the slices are far apart. Its slices decide.
@@ -94,13 +127,18 @@ def find_bodies(values: Floats, lateral: Floats, level: float, scale: Scale) -> 
         lateral: (Z, Y, X), its broad part in the slices.
         level: least intensity of a body above the ground, that of neurites.
         scale: (z, y, x), a voxel's edges in finest voxels.
+        middle: the `middle_level` of the volume that the image is a part of. The part starts at a
+            row and a column that are multiples of 4.
+        size: (Z, Y, X) of that volume; None is the image itself.
     """
     found = np.zeros(values.shape, dtype=np.bool_)
-    if min(values.shape[1:]) < 2 * _REACH:
+    depth, height, width = size or values.shape
+    if min(height, width) < 2 * _REACH or min(values.shape[1:]) < _STEP:
         return found
+    ground = np.float32(middle_level(values) if middle is None else middle)
+    coarse = body_sample(lateral) - ground
     start = _STEP // 2
-    ground = np.float32(np.median(values[:, start::_STEP, start::_STEP]))
-    coarse = lateral[:, start::_STEP, start::_STEP] - ground
+    samples = (depth, *(len(range(start, n, _STEP)) for n in (height, width)))
     edges = (scale[0], scale[1] * _STEP, scale[2] * _STEP)
     if not (coarse >= level).any():
         return found
@@ -116,7 +154,7 @@ def find_bodies(values: Floats, lateral: Floats, level: float, scale: Scale) -> 
         around = _widened(shapes["bounding_boxes"][label], edges)
         body = labels[around] == label
         radius = _lateral_radius(body, edges)
-        if not _is_compact(body, radius, coarse.shape, edges):
+        if not _is_compact(body, radius, samples, edges):
             continue
         fine = (around[0], *(slice(s.start * _STEP, s.stop * _STEP) for s in around[1:]))
         height = values[fine] - ground

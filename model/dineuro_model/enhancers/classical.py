@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from dineuro_model.enhancers.blocks import PER_DEVIATION, background, local_noise, sampled
-from dineuro_model.enhancers.broad import broad_part, find_bodies
+from dineuro_model.enhancers.blocks import (
+    PER_DEVIATION,
+    Floats,
+    Frame,
+    between,
+    block_medians,
+    block_noise,
+    even_noise,
+    sampled,
+    without_neurites,
+)
+from dineuro_model.enhancers.broad import broad_part, broad_reach, find_bodies, middle_level
+from dineuro_model.enhancers.figures import Figures, Ridges
 from dineuro_model.enhancers.windows import highest_within
 
 Scale = tuple[float, float, float]
@@ -35,8 +47,8 @@ Scale = tuple[float, float, float]
 #: The quantile of the maxima of rows, columns and depths that sets the usual brightness, and the
 #: multiple of it at which voxels are cut off.
 _ROWS, _ABOVE = 0.99, 5.0
-#: Width of the denoising Gaussian, in finest voxels.
-_SIGMA = 0.8
+#: Width of the denoising Gaussian, in finest voxels, and the voxels that it reaches at most.
+_SIGMA, _GAUSSIAN = 0.8, 3
 #: Margin of background around the voxels above the lowest value.
 _MARGIN = 32
 #: The contrast is at most this multiple of what is narrow, see `broad`. Noise alone is narrow, by
@@ -46,16 +58,10 @@ _NARROW, _NARROW_NOISE = 2.0, 2.0
 _MOST_NOISE = 8.0
 #: A ridge falls to half its height within this number of voxels.
 _THIN = 10
-#: The threshold is at most this share of the neurites' mean contrast.
-_CAP = 0.3
 #: The least threshold in units of the denoised background's noise.
 _NOISE_FLOOR = 5.5
 #: The local threshold is this share of the highest contrast within this reach (finest voxels).
-#: It is at least this share of the stack's threshold.
-_LOCAL_REACH, _LOCAL_SHARE, _LOCAL_LEAST = 12.0, 0.25, 0.5
-#: The ridges just below the threshold are clutter if the next octave of contrast below them has so
-#: many times as many. On the tuning stacks neurites have at most 1.3, noise and clutter 2 or more.
-_CLUTTER = 1.7
+_LOCAL_REACH, _LOCAL_SHARE = 12.0, 0.25
 #: The clearness needs this share of the volume around neurites; in less, all voxels are noise.
 _LEAST_AROUND = 0.001
 #: A bright structure raises the threshold within this reach (finest voxels) to this share of its
@@ -97,35 +103,96 @@ def enhance_and_measure(
     box = _box_above(intensity, low)
     if box is None:
         return ClassicalEnhancement(probability, 0.0)
-    values = _normalised(intensity[box], low)
-    smooth = ndimage.gaussian_filter(values, [_SIGMA / step for step in scale])
-    contrast = smooth - background(smooth)
-    ridge = contrast[_on_ridges(contrast)]
-    threshold = _threshold(ridge)
-    bright = ridge[ridge >= threshold]
-    around = _highest_within(_LOCAL_REACH, contrast, scale) >= threshold
-    around &= _highest_within(_REACH, contrast, scale) < threshold
-    clearness = _clearness(bright, values, around, scale)
-    if len(bright) == 0:
-        return ClassicalEnhancement(probability, clearness)
+    rows = [intensity[box].max(axis=axis) for axis in range(3)]
+    span = usual_span(rows, low)
+    values = normalised(intensity[box], low, span)
+    frame = Frame.whole(values.shape)
+    smooth = denoised(values, scale)
+    blocks = frame.blocks()
+    ground = without_neurites(block_medians(smooth, frame, blocks))
+    contrast = smooth - between(ground, frame)
+    ridge = contrast[on_ridges(contrast)]
+    ridges = Ridges.of(ridge)
+    around = _highest_within(_LOCAL_REACH, contrast, scale) >= ridges.threshold
+    around &= _highest_within(_REACH, contrast, scale) < ridges.threshold
+    clearness = _clearness(ridge[ridge >= ridges.threshold], values, around, scale)
     del values, around
-    usual = np.float32(_noise(contrast))
-    noise = np.clip(local_noise(contrast), usual, np.float32(_MOST_NOISE) * usual)
+    if not ridges.bright:
+        return ClassicalEnhancement(probability, clearness)
+    figures = Figures(
+        frame.size, float(low), span, float(smooth.min()), float(smooth.max()),
+        middle_level(smooth), _noise(sampled(contrast, frame, blocks)),
+        ridges.threshold, ridges.least, ridges.bright,
+    )  # fmt: skip
+    noise = between(even_noise(block_noise(contrast, frame, blocks)), frame)
+    probability[box] = part_probability(smooth, contrast, noise, figures, scale)
+    return ClassicalEnhancement(probability, clearness)
+
+
+def part_probability(
+    smooth: Floats,
+    contrast: Floats,
+    noise: Floats,
+    figures: Figures,
+    scale: Scale,
+    inner: tuple[slice, slice, slice] | None = None,
+) -> NDArray[np.uint8]:
+    """The probability (Z, Y, X) in a part of a volume, or in a box within the part.
+
+    The arrays (Z, Y, X) are overwritten. Voxels less than `reach` from a face of the part depend on
+    what lies beyond it.
+
+    Args:
+        smooth: the denoised part.
+        contrast: the same without the background.
+        noise: the standard deviation of the denoised background around each voxel.
+        figures: of the volume.
+        scale: (z, y, x), a voxel's edges in finest voxels.
+        inner: the box; None is the whole part.
+    """
+    broad = broad_part(smooth, scale, (figures.darkest, figures.brightest), figures.size)
+    bodies = find_bodies(
+        smooth, broad.lateral, figures.bright, scale, figures.middle, figures.size
+    )  # fmt: skip
+    highest = broad.highest
+    del broad
+    if inner is not None:
+        wider, inner = _with_margin(inner, smooth.shape, scale)
+        smooth, contrast, noise = smooth[wider], contrast[wider], noise[wider]
+        bodies, highest = bodies[wider], highest[wider]
+    usual = np.float32(figures.noise)
+    noise = np.clip(noise, usual, np.float32(_MOST_NOISE) * usual)
     floor = np.float32(_NOISE_FLOOR) * noise
-    np.maximum(floor, np.float32(_least_threshold(ridge, threshold)), out=floor)
-    broad = broad_part(smooth, scale)
-    bodies = find_bodies(smooth, broad.lateral, float(bright.mean()), scale)
-    np.subtract(smooth, broad.highest, out=smooth)
+    np.maximum(floor, np.float32(figures.least), out=floor)
+    np.subtract(smooth, highest, out=smooth)
     smooth -= np.float32(_NARROW_NOISE) * noise
     smooth *= np.float32(_NARROW)
     np.minimum(contrast, smooth, out=contrast)
-    del broad, smooth
+    del highest, smooth, noise
     near = _highest_within(_REACH, contrast, scale)
     far = _highest_within(_LOCAL_REACH, contrast, scale)
-    odds = _odds(contrast, _limits(threshold, floor, near, far))
+    odds = _odds(contrast, _limits(figures.threshold, floor, near, far))
     odds[bodies] = 255
-    probability[box] = odds
-    return ClassicalEnhancement(probability, clearness)
+    return odds if inner is None else odds[inner]
+
+
+def reach(scale: Scale) -> tuple[int, int, int]:
+    """(z, y, x) voxels around a box on which the probability in it depends, without bodies."""
+    z, y, x = (int(_LOCAL_REACH / edge) + 2 * broad_reach(edge) + _GAUSSIAN for edge in scale)
+    return z, y, x
+
+
+def _with_margin(
+    inner: tuple[slice, slice, slice], shape: tuple[int, ...], scale: Scale
+) -> tuple[tuple[slice, slice, slice], tuple[slice, slice, slice]]:
+    """A box with the surroundings that its local threshold needs, and the box within these."""
+    wider, within = [], []
+    for part, n, edge in zip(inner, shape, scale, strict=True):
+        margin = int(_LOCAL_REACH / edge)
+        low = max(0, part.start - margin)
+        wider.append(slice(low, min(n, part.stop + margin)))
+        within.append(slice(part.start - low, part.stop - low))
+    return (wider[0], wider[1], wider[2]), (within[0], within[1], within[2])
 
 
 def as_probability(intensity: NDArray[Any]) -> NDArray[np.uint8]:
@@ -141,7 +208,8 @@ def as_probability(intensity: NDArray[Any]) -> NDArray[np.uint8]:
     low = intensity.min()
     if intensity.max() == low:
         return np.zeros(intensity.shape, dtype=np.uint8)
-    values = _normalised(intensity, low)
+    rows = [intensity.max(axis=axis) for axis in range(3)]
+    values = normalised(intensity, low, usual_span(rows, low))
     return _odds(values, np.float32(threshold_otsu(values.reshape(-1))))
 
 
@@ -160,23 +228,35 @@ def _box_above(intensity: NDArray[Any], low: Any) -> tuple[slice, slice, slice] 
     return spans[0], spans[1], spans[2]
 
 
-def _normalised(intensity: NDArray[Any], low: Any) -> NDArray[np.float32]:
-    """The intensity on a scale from 0 to 1, float32, independent of the sample type.
+def usual_span(rows: Sequence[NDArray[Any]], low: Any) -> float:
+    """The span of intensities above the lowest that becomes 0 to 1.
 
     A few extremely bright voxels must not set the scale. Therefore values are cut at a multiple of
     a quantile of the maxima of rows, columns and depths, the middle one of the three.
+
+    Args:
+        rows: the maxima of the volume along each axis.
+        low: the lowest intensity.
     """
-    rows = [intensity.max(axis=axis) for axis in range(3)]
     usual = float(
         np.median([np.quantile(row[row > low].astype(np.float64), _ROWS) for row in rows])
     )
     top = min(float(rows[0].max()), float(low) + _ABOVE * (usual - float(low)))
-    span = top - float(low)
+    return top - float(low)
+
+
+def normalised(intensity: NDArray[Any], low: Any, span: float) -> Floats:
+    """The intensity on a scale from 0 to 1, float32, independent of the sample type."""
     # Each term is divided before the subtraction, because the difference may overflow.
     values = intensity.astype(np.float32)
     values *= np.float32(1 / span)
     values -= np.float32(float(low) / span)
     return np.minimum(values, np.float32(1), out=values)
+
+
+def denoised(values: Floats, scale: Scale) -> Floats:
+    """The values (Z, Y, X) without the noise that is finer than a neurite."""
+    return np.asarray(ndimage.gaussian_filter(values, [_SIGMA / step for step in scale]))
 
 
 def _odds(
@@ -188,7 +268,7 @@ def _odds(
     return np.asarray(np.ceil(255 * square), dtype=np.uint8)
 
 
-def _on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
+def on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which voxels (Z, Y, X) lie on the crest of a thin ridge: noise or a neurite, but no soma.
 
     A voxel on a crest is the highest among its neighbours along at least two axes. `_THIN` voxels
@@ -208,30 +288,8 @@ def _on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
     return votes >= 2
 
 
-def _threshold(ridge: NDArray[np.float32]) -> float:
-    """The contrast between ridges (N,) of noise and ridges of neurites; infinite without ridges."""
-    if len(ridge) == 0:
-        return math.inf
-    between = float(threshold_otsu(np.sqrt(ridge))) ** 2
-    # Without noise all ridges are neurites, and the threshold must not remove their dimmer half.
-    return min(between, _CAP * float(ridge[ridge >= between].mean()))
-
-
-def _least_threshold(ridge: NDArray[np.float32], threshold: float) -> float:
-    """The least local threshold, from the contrast of all ridges (N,).
-
-    Dim neurites are few. Where the number of ridges rises steeply as their contrast falls, the dim
-    ones are noise or clutter, and the threshold of the stack holds everywhere.
-    """
-    octaves = np.array([0.25, 0.5, 1.0]) * threshold
-    below, beside = np.diff(np.searchsorted(np.sort(ridge), octaves))
-    is_clutter = below > _CLUTTER * beside
-    return threshold if is_clutter else _LOCAL_LEAST * threshold
-
-
-def _noise(contrast: NDArray[np.float32]) -> float:
+def _noise(sample: Floats) -> float:
     """The standard deviation of the denoised background; neurites hardly influence it."""
-    sample = sampled(contrast)
     return PER_DEVIATION * float(np.median(np.abs(sample - np.median(sample))))
 
 

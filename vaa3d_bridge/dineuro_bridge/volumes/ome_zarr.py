@@ -75,6 +75,20 @@ class ZarrSource(Source):
         voxels = _as_czyx(voxels, self._axes)
         return voxels.astype(np.uint8) * np.uint8(255) if voxels.dtype == np.bool_ else voxels
 
+    def is_stored(self, box: Roi) -> bool:
+        """Whether the file of any chunk or shard that a box of the finest level meets exists."""
+        layout = self._image.levels[0].layout
+        with self._damage_named(0):
+            keys = self._opened(0).metadata.encode_chunk_key
+        bounds = dict(zip("xyz", zip(box[:3], box[3:], strict=True), strict=True))
+        ranges = []
+        for axis, n, size in zip(
+            self._axes, layout.shape, layout.shards or layout.chunks, strict=True
+        ):
+            low, high = bounds.get(axis, (0, n))
+            ranges.append(range(low // size, -(-high // size)))
+        return any((layout.path / keys(place)).exists() for place in itertools.product(*ranges))
+
     def _opened(self, level: int) -> Any:
         """The library's array of a level."""
         if level not in self._arrays:

@@ -123,6 +123,16 @@ class Source(ABC):
             voxels = voxels.astype(voxels.dtype.newbyteorder("="))
         return voxels
 
+    def is_stored(self, box: Roi) -> bool:  # noqa: ARG002  (most formats store every voxel)
+        """Whether any voxel of a box of the finest level lies in the file.
+
+        False where all of them have one value because nothing was written there.
+
+        Args:
+            box: half-open x0, y0, z0, x1, y1, z1.
+        """
+        return True
+
     @abstractmethod
     def _read(self, box: Roi, level: int) -> NDArray[Any]:
         """The voxels (C, Z, Y, X) of a box that lies in the level; any byte order."""

@@ -1,0 +1,169 @@
+"""A run from its start to its end: the stages in their order, each resumed where it was left.
+
+1. plan      the blocks that may hold neurites
+2. range     the span of intensities, from the maxima of all blocks
+3. ground    the background's medians
+4. ridges    noise and neurites; with them all figures of the enhancer are known
+5. enhance   probability and mask of each block
+6. lines     the centre lines of each block, linked across the faces
+7. joins     joins over gaps, chosen among the candidates of all blocks
+8. trees     one tree for each soma, and the pieces; smoothed, judged, pruned
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dineuro.brain import tasks
+from dineuro.brain.measuring import measure
+from dineuro.brain.merging import find_trees
+from dineuro.brain.results import load_trees, write_results
+from dineuro.brain.stages import Run
+from dineuro.brain.store.folder import Ledger
+from dineuro.brain.store.grid import Grid
+from dineuro.brain.store.input import identity, occupied_blocks, open_input
+from dineuro.brain.store.volumes import create_volume
+from dineuro.brain.tasks import Job
+from dineuro.brain.workers import Workers
+from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.files import write_record
+from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.progress import Progress, ProgressCallback, silent
+
+#: The options that a run reads; `units` alone may change between two calls.
+_READ = ("channel", "spacing", "threshold", "min_length", "gap", "spines", "min_confidence")
+
+
+def prepare_job(path: Path, folder: Path, options: TraceOptions, edge: int) -> Job:
+    """Check what was asked for, and open the volume.
+
+    Raises:
+        BadParameter: an option that no run has.
+        BadFile, BadVolume, FileAccess, UnsupportedFormat: of the volume.
+    """
+    if options.enhancer not in ("auto", "classical"):
+        raise BadParameter(
+            f"enhancer {options.enhancer}: a brain is enhanced block by block by the classical "
+            "enhancer alone: --enhancer classical"
+        )
+    for name, usual in (("contrast", "dark"), ("root", None), ("roi", None)):
+        value = getattr(options, name)
+        if value == usual if usual else value is not None:
+            raise BadParameter(f"{name} {value}: is not read by `dineuro brain`")
+    if edge < 32 or edge % 4:
+        raise BadParameter(f"block {edge}: must be a multiple of 4 from 32 on")
+    given = open_input(path, options.channel)
+    source = given.source()
+    size = source.shape[1:]
+    spacing = source.spacing if options.spacing is None else options.spacing[::-1]
+    if spacing is None and options.units == "um":
+        raise BadParameter(f"{path}: no voxel size is known: give --spacing for µm")
+    return Job(given, str(folder.resolve()), Grid(size, edge), spacing, options)
+
+
+def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -> dict[str, Any]:
+    """Do a run, or go on with it, and return its report.
+
+    Raises:
+        BadParameter: the folder holds another run.
+        FileAccess: the disk is full, or the folder cannot be used.
+    """
+    files = job.files
+    read = {name: job.options.as_dict()[name] for name in _READ}
+    source = job.given.source()
+    files.begin({
+        "input": job.given.path, "identity": identity(job.given.path), "size": job.grid.size,
+        "dtype": str(source.dtype), "spacing": job.spacing, "block": job.grid.edge, **read,
+    })  # fmt: skip
+    ledger = Ledger(files.path / "ledger.sqlite")
+    try:
+        run = Run(job, workers, ledger, progress)
+        run.warnings += source.header.warnings
+        blocks, dark = occupied_blocks(
+            job.given, job.grid, lambda at, n: progress(Progress("plan", at, n))
+        )
+        files.check_room(job.grid, len(blocks))
+        found, groups = run_stages(run, list(blocks))
+        return _report(run, blocks, dark, found, groups)
+    finally:
+        ledger.close()
+
+
+def run_stages(run: Run, blocks: list[int]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """All stages after the plan.
+
+    Args:
+        run: it gets holes and warnings.
+        blocks: the occupied ones; the list is changed.
+
+    Returns:
+        Figures for the report, and the numbers of the groups of finished trees.
+    """
+    job = run.job
+    if not blocks:
+        run.warnings.append("no block shows anything: no chunk is stored, or all are dark")
+        return {}, ()
+    figures = measure(run, blocks)
+    if figures is None:
+        return {}, ()
+    for path in (job.files.probability, job.files.mask):
+        create_volume(path, job.grid, job.spacing)
+    stated = asdict(figures)
+    items = ((b, (job, b, figures)) for b in run.without_holes(blocks))
+    found = run.stage("enhance", tasks.enhance_block, items, stated)
+    groups = find_trees(run, [b for b, each in found.items() if each["mask"]], stated)
+    mask = sum(each["mask"] for each in found.values())
+    return {"mask_voxels": mask, "figures": stated}, groups
+
+
+def _report(
+    run: Run, blocks: list[int], dark: list[int], figures: dict[str, Any], groups: tuple[int, ...]
+) -> dict[str, Any]:
+    """Write the results and the report."""
+    job, files = run.job, run.job.files
+    trees = (each for n in groups for each in load_trees(files.stage("trees", n)))
+    holes = [
+        {
+            "stage": entry.stage, "number": entry.number, "says": entry.error,
+            "box_xyz": None if entry.stage == "trees" else job.grid.window(entry.number).core_roi,
+        }
+        for entry in sorted(run.holes, key=lambda entry: (entry.number, entry.stage))
+    ]  # fmt: skip
+    spacing = None if job.spacing is None else job.spacing[::-1]
+    record: dict[str, Any] = {
+        "input": job.given.path,
+        "dineuro": json.loads((files.path / "run.json").read_bytes())["dineuro"],
+        "shape_zyx": job.grid.size,
+        "spacing_um_xyz": spacing,
+        "block": job.grid.edge,
+        "blocks": len(job.grid),
+        "blocks_done": len(run.without_holes(blocks)),
+        "blocks_dark": len(dark),
+        "holes": holes,
+        **figures,
+    }
+    if spacing is None:
+        run.warnings.append("voxel size unknown: voxels are taken as cubes (--spacing x,y,z)")
+    comments = _comments(job, record)
+    record |= write_results(files.path, trees, job.options, job.scale, comments)
+    record |= {"costs": run.ledger.costs(), "warnings": run.warnings}
+    write_record(files.path / "report.json", record)
+    return record
+
+
+def _comments(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
+    """The comments of the SWC files; no date, so that the same run gives the same bytes."""
+    spacing = record["spacing_um_xyz"]
+    options = job.options.as_dict()
+    return (
+        f"DINeuro {record['dineuro']}",
+        f"image {Path(job.given.path).name}",
+        f"coordinates x y z, {job.options.units}, 0-based, of the full volume",
+        f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing) if spacing else 'unknown'}",
+        f"enhancer classical, in blocks of {job.grid.edge}",
+        *(f"{name} {options[name]}" for name in _READ if name not in ("spacing", "channel")),
+        *(f"hole {','.join(map(str, h['box_xyz']))}" for h in record["holes"] if h["box_xyz"]),
+    )

@@ -1,0 +1,1 @@
+"""Tracing a volume that is larger than the memory: blocks, and what holds for all of them."""
