@@ -141,6 +141,26 @@ def test_doubtful_joins_between_large_trees_are_cut(chance: float, parted: bool)
     assert apart.joined.sum() == 2 - parted
 
 
+@pytest.mark.parametrize(("middle", "cut"), [(25, [True, False]), (45, [True, True])])
+def test_what_an_earlier_cut_left_decides_about_the_next_one(middle: int, cut: list[bool]) -> None:
+    """The first cut is at the left; the middle alone may then be too short to stand alone."""
+    pieces = skeleton_of(
+        line((0, 50, 20), (40, 50, 20)),
+        line((50, 50, 20), (50 + middle, 50, 20)),
+        line((60 + middle, 50, 20), (100 + middle, 50, 20)),
+    )
+    first, second = np.flatnonzero(pieces.parents < 0)[1:]
+    joined = pieces.join(first, first - 1).join(second, second - 1)
+    joins = Joins(
+        np.array([first, second]),
+        np.array([first - 1, second - 1]),
+        np.array([0.51, 0.52]),
+        np.ones(2, dtype=np.bool_),
+    )
+    _, left = part_doubtful(joined, joins, SHAPE, CUBES)
+    assert left.in_skeleton.tolist() == [not is_cut for is_cut in cut]
+
+
 def test_gaps_make_no_ends() -> None:
     shape = (40, 100, 160)
     halves = [part for path in AXONS for part in (path[:150], path[170:])]

@@ -16,7 +16,7 @@ from dineuro_bridge.scale import VoxelScale
 from dineuro_bridge.trees.tree import depth_first_order
 from dineuro_tracing.gaps import Joins
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.tree_kernels import sums_beyond
+from dineuro_tracing.tree_kernels import ancestors, sums_beyond
 
 #: Least length of a tree of a field, and of a large piece (finest voxels).
 SHORTEST, _LARGE = 20.0, 30.0
@@ -98,13 +98,20 @@ def part_doubtful(
     at_border = _at_border(skeleton, shape, scale)
     leaves = at_border[joins.tip] & at_border[joins.point]
     doubtful = np.flatnonzero(made & (leaves | (joins.probability < _FIRM)))
+    lengths = skeleton.link_lengths(scale)
+    # The length of each link and of all beyond it; at a root, of its tree.
+    beyond = sums_beyond(depth_first_order(skeleton.parents), skeleton.parents, lengths)
     for at in doubtful[np.argsort(joins.probability[doubtful], kind="stable")]:
         tip, point = int(joins.tip[at]), int(joins.point[at])
         child = tip if skeleton.parents[tip] == point else point
         if skeleton.parents[child] not in (tip, point):
             continue  # cut between two somata
-        beyond, rest = _sides(skeleton, child, scale)
-        if min(beyond, rest) >= _LARGE:
+        above = ancestors(skeleton.parents, child)
+        rest = beyond[above[-1]] - beyond[child]
+        if min(beyond[child] - lengths[child], rest) >= _LARGE:
+            beyond[above] -= beyond[child]
+            beyond[child] -= lengths[child]
+            lengths[child] = 0.0
             skeleton = skeleton.cut(child)
             made[at] = False
     return skeleton, replace(joins, in_skeleton=made)
@@ -114,12 +121,3 @@ def _at_border(skeleton: Skeleton, shape: tuple[int, ...], scale: VoxelScale) ->
     """(N,) bool, the points at the border of a volume (Z, Y, X)."""
     inwards = np.minimum(skeleton.points, np.array(shape) - 1 - skeleton.points)
     return np.asarray(scale.finest_zyx(inwards).min(axis=1) <= _AT_BORDER + scale.longest)
-
-
-def _sides(skeleton: Skeleton, child: int, scale: VoxelScale) -> tuple[float, float]:
-    """The lengths (finest voxels) of a tree beyond the link of a point to its parent, and above."""
-    lengths = skeleton.link_lengths(scale)
-    beyond = sums_beyond(depth_first_order(skeleton.parents), skeleton.parents, lengths)
-    number = skeleton.tree_numbers()
-    whole = float(lengths[number == number[child]].sum())
-    return float(beyond[child] - lengths[child]), float(whole - beyond[child])

@@ -55,3 +55,17 @@ def carry_joined(
         parent = parents[point]
         if parent >= 0 and not kept[parent] and joined[parent]:
             joined[point] = True
+
+
+@njit(cache=True)
+def ancestors(parents: NDArray[np.int64], point: int) -> NDArray[np.int64]:
+    """(M,) the ancestors of a point, its parent first and its root last."""
+    count, above = 0, parents[point]
+    while above >= 0:
+        count += 1
+        above = parents[above]
+    way, above = np.empty(count, dtype=np.int64), parents[point]
+    for i in range(count):
+        way[i] = above
+        above = parents[above]
+    return way
