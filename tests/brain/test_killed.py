@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on, and ends with the same bytes."""
+"""A run that is killed at any moment, or loses a worker, ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.brain.conftest import run
 from tests.brain.test_brain import results
-from tests.support.server import PACKAGES, ROOT
+from tests.support.server import PACKAGES, ROOT, until
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": PACKAGES}
+
+
+def command_line(stored: Path, folder: Path, workers: int) -> list[str]:
+    program = [sys.executable, "-c", "from dineuro_cli import main; main()", "brain"]
+    options = ["--workers", str(workers), "--block", "64", "--json"]
+    return [*program, str(stored), str(folder), *options]
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_has_the_same_bytes(stored: Path, tmp_path: Path) -> None:
     run(stored, tmp_path / "one")
     folder = tmp_path / "two"
-    command = [sys.executable, "-c", "from dineuro_cli import main; main()", "brain", str(stored),
-               str(folder), "--workers", "0", "--block", "64", "--json"]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": PACKAGES}
-    driver = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    command = command_line(stored, folder, workers=0)
+    driver = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, start_new_session=True)
     deadline = time.monotonic() + 120
     while _units(folder) < 3 and time.monotonic() < deadline:
         assert driver.poll() is None
@@ -34,8 +41,31 @@ def test_a_killed_run_goes_on_and_has_the_same_bytes(stored: Path, tmp_path: Pat
     driver.wait()
     before = _units(folder)
     assert before >= 3
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    again = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True)
     assert json.loads(again.stdout)["blocks_done"] == 4
+    assert results(folder) == results(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_run_on_a_cluster_that_loses_a_worker_has_the_same_bytes(
+    stored: Path, tmp_path: Path
+) -> None:
+    run(stored, tmp_path / "one")
+    folder = tmp_path / "two"
+    with subprocess.Popen(
+        command_line(stored, folder, workers=2),
+        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True,
+    ) as driver:  # fmt: skip
+        until(lambda: _units(folder) >= 2, 120, "the first blocks")
+        spawned = [
+            process
+            for process in psutil.Process(driver.pid).children(recursive=True)
+            if "spawn_main" in " ".join(process.cmdline())
+        ]
+        spawned[0].kill()
+        printed = driver.communicate(timeout=200)[0]
+    assert driver.returncode == 0
+    assert json.loads(printed)["blocks_done"] == 4
     assert results(folder) == results(tmp_path / "one")
 
 
