@@ -96,7 +96,7 @@ def test_it_can_be_cancelled() -> None:
 def near() -> tuple[Volume, Result, Result, float]:
     """A neuron in noise, its results with one pass and with two, and the gain in F1@2."""
     settings, count = LOOKS["near"]
-    rng = np.random.default_rng(601)
+    rng = np.random.default_rng(605)
     tree = grow_tree(SHAPE, rng)
     rendering = render(tree, SHAPE, rng, settings, distractors=[passing(rng) for _ in range(count)])
     volume = Volume(rendering.voxels[None], source="near.tif")

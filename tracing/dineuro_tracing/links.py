@@ -41,8 +41,9 @@ NEAR = 40.0
 
 #: A longer link (finest voxels) needs at least this mean probability (0..1) along it, or this share
 #: of places around it that are dimmer. Two tips of pieces that are at least this long and that face
-#: each other (bend) need no evidence.
-_LONGEST_BLIND, _LEAST_EVIDENCE, _STANDS_OUT = 10.0, 0.2, 0.8
+#: each other (bend) need no evidence. With more than the last mean probability it runs through a
+#: third piece, which is then joined at both of its ends.
+_LONGEST_BLIND, _LEAST_EVIDENCE, _STANDS_OUT, _MOST_EVIDENCE = 10.0, 0.2, 0.8, 0.5
 _FACING_LENGTH, _FACING_BEND = 30.0, 0.1
 #: Least length (finest voxels) of a piece that counts in `log_pieces_per_length`.
 _PIECE = 8.0
@@ -62,8 +63,8 @@ class Links:
         point: (L,) int64, the point of another piece at which it ends.
         shorter: (L,) float64, length of the shorter piece, at most 200 (finest voxels).
         bend: (L,) float64, the sharper of the turns at both ends, 1 - cosine.
-        blind: (L,) bool, the link is long, the volume shows no neurite along it, and its ends do
-            not face each other.
+        blind: (L,) bool, the link is long, and it runs through a third piece, or the volume shows
+            no neurite along it and its ends do not face each other.
         features: (L, F) float64, a table of `JOIN_MODEL`.
     """
 
@@ -154,7 +155,9 @@ def _measure(
     bend = 1 - np.minimum(turn, facing)
     face_each_other = pieces.is_tip()[point] & (bend <= _FACING_BEND) & (shorter >= _FACING_LENGTH)
     shows_nothing = (evidence < _LEAST_EVIDENCE) & (stands_out < _STANDS_OUT)
-    blind = (distance > _LONGEST_BLIND) & shows_nothing & ~face_each_other
+    blind = (distance > _LONGEST_BLIND) & (
+        shows_nothing & ~face_each_other | (evidence > _MOST_EVIDENCE)
+    )
     unlike = np.where(skeleton.soma[point], 0, np.abs(np.log(radius[tip] / radius[point])))
     features = JOIN_MODEL.table(
         {
