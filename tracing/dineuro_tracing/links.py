@@ -41,9 +41,11 @@ NEAR = 40.0
 
 #: A longer link (finest voxels) needs at least this mean probability (0..1) along it, or this share
 #: of places around it that are dimmer. Two tips of pieces that are at least this long and that face
-#: each other (bend) need no evidence. With more than the last mean probability it runs through a
-#: third piece, which is then joined at both of its ends.
-_LONGEST_BLIND, _LEAST_EVIDENCE, _STANDS_OUT, _MOST_EVIDENCE = 10.0, 0.2, 0.8, 0.5
+#: each other (bend) need no evidence.
+_LONGEST_BLIND, _LEAST_EVIDENCE, _STANDS_OUT = 10.0, 0.2, 0.8
+#: A link of more than this length (finest voxels) and mean probability runs through a third piece,
+#: which is then joined at both of its ends.
+_LONGEST_BRIGHT, _MOST_EVIDENCE = 20.0, 0.5
 _FACING_LENGTH, _FACING_BEND = 30.0, 0.1
 #: Least length (finest voxels) of a piece that counts in `log_pieces_per_length`.
 _PIECE = 8.0
@@ -155,9 +157,8 @@ def _measure(
     bend = 1 - np.minimum(turn, facing)
     face_each_other = pieces.is_tip()[point] & (bend <= _FACING_BEND) & (shorter >= _FACING_LENGTH)
     shows_nothing = (evidence < _LEAST_EVIDENCE) & (stands_out < _STANDS_OUT)
-    blind = (distance > _LONGEST_BLIND) & (
-        shows_nothing & ~face_each_other | (evidence > _MOST_EVIDENCE)
-    )
+    blind = (distance > _LONGEST_BLIND) & shows_nothing & ~face_each_other
+    blind |= (distance > _LONGEST_BRIGHT) & (evidence > _MOST_EVIDENCE)
     unlike = np.where(skeleton.soma[point], 0, np.abs(np.log(radius[tip] / radius[point])))
     features = JOIN_MODEL.table(
         {
