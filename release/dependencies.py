@@ -76,7 +76,8 @@ def licence(package: Distribution) -> str:
     name = canonicalize_name(metadata["Name"])
     if name in _KNOWN:
         return _KNOWN[name]
-    if metadata["License-Expression"]:
+    # `importlib_metadata`, which Dask imports, raises for a field that is missing.
+    if "License-Expression" in metadata:
         return str(metadata["License-Expression"])
     classifiers = metadata.get_all("Classifier") or ()
     classes = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License ::")]
@@ -85,7 +86,8 @@ def licence(package: Distribution) -> str:
         return ", ".join(names)
     if name.startswith("nvidia-"):
         return "NVIDIA Software License (comes with CUDA builds of torch)"
-    lines = str(metadata["License"] or "").strip().splitlines()
+    stated = str(metadata["License"]) if "License" in metadata else ""
+    lines = stated.strip().splitlines()
     return lines[0] if lines else "not stated"
 
 
