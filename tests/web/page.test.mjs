@@ -38,7 +38,10 @@ const open = (t, url = server.url, from = browser, allowed = undefined) =>
 
 test("a stack that is dropped comes back as volume, tree, figures and files", async (t) => {
   const page = await open(t);
-  await page.locator("#server").filter({ hasText: /networks|asking/ }).waitFor();
+  await page
+    .locator("#server")
+    .filter({ hasText: /networks|asking/ })
+    .waitFor();
   await traced(page, stack("cell.v3draw", { mark: 1 }));
   const whole = await until(page, "canvas-3d", (seen) => seen.tree > 100 && seen.bright > 100);
   assert.ok(whole.bright < whole.all / 2);
