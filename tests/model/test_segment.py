@@ -138,7 +138,10 @@ def test_only_what_holds_something_is_looked_at() -> None:
     """Two specks in opposite corners: two small tiles that hold them, not the plane between."""
     volume = np.zeros((8, 320, 320), dtype=np.uint8)
     volume[3, 10, 12] = volume[4, 300, 310] = 200
-    grid = Grid(volume.shape, predicted=4, size=128, step=16, overlap=16, overlap_slices=0)
+    grid = Grid(
+        volume.shape, predicted=4, size=128, step=16, rows=320, columns=320, overlap=16,
+        overlap_slices=0,
+    )  # fmt: skip
     layers = list(plan(occupied_cells(volume, 5), grid))
     tiles = [tile for layer in layers for tile in layer.tiles]
     assert all(max(tile.size) <= 48 for tile in tiles)
@@ -155,14 +158,17 @@ def test_only_what_holds_something_is_looked_at() -> None:
     st.integers(0, 2**32 - 1),
     st.sampled_from([(32, 8), (48, 0), (64, 20)]),
     st.integers(0, 2),
+    st.sampled_from([8, 16]),
 )
 def test_the_tiles_weigh_one_wherever_there_is_something(
-    shape: tuple[int, int, int], seed: int, sizes: tuple[int, int], overlap_slices: int
-) -> None:
+    shape: tuple[int, int, int], seed: int, sizes: tuple[int, int], overlap_slices: int,
+    thin: int,
+) -> None:  # fmt: skip
     """Whatever the volume: at every voxel that holds something the weights sum to 1."""
     rng = np.random.default_rng(seed)
     volume = (rng.random(shape) < 3 / np.prod(shape)).astype(np.uint8)
-    grid = Grid(shape, 4, sizes[0], 16, sizes[1], overlap_slices)
+    rows, columns = (-(-n // thin) * thin for n in shape[1:])
+    grid = Grid(shape, 4, sizes[0], 16, rows, columns, sizes[1], overlap_slices)
     total = np.zeros(np.array(shape) + 300)
     for layer in plan(occupied_cells(volume, 0), grid):
         for tile in layer.tiles:

@@ -49,7 +49,7 @@ def tokens(config: NetworkConfig, weights: Weights, window: Node, places: Node) 
     Returns:
         (B, blocks * E, H / P, W / P).
     """
-    patches = _embedded(config, weights, window)
+    patches = _embedded(config, weights, _whole_patches(window, patch_of(weights)))
     flat = ops.transpose(ops.reshape(patches, longs([0, 0, -1]), True), longs([0, 2, 1]))
     first = _first(weights, config)
     count, width = first.shape[1:]
@@ -63,6 +63,13 @@ def tokens(config: NetworkConfig, weights: Weights, window: Node, places: Node) 
     of_patches = cropped(ops.concat(read, 2), 1, count, np.iinfo(np.int32).max)
     shape = joined(sizes(patches, 0), [len(read) * width], sizes(patches, 2, 3))
     return ops.reshape(ops.transpose(of_patches, longs([0, 2, 1])), shape, False)
+
+
+def _whole_patches(window: Node, patch: int) -> Node:
+    """The window (B, depth, H, W) without the rows and columns after its last whole patch."""
+    size, edges = sizes(window, 2, 3), longs([patch, patch])
+    whole = ops.multiply(ops.divide(size, edges), edges)
+    return ops.slice(window, longs([0, 0]), whole, longs([1, 1]), longs([2, 3]))
 
 
 class Places:

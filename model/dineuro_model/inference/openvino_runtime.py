@@ -58,8 +58,9 @@ class OpenVinoRuntime:
     def geometry(self) -> Geometry:
         """The shape of the network's windows."""
         config = self._config
-        step = math.lcm(1 if self._places is None else self._places.patch, PLANE_STEP)
-        return Geometry(config.depth, config.predicted, config.size, step)
+        patch = 1 if self._places is None else self._places.patch
+        step = math.lcm(patch, PLANE_STEP)
+        return Geometry(config.depth, config.predicted, config.size, step, patch)
 
     def batch_size(self, shape: Shape) -> int:
         """How many windows of a shape (depth, rows, columns) to predict at a time."""

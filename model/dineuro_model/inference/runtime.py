@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter
+from dineuro_model.network.config import PLANE_STEP
 from dineuro_model.windows import Shape
 
 
@@ -25,13 +26,27 @@ class Geometry:
         depth: slices of a window.
         predicted: slices in the middle of a window that the network predicts.
         size: rows and columns of a window in training.
-        step: the rows and columns of every window are multiples of this number.
+        step: the rows and columns of every window are multiples of this number. Along an axis of
+            the volume that is shorter they may be fewer, see `fitting`.
+        patch: edge of the patches that the network reads; 0 has windows of `step` at least.
     """
 
     depth: int
     predicted: int
     size: int
     step: int
+    patch: int = 0
+
+    def fitting(self, length: int) -> int:
+        """The rows or columns of a window that covers an axis of `length` voxels.
+
+        They are whole steps. A shorter axis takes the fewest whole patches, so that as little as
+        possible is mirrored, up to the next number that the U-Net can halve.
+        """
+        if self.patch and length < self.step:
+            patches = -(-length // self.patch) * self.patch
+            return -(-patches // PLANE_STEP) * PLANE_STEP
+        return -(-length // self.step) * self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Runtime(Protocol):
 
         Args:
             windows: (N, depth, rows, columns) intensities on the scale of `intensity.normalise`;
-                rows and columns are multiples of `geometry.step`.
+                rows and columns are numbers of `geometry.fitting`.
 
         Returns:
             (N, predicted, rows, columns) probabilities from 0 to 1.

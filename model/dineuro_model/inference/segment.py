@@ -138,11 +138,15 @@ class _Stack:
 def _layers(stack: _Stack, runtime: Runtime, options: SegmentOptions) -> list[Layer]:
     """The layers and tiles of a stack that hold any signal."""
     geometry = runtime.geometry
+    # OpenVINO's bfloat16 gives NaN in windows that are high and one patch wide.
+    least_columns = max(stack.shape[2], geometry.patch + 1)
     grid = Grid(
         shape=stack.shape,
         predicted=geometry.predicted,
         size=_LARGEST * geometry.size,
         step=geometry.step,
+        rows=geometry.fitting(stack.shape[1]),
+        columns=geometry.fitting(least_columns),
         overlap=options.overlap,
         overlap_slices=options.overlap_slices,
     )

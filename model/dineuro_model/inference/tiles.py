@@ -31,7 +31,8 @@ class Grid:
         shape: (Z, Y, X) of the volume.
         predicted: slices of a layer.
         size: the largest number of rows and of columns of a window.
-        step: the rows and columns of a window are multiples of this number.
+        step: the rows and columns of a tile are multiples of this number.
+        rows, columns: of a window that covers the whole volume, see `Geometry.fitting`.
         overlap: overlap of windows in voxels.
         overlap_slices: overlap of layers in slices.
     """
@@ -40,6 +41,8 @@ class Grid:
     predicted: int
     size: int
     step: int
+    rows: int
+    columns: int
     overlap: int
     overlap_slices: int
 
@@ -117,11 +120,11 @@ def plan(cells: NDArray[np.bool_], grid: Grid) -> Iterator[Layer]:
         if not here.any():
             continue
         spans = []
-        for axis in (0, 1):
+        for axis, whole in enumerate((grid.rows, grid.columns)):
             at = np.flatnonzero(np.logical_or.reduce(here, axis=1 - axis))
             first, last = max(0, int(at[0]) - 1) * CELL, (int(at[-1]) + 2) * CELL
             last = min(grid.shape[axis + 1], last)
-            size = min(grid.size, -(-(last - first) // grid.step) * grid.step)
+            size = min(grid.size, whole, -(-(last - first) // grid.step) * grid.step)
             spans.append(axis_windows(first, last, size, grid.overlap))
         tiles = [_tile(here, row, column, grid.step) for row in spans[0] for column in spans[1]]
         occupied = (tile for tile in tiles if tile is not None)

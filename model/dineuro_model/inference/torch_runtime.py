@@ -45,8 +45,9 @@ class TorchRuntime:
     @property
     def geometry(self) -> Geometry:
         """The shape of the network's windows."""
-        config = self.network.config
-        return Geometry(config.depth, config.predicted, config.size, self.network.step)
+        network = self.network
+        config = network.config
+        return Geometry(config.depth, config.predicted, config.size, network.step, network.patch)
 
     def batch_size(self, shape: Shape) -> int:
         """How many windows of a shape (depth, rows, columns) to predict at a time."""

@@ -79,7 +79,7 @@ class Network(nn.Module):
     def forward(self, window: Tensor) -> Tensor:
         """(B, depth, H, W) normalised intensity -> (B, predicted, H, W) logits, float32.
 
-        H and W are multiples of `step`.
+        H and W are multiples of `step`, or of 8 with one patch or more.
         """
         in_place = self.in_place
         full = _activate(self.stem(window.unsqueeze(-1)), in_place)
@@ -102,14 +102,18 @@ class Network(nn.Module):
         """The ViT's features at the resolution of the U-Net's coarsest layer.
 
         Args:
-            window: (B, depth, H, W) normalised intensity.
+            window: (B, depth, H, W) normalised intensity; the whole patches in it are read.
             size: (rows, columns) of the result.
 
         Returns:
             (B, depth / 4, rows, columns, channels).
         """
+        rows, columns = (n // self.patch * self.patch for n in window.shape[2:])
         blocks = self.vit.forward_intermediates(
-            window, indices=list(self.config.blocks), norm=True, intermediates_only=True
+            window[..., :rows, :columns],
+            indices=list(self.config.blocks),
+            norm=True,
+            intermediates_only=True,
         )
         joined = torch.cat(blocks, dim=1).permute(0, 2, 3, 1)
         unfolded = self.context(joined).permute(0, 3, 1, 2)
