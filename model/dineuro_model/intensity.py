@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,38 @@ def intensity_range(volume: NDArray[Any]) -> tuple[float, float]:
         (dark, bright) with dark < bright: (0, 1) for a volume of zeros, (value - 1, value) for
         another constant volume.
     """
-    flat = volume.reshape(-1)
-    step = max(1, flat.size // MOST_SAMPLES)
-    # An odd step seldom divides the length of an axis, so that the samples form no columns.
-    sample = flat[:: step | 1] if step > 1 else flat
-    sample = sample[sample != 0]
+    shape = (1,) * (3 - volume.ndim) + volume.shape
+    whole = volume.reshape(shape)
+    return range_of_sample(sample_of_part(whole, (0, 0, 0), whole.shape))
+
+
+def sample_of_part(
+    part: NDArray[Any], start: tuple[int, ...], size: tuple[int, ...]
+) -> NDArray[Any]:
+    """The voxels (N,) of a part (Z, Y, X) that the sample of its whole volume has, without zeros.
+
+    Args:
+        part: voxels of the volume.
+        start: z, y, x of the part's first voxel.
+        size: (Z, Y, X) of the volume.
+    """
+    step = max(1, math.prod(size) // MOST_SAMPLES)
+    if step > 1:
+        # An odd step seldom divides the length of an axis, so that the samples form no columns.
+        step |= 1
+    if part.shape == size:
+        sample = part.reshape(-1)[::step]
+    else:
+        z, y, x = (np.arange(a, a + n) for a, n in zip(start, part.shape, strict=True))
+        rows = (z[:, None] * size[1] + y) * size[2]
+        sample = np.concatenate(
+            [slice_[(row[:, None] + x) % step == 0] for slice_, row in zip(part, rows, strict=True)]
+        )
+    return np.asarray(sample[sample != 0])
+
+
+def range_of_sample(sample: NDArray[Any]) -> tuple[float, float]:
+    """The dark and the bright end of a volume, from a sample (N,) without zeros, in any order."""
     if sample.size == 0:
         return 0.0, 1.0
     dark, bright = (float(v) for v in np.percentile(sample, (DARK, BRIGHT)))

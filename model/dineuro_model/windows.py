@@ -16,7 +16,7 @@ def cut(volume: NDArray[Any], corner: Shape, shape: Shape) -> NDArray[Any]:
     The volume is mirrored at its first and last voxels, repeatedly where the window is larger.
 
     Args:
-        volume: (Z, Y, X).
+        volume: (Z, Y, X); it may also be an object with a shape that reads a box by its slices.
         corner: (z, y, x) of the window's first voxel; it may lie outside the volume.
         shape: (depth, rows, columns) of the window.
 
@@ -27,7 +27,10 @@ def cut(volume: NDArray[Any], corner: Shape, shape: Shape) -> NDArray[Any]:
         mirrored(start, length, n)
         for start, length, n in zip(corner, shape, volume.shape, strict=True)
     ]
-    return volume[np.ix_(*axes)]
+    low = [int(axis.min()) for axis in axes]
+    z, y, x = (slice(a, int(axis.max()) + 1) for a, axis in zip(low, axes, strict=True))
+    part: NDArray[Any] = volume[z, y, x]
+    return part[np.ix_(*(axis - a for axis, a in zip(axes, low, strict=True)))]
 
 
 def mirrored(start: int, length: int, n: int) -> NDArray[np.int64]:

@@ -14,8 +14,7 @@ from dineuro_cli.terminal import ProgressBar, complain, print_figures
 from dineuro_cli.tracing_options import with_trace_options
 
 #: Options of a trace that a run of blocks does not have.
-_LEFT_OUT = ("roi", "root", "row_order", "z_axis", "contrast", "enhancer", "model", "trees",
-             "passes")  # fmt: skip
+_LEFT_OUT = ("roi", "root", "row_order", "z_axis", "contrast", "trees", "passes")  # fmt: skip
 _PANEL = "Workers"
 
 

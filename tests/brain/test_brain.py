@@ -175,8 +175,6 @@ def test_an_empty_brain_has_no_trees_and_says_so(tmp_path: Path) -> None:
 
 
 def test_what_a_run_refuses(stored: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadParameter, match="--enhancer classical"):
-        prepare_job(stored, tmp_path, TraceOptions(enhancer="dineuro"), EDGE)
     with pytest.raises(BadParameter, match="multiple of 4"):
         prepare_job(stored, tmp_path, DEFAULTS, 65)
     with pytest.raises(BadParameter, match="has no channel 2"):

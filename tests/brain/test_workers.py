@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed  # noqa: F401 - its defaults must be there before others are set
 import pytest
 
 from dineuro.brain.workers import DaskWorkers
@@ -36,7 +37,8 @@ def mark(path: str, action: str) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     if action == "fails":
         raise RuntimeError("no luck")
-    return {"process": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS")}
+    return {"process": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"),
+            "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -62,3 +64,29 @@ def test_a_task_is_tried_again_and_one_that_always_kills_becomes_a_hole(
     assert "killed again and again" in entry.error
     (after,) = crew.run("after", mark, [(8, (str(tmp_path / "8"), "works"))])
     assert after.figures is not None
+
+
+@pytest.mark.slow
+def test_the_network_runs_on_workers_with_a_gpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with the resource GPU stands for a GPU, which this machine need not have."""
+    monkeypatch.setattr("dineuro.brain.workers.nvidia_gpus", lambda: ["0"])
+    workers = DaskWorkers(1, "4GiB")
+    try:
+        items = [(n, (str(tmp_path / str(n)), "works")) for n in range(8)]
+        found = {
+            stage: {entry.figures["process"] for entry in workers.run(stage, mark, items)
+                    if entry.figures}
+            for stage in ("network", "enhance")
+        }  # fmt: skip
+        assert len(found["network"]) == 1
+        assert len(found["enhance"]) == 2
+        visible = {
+            entry.figures["gpu"]
+            for entry in workers.run("trial", mark, items) if entry.figures
+        }  # fmt: skip
+        assert visible == {"0"}
+    finally:
+        workers.close()
+    gc.collect()

@@ -291,7 +291,7 @@ def test_auto_bridges_the_network_s_pieces_by_what_the_classical_enhancer_sees(
     seen = np.where(neurite > 0, np.uint8(250), np.uint8(0))
     seen[:, 28:47, 44:57] = 0
     monkeypatch.setattr("dineuro.pipeline.enhancement.segment", lambda *_: seen.copy())
-    monkeypatch.setattr("dineuro.pipeline.enhancement._CLEAR", np.nan)
+    monkeypatch.setattr("dineuro.pipeline.enhancement.CLEAR", np.nan)
     stack = Volume((neurite // 3)[None], source="bend.tif")
     alone = reconstruct(stack, TraceOptions(enhancer="dineuro"))
     both = reconstruct(stack, TraceOptions(enhancer="auto"))

@@ -113,9 +113,9 @@ def enhance_and_measure(
     contrast = smooth - between(ground, frame)
     ridge = contrast[on_ridges(contrast)]
     ridges = Ridges.of(ridge)
-    around = _highest_within(_LOCAL_REACH, contrast, scale) >= ridges.threshold
-    around &= _highest_within(_REACH, contrast, scale) < ridges.threshold
-    clearness = _clearness(ridge[ridge >= ridges.threshold], values, around, scale)
+    around = around_neurites(contrast, ridges.threshold, scale)
+    inner = (slice(None),) * 3
+    clearness = noise_around(values, around, inner).clearness(ridges.bright, scale)
     del values, around
     if not ridges.bright:
         return ClassicalEnhancement(probability, clearness)
@@ -293,38 +293,78 @@ def _noise(sample: Floats) -> float:
     return PER_DEVIATION * float(np.median(np.abs(sample - np.median(sample))))
 
 
-def _clearness(
-    ridge: NDArray[np.float32], values: NDArray[np.float32], around: NDArray[np.bool_], scale: Scale
-) -> float:
-    """The clearness of neurites; see `ClassicalEnhancement`.
+def around_neurites(contrast: Floats, threshold: float, scale: Scale) -> NDArray[np.bool_]:
+    """The voxels (Z, Y, X) near a neurite, but in none."""
+    around = _highest_within(_LOCAL_REACH, contrast, scale) >= threshold
+    around &= _highest_within(_REACH, contrast, scale) < threshold
+    return np.asarray(around)
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """The noise of single voxels, from the differences of neighbours; variations can be added.
+
+    Differences do not contain the background, which changes slowly.
+
+    Attributes:
+        near: for each axis, the sum of squares and the number, of voxels around neurites.
+        all: the same of all voxels.
+        share: the number of voxels around neurites, and of all.
+    """
+
+    near: tuple[tuple[float, int], ...]
+    all: tuple[tuple[float, int], ...]
+    share: tuple[int, int]
+
+    def __add__(self, other: Variation) -> Variation:
+        return Variation(
+            tuple((a + c, b + d) for (a, b), (c, d) in zip(self.near, other.near, strict=True)),
+            tuple((a + c, b + d) for (a, b), (c, d) in zip(self.all, other.all, strict=True)),
+            (self.share[0] + other.share[0], self.share[1] + other.share[1]),
+        )
+
+    def clearness(self, bright: float, scale: Scale) -> float:
+        """The clearness of neurites of a mean contrast, see `ClassicalEnhancement`.
+
+        Along a coarse axis the differences contain the neurites, so the middle one of the fine axes
+        counts.
+        """
+        if not bright:
+            return 0.0
+        sums = self.near if self.share[0] > _LEAST_AROUND * self.share[1] else self.all
+        fine = [a for a in range(3) if scale[a] == min(scale) and self.all[a][1]]
+        noise = math.sqrt(
+            np.median([sums[a][0] / sums[a][1] / 2 if sums[a][1] else 0.0 for a in fine] or [0.0])
+        )
+        return bright / noise if noise else math.inf
+
+
+def noise_around(
+    values: Floats, around: NDArray[np.bool_], core: tuple[slice, slice, slice]
+) -> Variation:
+    """The variation in the core of a part.
 
     Args:
-        ridge: (N,) contrast of the neurites' ridges.
         values: (Z, Y, X), the intensity before denoising.
         around: (Z, Y, X), the voxels around neurites.
-        scale: (z, y, x), a voxel's edges in finest voxels.
+        core: its box; the neighbour of its last voxel may lie outside.
     """
-    if len(ridge) == 0:
-        return 0.0
-    fine = [a for a in range(3) if scale[a] == min(scale) and values.shape[a] > 1]
-    is_enough = bool(around.mean() > _LEAST_AROUND)
-    noise = math.sqrt(np.median([_variance(values, around, a, is_enough) for a in fine] or [0.0]))
-    return float(ridge.mean()) / noise if noise else math.inf
+    near, every = [], []
+    for axis in range(3):
+        wider = list(core)
+        if core[axis].stop is not None:
+            wider[axis] = slice(core[axis].start, core[axis].stop + 1)
+        difference = np.diff(values[tuple(wider)], axis=axis)
+        along = np.moveaxis(around[tuple(wider)], axis, 0)
+        chosen = difference[np.moveaxis(along[1:] & along[:-1], 0, axis)]
+        near.append((_square(chosen), int(chosen.size)))
+        every.append((sum(map(_square, difference)), int(difference.size)))
+    inner = around[core]
+    return Variation(tuple(near), tuple(every), (int(np.count_nonzero(inner)), inner.size))
 
 
-def _variance(
-    values: NDArray[np.float32], around: NDArray[np.bool_], axis: int, is_enough: bool
-) -> float:
-    """The variance of the noise from the differences of neighbours along an axis.
-
-    They do not contain the background, which changes slowly. Along a coarse axis they contain the
-    neurites, so `_clearness` takes the middle one of the fine axes.
-    """
-    difference = np.diff(values, axis=axis)
-    if is_enough:
-        along = np.moveaxis(around, axis, 0)
-        difference = difference[np.moveaxis(along[1:] & along[:-1], 0, axis)]
-    return float(np.square(difference).mean()) / 2 if difference.size else 0.0
+def _square(values: Floats) -> float:
+    return float(np.square(values).sum(dtype=np.float64))
 
 
 def _highest_within(

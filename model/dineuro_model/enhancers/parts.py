@@ -32,7 +32,10 @@ from dineuro_model.enhancers.blocks import (
 from dineuro_model.enhancers.broad import body_sample
 from dineuro_model.enhancers.classical import (
     Scale,
+    Variation,
+    around_neurites,
     denoised,
+    noise_around,
     normalised,
     on_ridges,
     part_probability,
@@ -168,6 +171,19 @@ def measure_ridges(part: Part, medians: BlockMap) -> RidgeMeasure:
         Tally.of(sampled(contrast, part.frame, blocks)),
         block_noise(contrast, part.frame, blocks),
     )
+
+
+def measure_contrast(part: Part, medians: BlockMap, threshold: float) -> Variation:
+    """What a core with `MEASURE_MARGIN` around it says of the noise around neurites.
+
+    Args:
+        part: the core.
+        medians: of the ground.
+        threshold: of the volume, see `Figures`.
+    """
+    values = normalised(part.intensity, part.low, part.span)
+    contrast = _contrast(part.smooth(), part.frame, medians)
+    return noise_around(values, around_neurites(contrast, threshold, part.scale), part.core)
 
 
 def enhance_part(

@@ -113,6 +113,16 @@ def has_nvidia_gpu() -> bool:
     return not hidden and any(Path(path).exists() for path in _GPU_FILES)
 
 
+def nvidia_gpus() -> list[str]:
+    """The GPUs of NVIDIA that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not has_nvidia_gpu():
+        return []
+    if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return named.split(",")
+    folder = Path("/proc/driver/nvidia/gpus")
+    return [str(n) for n, _ in enumerate(folder.iterdir())] if folder.is_dir() else ["0"]
+
+
 def load_model(
     name: str | None = None,
     options: RuntimeOptions = RuntimeOptions(),

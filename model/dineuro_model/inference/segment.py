@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_model.inference.runtime import Runtime
-from dineuro_model.inference.tiles import Grid, Layer, Tile, occupied_cells, plan
+from dineuro_model.inference.runtime import Geometry, Runtime
+from dineuro_model.inference.tiles import Grid, Tile, occupied_cells, plan
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.windows import Shape, cut
 
@@ -60,6 +60,7 @@ def segment(
     runtime: Runtime,
     options: SegmentOptions = SegmentOptions(),
     progress: ProgressCallback = silent,
+    scale: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
     """The probability that a voxel belongs to a neurite.
 
@@ -69,6 +70,7 @@ def segment(
         options: how the volume is cut into windows.
         progress: called between batches with the number of predicted windows; it may raise
             `Cancelled`.
+        scale: the dark end and the bright end of the intensities; None measures them.
 
     Returns:
         (Z, Y, X) uint8, 255 for certainty. A constant volume gives zeros.
@@ -79,9 +81,10 @@ def segment(
     """
     _check(volume)
     out = np.zeros(volume.shape, dtype=np.uint8)
-    stack = _Stack(volume, intensity_range(volume), options.between + 1)
-    layers = _layers(stack, runtime, options)
-    predictor = _Predictor(runtime, stack, options.batch)
+    stack = Stack(volume, scale or intensity_range(volume), options.between + 1)
+    grid = stack.grid(runtime.geometry, options)
+    layers = list(plan(occupied_cells(volume, stack.faintest), grid))
+    predictor = Predictor(runtime, stack, options.batch)
     total = sum(len(layer.tiles) for layer in layers)
     done = 0
     progress(Progress(_STAGE, 0, total))
@@ -101,11 +104,11 @@ def segment(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stack:
+class Stack:
     """A volume (Z, Y, X) as the network reads it: normalised, with interpolated slices if needed.
 
     Attributes:
-        volume: the voxels of the input.
+        volume: the voxels of the input, see `windows.cut`.
         scale: the dark end and the bright end of its intensities.
         factor: steps between two slices of the volume; the slices between them are interpolated.
     """
@@ -119,6 +122,27 @@ class _Stack:
         """(Z, Y, X), the interpolated slices included."""
         depth, height, width = self.volume.shape
         return (depth - 1) * self.factor + 1, height, width
+
+    @property
+    def faintest(self) -> float:
+        """The intensity above which a voxel may hold signal."""
+        dark, bright = self.scale
+        return dark + _FAINTEST * (bright - dark)
+
+    def grid(self, geometry: Geometry, options: SegmentOptions) -> Grid:
+        """How the stack is cut into layers and windows."""
+        # OpenVINO's bfloat16 gives NaN in windows that are high and one patch wide.
+        columns = max(self.shape[2], geometry.patch + 1)
+        return Grid(
+            shape=self.shape,
+            predicted=geometry.predicted,
+            size=_LARGEST * geometry.size,
+            step=geometry.step,
+            rows=geometry.fitting(self.shape[1]),
+            columns=geometry.fitting(columns),
+            overlap=options.overlap,
+            overlap_slices=options.overlap_slices,
+        )
 
     def window(self, corner: Shape, shape: Shape) -> NDArray[np.float32]:
         """A window (Z, Y, X), mirrored beyond the border."""
@@ -135,26 +159,7 @@ class _Stack:
         return np.asarray(slices[below] * (1 - share) + slices[above] * share)
 
 
-def _layers(stack: _Stack, runtime: Runtime, options: SegmentOptions) -> list[Layer]:
-    """The layers and tiles of a stack that hold any signal."""
-    geometry = runtime.geometry
-    # OpenVINO's bfloat16 gives NaN in windows that are high and one patch wide.
-    least_columns = max(stack.shape[2], geometry.patch + 1)
-    grid = Grid(
-        shape=stack.shape,
-        predicted=geometry.predicted,
-        size=_LARGEST * geometry.size,
-        step=geometry.step,
-        rows=geometry.fitting(stack.shape[1]),
-        columns=geometry.fitting(least_columns),
-        overlap=options.overlap,
-        overlap_slices=options.overlap_slices,
-    )
-    dark, bright = stack.scale
-    return list(plan(occupied_cells(stack.volume, dark + _FAINTEST * (bright - dark)), grid))
-
-
-class _Predictor:
+class Predictor:
     """Predicts the tiles of a stack in batches that fit into memory.
 
     Args:
@@ -163,7 +168,7 @@ class _Predictor:
         batch: windows at a time; 0 takes the runtime's number.
     """
 
-    def __init__(self, runtime: Runtime, stack: _Stack, batch: int) -> None:
+    def __init__(self, runtime: Runtime, stack: Stack, batch: int) -> None:
         self.runtime = runtime
         self.stack = stack
         self.batch = batch

@@ -111,24 +111,54 @@ def plan(cells: NDArray[np.bool_], grid: Grid) -> Iterator[Layer]:
             evenly spaced.
         grid: how the volume is cut.
     """
+    for start, weights, slices in layers(grid, len(cells)):
+        here: NDArray[np.bool_] = np.logical_or.reduce(cells[slices], axis=0)
+        if here.any():
+            yield Layer(start, weights, tuple(tiles_of(here, grid)))
+
+
+def layers(grid: Grid, n_slices: int) -> Iterator[tuple[int, Weights, slice]]:
+    """All layers of a volume of `n_slices`, which the grid may interpolate.
+
+    Returns:
+        Of each, the first predicted slice, the weights, and the slices of the volume whose signal
+        counts.
+    """
     depth = grid.shape[0]
-    between = (depth - 1) // (len(cells) - 1) if len(cells) > 1 else 1
+    between = (depth - 1) // (n_slices - 1) if n_slices > 1 else 1
     for start, weights in axis_windows(0, depth, grid.predicted, grid.overlap_slices):
         low = max(0, start - _AROUND) // between
         high = -(-min(depth, start + grid.predicted + _AROUND) // between) + (between > 1)
-        here: NDArray[np.bool_] = np.logical_or.reduce(cells[low:high], axis=0)
-        if not here.any():
-            continue
-        spans = []
-        for axis, whole in enumerate((grid.rows, grid.columns)):
-            at = np.flatnonzero(np.logical_or.reduce(here, axis=1 - axis))
-            first, last = max(0, int(at[0]) - 1) * CELL, (int(at[-1]) + 2) * CELL
-            last = min(grid.shape[axis + 1], last)
-            size = min(grid.size, whole, -(-(last - first) // grid.step) * grid.step)
-            spans.append(axis_windows(first, last, size, grid.overlap))
-        tiles = [_tile(here, row, column, grid.step) for row in spans[0] for column in spans[1]]
-        occupied = (tile for tile in tiles if tile is not None)
-        yield Layer(start, weights, tuple(sorted(occupied, key=lambda tile: tile.size)))
+        yield start, weights, slice(low, high)
+
+
+def tiles_of(
+    here: NDArray[np.bool_], grid: Grid, near: tuple[range, range] | None = None
+) -> list[Tile]:
+    """The tiles of a layer, those of one size side by side.
+
+    Args:
+        here: (rows, columns) of cells, of which one at least may hold signal.
+        grid: how the volume is cut.
+        near: rows and columns of voxels; tiles of windows without any of them are left out. All
+            others are the same as without it, in the same order.
+    """
+    spans = []
+    for axis, whole in enumerate((grid.rows, grid.columns)):
+        at = np.flatnonzero(np.logical_or.reduce(here, axis=1 - axis))
+        first, last = max(0, int(at[0]) - 1) * CELL, (int(at[-1]) + 2) * CELL
+        last = min(grid.shape[axis + 1], last)
+        size = min(grid.size, whole, -(-(last - first) // grid.step) * grid.step)
+        windows = axis_windows(first, last, size, grid.overlap)
+        if near is not None:
+            windows = [
+                (start, weights)
+                for start, weights in windows
+                if start < near[axis].stop and start + size > near[axis].start
+            ]
+        spans.append(windows)
+    tiles = [_tile(here, row, column, grid.step) for row in spans[0] for column in spans[1]]
+    return sorted((tile for tile in tiles if tile is not None), key=lambda tile: tile.size)
 
 
 def axis_windows(low: int, high: int, size: int, overlap: int) -> list[tuple[int, Weights]]:

@@ -15,18 +15,22 @@ from dineuro_model.enhancers.classical import usual_span
 from dineuro_model.enhancers.figures import Figures, Ridges, Tally
 
 
-def measure(run: Run, blocks: list[int]) -> Figures | None:
-    """The figures of the volume; None for one without contrast."""
-    job, files = run.job, run.job.files
+def measure_ranges(run: Run, blocks: list[int]) -> dict[int, dict[str, Any]]:
+    """The ranges of the blocks that have contrast; none for a volume without."""
+    job = run.job
     ranges = run.stage("range", tasks.measure_range, ((b, (job, b)) for b in blocks))
-    for block in [b for b, each in ranges.items() if each["low"] == each["high"]]:
-        del ranges[block]
-    if not ranges:
+    uneven = {b: each for b, each in ranges.items() if each["low"] < each["high"]}
+    if not uneven:
         run.warnings.append("every voxel has one value: there is nothing to trace")
-        return None
+    return uneven
+
+
+def measure(run: Run, ranges: dict[int, dict[str, Any]]) -> Figures:
+    """The figures of the volume, from the ranges of its blocks."""
+    job, files = run.job, run.job.files
     low = min(each["low"] for each in ranges.values())
     span = usual_span(_rows(job, list(ranges), low), low)
-    blocks[:] = run.without_holes(ranges)
+    blocks = run.without_holes(ranges)
     items = [(b, (job, b, low, span)) for b in blocks]
     ground = run.stage("ground", tasks.measure_block_ground, items, low, span)
     _gather_blocks(job, list(ground), "ground", "medians")

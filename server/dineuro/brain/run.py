@@ -3,7 +3,9 @@
 1. plan      the blocks that may hold neurites
 2. range     the span of intensities, from the maxima of all blocks
 3. ground    the background's medians
-4. ridges    noise and neurites; with them all figures of the enhancer are known
+4. ridges    noise and neurites; with them all figures of the classical enhancer are known
+   noise, trial    whether "auto" takes the network, from some blocks
+   signal, network  the tiles of the network, each predicted once
 5. enhance   probability and mask of each block
 6. lines     the centre lines of each block, linked across the faces
 7. joins     joins over gaps, chosen among the candidates of all blocks
@@ -13,13 +15,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dineuro.brain import tasks
-from dineuro.brain.measuring import measure
+from dineuro.brain.measuring import measure, measure_ranges
 from dineuro.brain.merging import find_trees
+from dineuro.brain.network.choice import Choice, choose, enhance_all, the_network
 from dineuro.brain.results import load_trees, write_results
 from dineuro.brain.stages import Run
 from dineuro.brain.store.folder import Ledger
@@ -32,9 +35,15 @@ from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.files import write_record
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_model.catalog import find_model
+from dineuro_model.inference.registry import runtimes_for
+from dineuro_model.inference.tiles import CELL
 
 #: The options that a run reads; `units` alone may change between two calls.
-_READ = ("channel", "spacing", "threshold", "min_length", "gap", "spines", "min_confidence")
+_READ = ("enhancer", "model", "channel", "spacing", "threshold", "min_length", "gap", "spines",
+         "min_confidence")  # fmt: skip
+#: What the comments of the trees do not tell as it was asked for.
+_NOT_TOLD = ("spacing", "channel", "enhancer", "model")
 
 
 def prepare_job(path: Path, folder: Path, options: TraceOptions, edge: int) -> Job:
@@ -44,17 +53,20 @@ def prepare_job(path: Path, folder: Path, options: TraceOptions, edge: int) -> J
         BadParameter: an option that no run has.
         BadFile, BadVolume, FileAccess, UnsupportedFormat: of the volume.
     """
-    if options.enhancer not in ("auto", "classical"):
-        raise BadParameter(
-            f"enhancer {options.enhancer}: a brain is enhanced block by block by the classical "
-            "enhancer alone: --enhancer classical"
-        )
+    if options.enhancer == "none":
+        raise BadParameter("enhancer none: a brain needs one: classical, dineuro or auto")
+    if options.enhancer == "dineuro":
+        runtimes_for()
+    if options.model is not None and find_model(options.model).path == Path(options.model):
+        options = replace(options, model=str(Path(options.model).resolve()))
     for name, usual in (("contrast", "dark"), ("root", None), ("roi", None)):
         value = getattr(options, name)
         if value == usual if usual else value is not None:
             raise BadParameter(f"{name} {value}: is not read by `dineuro brain`")
     if edge < 32 or edge % 4:
         raise BadParameter(f"block {edge}: must be a multiple of 4 from 32 on")
+    if options.enhancer != "classical" and edge % CELL:
+        raise BadParameter(f"block {edge}: must be a multiple of {CELL} for the network")
     given = open_input(path, options.channel)
     source = given.source()
     size = source.shape[1:]
@@ -87,7 +99,10 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
         )
         files.check_room(job.grid, len(blocks))
         found, groups = run_stages(run, list(blocks))
-        return _report(run, blocks, dark, found, groups)
+        record = _report(run, blocks, dark, found, groups)
+        if not run.holes:
+            files.drop("network")
+        return record
     finally:
         ledger.close()
 
@@ -106,17 +121,26 @@ def run_stages(run: Run, blocks: list[int]) -> tuple[dict[str, Any], tuple[int, 
     if not blocks:
         run.warnings.append("no block shows anything: no chunk is stored, or all are dark")
         return {}, ()
-    figures = measure(run, blocks)
-    if figures is None:
+    ranges = measure_ranges(run, blocks)
+    if not ranges:
         return {}, ()
+    if job.options.enhancer == "dineuro":
+        choice = Choice(the_network(run, ranges), None)
+    else:
+        choice = Choice(None, measure(run, ranges))
+        if job.options.enhancer == "auto" and choice.figures is not None:
+            choice = choose(run, ranges, choice.figures)
     for path in (job.files.probability, job.files.mask):
         create_volume(path, job.grid, job.spacing)
-    stated = asdict(figures)
-    items = ((b, (job, b, figures)) for b in run.without_holes(blocks))
-    found = run.stage("enhance", tasks.enhance_block, items, stated)
+    stated = choice.stated()
+    if choice.net is not None:
+        found = enhance_all(run, ranges, choice, choice.net)
+    else:
+        items = ((b, (job, b, choice.figures)) for b in run.without_holes(ranges))
+        found = run.stage("enhance", tasks.enhance_block, items, stated)
     groups = find_trees(run, [b for b, each in found.items() if each["mask"]], stated)
     mask = sum(each["mask"] for each in found.values())
-    return {"mask_voxels": mask, "figures": stated}, groups
+    return {"mask_voxels": mask, **stated}, groups
 
 
 def _report(
@@ -163,7 +187,14 @@ def _comments(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
         f"image {Path(job.given.path).name}",
         f"coordinates x y z, {job.options.units}, 0-based, of the full volume",
         f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing) if spacing else 'unknown'}",
-        f"enhancer classical, in blocks of {job.grid.edge}",
-        *(f"{name} {options[name]}" for name in _READ if name not in ("spacing", "channel")),
+        f"enhancer {record.get('enhancer', options['enhancer'])}, in blocks of {job.grid.edge}",
+        *(f"{name} {options[name]}" for name in _READ if name not in _NOT_TOLD),
+        *_network_comments(job, record),
         *(f"hole {','.join(map(str, h['box_xyz']))}" for h in record["holes"] if h["box_xyz"]),
     )
+
+
+def _network_comments(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
+    if record.get("network") is None:
+        return ()
+    return (f"model {find_model(job.options.model).name} sha256 {record['network']['sha256']}",)

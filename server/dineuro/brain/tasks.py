@@ -32,6 +32,7 @@ from dineuro_model.enhancers.parts import (
     measure_ground,
     measure_ridges,
 )
+from dineuro_model.intensity import sample_of_part
 from dineuro_tracing.large.assembly import assemble
 from dineuro_tracing.large.blocks import BlockLines, trace_block
 from dineuro_tracing.large.faces import Links, PieceTable
@@ -82,20 +83,22 @@ class Job:
 
 
 def measure_range(job: Job, block: int) -> dict[str, Any]:
-    """The first stage: the range of a block's intensities, and its maxima along each axis."""
-    voxels = job.given.core(job.grid.window(block))
+    """The first stage: the range of a block's intensities, its maxima along each axis, a sample."""
+    window = job.grid.window(block)
+    voxels = job.given.core(window)
     low, high = voxels.min().item(), voxels.max().item()
+    sample = sample_of_part(voxels, window.start, job.grid.size)
     if low < high:
         rows = {name: voxels.max(axis=axis) for axis, name in enumerate("zyx")}
-        _save(job.files.stage("range", block), **rows)
-    return {"low": low, "high": high}
+        save(job.files.stage("range", block), sample=sample, **rows)
+    return {"low": low, "high": high, "sampled": len(sample)}
 
 
 def measure_block_ground(job: Job, block: int, low: float, span: float) -> dict[str, Any]:
     """The second stage: the medians of the ground."""
     part = job.part(job.grid.window(block, (MEASURE_MARGIN,) * 3), low, span)
     found = measure_ground(part)
-    _save(job.files.stage("ground", block), medians=found.medians, values=found.middle.values,
+    save(job.files.stage("ground", block), medians=found.medians, values=found.middle.values,
           counts=found.middle.counts)  # fmt: skip
     return {"darkest": found.darkest, "brightest": found.brightest}
 
@@ -103,8 +106,8 @@ def measure_block_ground(job: Job, block: int, low: float, span: float) -> dict[
 def measure_block_ridges(job: Job, block: int, low: float, span: float) -> dict[str, Any]:
     """The third stage: the ridges and the noise."""
     part = job.part(job.grid.window(block, (MEASURE_MARGIN,) * 3), low, span)
-    found = measure_ridges(part, _block_map(job, "medians.npy", part.frame))
-    _save(job.files.stage("ridges", block), noise=found.noise, values=found.ridges.values,
+    found = measure_ridges(part, block_map(job, "medians.npy", part.frame))
+    save(job.files.stage("ridges", block), noise=found.noise, values=found.ridges.values,
           counts=found.ridges.counts, ground_values=found.background.values,
           ground_counts=found.background.counts)  # fmt: skip
     return {"ridges": int(found.ridges.counts.sum())}
@@ -112,11 +115,21 @@ def measure_block_ridges(job: Job, block: int, low: float, span: float) -> dict[
 
 def enhance_block(job: Job, block: int, figures: Figures) -> dict[str, Any]:
     """The fourth stage: the probability and the mask of a block, as chunks of their volumes."""
+    return store(job, block, classical_probability(job, block, figures))
+
+
+def classical_probability(job: Job, block: int, figures: Figures) -> NDArray[np.uint8]:
+    """The probability (Z, Y, X) of a block's core by the classical enhancer."""
     z, y, x = (-(-r // 4) * 4 for r in reach(job.scale.optical.edges))
     window = job.grid.window(block, (z, y, x))
     part = job.part(window, figures.low, figures.span)
-    medians, noise = (_block_map(job, name, part.frame) for name in ("medians.npy", "noise.npy"))
-    probability = enhance_part(part, figures, medians, noise)
+    medians, noise = (block_map(job, name, part.frame) for name in ("medians.npy", "noise.npy"))
+    return enhance_part(part, figures, medians, noise)
+
+
+def store(job: Job, block: int, probability: NDArray[np.uint8]) -> dict[str, Any]:
+    """Write the probability of a block's core, and its mask."""
+    window = job.grid.window(block)
     mask = probability >= job.options.threshold
     ZarrWriter(job.files.probability).write(window.core_roi, probability)
     ZarrWriter(job.files.mask).write(window.core_roi, mask * np.uint8(255))
@@ -233,7 +246,7 @@ def finish_group(job: Job, number: int, group: Group) -> dict[str, Any]:
 
 def save_links(path: Path, links: Links) -> None:
     """Write the links across faces."""
-    _save(path, **{name: getattr(links, name) for name in _LINKS})
+    save(path, **{name: getattr(links, name) for name in _LINKS})
 
 
 def load_links(path: Path) -> Links:
@@ -248,7 +261,7 @@ _LINKS = ("block_a", "point_a", "block_b", "point_b", "joined")
 def save_pieces(files: RunFolder, blocks: list[int], pieces: PieceTable,
                 length: NDArray[np.float64]) -> None:  # fmt: skip
     """Write the table of pieces: the blocks in their order, and the length of each piece's tree."""
-    _save(files.shared("pieces.npz"), blocks=np.array(blocks, dtype=np.int64), first=pieces.first,
+    save(files.shared("pieces.npz"), blocks=np.array(blocks, dtype=np.int64), first=pieces.first,
           length=pieces.length, of_tree=length)  # fmt: skip
 
 
@@ -264,7 +277,7 @@ def load_tally(path: Path, prefix: str = "") -> Tally:
         return Tally(file[prefix + "values"], file[prefix + "counts"])
 
 
-def _block_map(job: Job, name: str, frame: Frame) -> BlockMap:
+def block_map(job: Job, name: str, frame: Frame) -> BlockMap:
     """The values of the blocks around a part, from a file of the driver."""
     which = map_blocks(frame)
     values = np.load(job.files.shared(name), mmap_mode="r")
@@ -272,7 +285,8 @@ def _block_map(job: Job, name: str, frame: Frame) -> BlockMap:
     return BlockMap(np.array(values[which]), (z, y, x))
 
 
-def _save(path: Path, **arrays: NDArray[Any]) -> None:
+def save(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays to a file, whole or not at all."""
     with atomic_output(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,11 +24,15 @@ from dineuro_bridge.errors import (
     MissingDependency,
     ServiceError,
 )
+from dineuro_model.inference.registry import nvidia_gpus
 
 #: A task is tried so often before its block becomes a hole. Wrong input is not tried again.
 _TRIES = 3
 #: Tasks on their way for each worker.
 _WINDOW = 2
+#: The stages that run a network. Where workers have the resource GPU, only those do them.
+NETWORK_STAGES = ("trial", "network")
+_GPU = "GPU"
 
 Item = tuple[int, tuple[Any, ...]]
 Task = Callable[..., dict[str, Any]]
@@ -113,7 +118,8 @@ class DaskWorkers:
     """Does tasks on a Dask cluster.
 
     Args:
-        count: of workers on this machine, one thread each; ignored with a scheduler.
+        count: of workers on this machine, one thread each; ignored with a scheduler. Each GPU of
+            NVIDIA gets one more, which has the resource GPU.
         memory: of each worker, such as "4GiB".
         scheduler: address of the scheduler of a cluster; None starts workers here.
 
@@ -147,11 +153,20 @@ class DaskWorkers:
         except (OSError, TimeoutError, ValueError) as error:
             raise ServiceError(f"{scheduler}: no Dask scheduler answers there") from error
         self._fixed = count if scheduler is None else None
+        gpus = nvidia_gpus() if scheduler is None else []
+        self._gpu_workers = [_gpu_worker(self._cluster.scheduler_address, gpu) for gpu in gpus]
+        if gpus:
+            self._client.wait_for_workers(count + len(gpus), timeout=60)
+        self._resources: dict[str, float] | None = None
         self._flying: dict[Any, tuple[str, Task, Item, int]] = {}
 
     def run(self, stage: str, task: Task, items: Iterable[Item]) -> Iterator[Entry]:
         """See `Workers.run`."""
         source = iter(items)
+        if stage in NETWORK_STAGES and self._has_gpus():
+            self._resources = {_GPU: 1}
+        else:
+            self._resources = None
         while True:
             for item in source:
                 self._submit(stage, task, item, 1)
@@ -175,6 +190,9 @@ class DaskWorkers:
         for future in self._flying:
             future.cancel()
         self._client.close()
+        for worker in self._gpu_workers:
+            worker.terminate()
+            worker.wait()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -182,11 +200,16 @@ class DaskWorkers:
         """The threads of all workers; a cluster may grow."""
         return self._fixed or max(1, sum(self._client.nthreads().values()))
 
+    def _has_gpus(self) -> bool:
+        """Whether a worker has the resource GPU."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return any(_GPU in each.get("resources", {}) for each in workers)
+
     def _submit(self, stage: str, task: Task, item: Item, tries: int) -> None:
         number, arguments = item
         future = self._client.submit(
             spend, task, *arguments, key=f"{stage}-{number}-{tries}-{os.urandom(4).hex()}",
-            pure=False, retries=0,
+            pure=False, retries=0, resources=self._resources,
         )  # fmt: skip
         self._flying[future] = stage, task, item, tries
 
@@ -203,6 +226,18 @@ class DaskWorkers:
                 self._submit(stage, task, item, tries + 1)
             else:
                 yield _entry(stage, item[0], spent, tries)
+
+
+def _gpu_worker(address: str, gpu: str) -> subprocess.Popen[bytes]:
+    """A worker process for one GPU, which ends with its scheduler."""
+    program = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+    options = ["--nthreads", "1", "--resources", f"{_GPU}=1", "--no-dashboard",
+               "--death-timeout", "30"]  # fmt: skip
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
+    return subprocess.Popen(  # noqa: S603 - the names of GPUs alone come from outside
+        [*program, *options], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def _result(future: Any) -> Spent:

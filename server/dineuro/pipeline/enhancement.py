@@ -42,7 +42,7 @@ _MOST_BETWEEN = 9
 #: `ClassicalEnhancement`. Of the stacks that were measured, those without added noise have 9.2 or
 #: more, and rendered stacks in which the network is needed 3.5 or less. Between the two, on lifted
 #: stacks with added noise, the network's trees are a little better.
-_CLEAR = 9.0
+CLEAR = 9.0
 #: The classical enhancer is tried where the network's mask has less than the first share of the
 #: bright places. It is taken where its own share is larger by the second number. Both were set on
 #: FlyCircuit's confocal stacks, which the network does not know, and on the lifted stacks alone.
@@ -133,20 +133,46 @@ def run_enhancer(
         return _by_network(intensity, load(), scale, threshold, progress, memory)
     measure = enhance_and_measure(intensity, scale.optical.edges)
     classical = measure.probability
-    if measure.clearness >= _CLEAR and not always_network:
+    if measure.clearness >= CLEAR and not always_network:
         progress(Progress("enhance", 1, 1))
         return with_agreement(intensity, classical, threshold, "classical")
     by_network = _by_network(intensity, load(), scale, threshold, progress, memory)
-    sureness = by_network.sureness
-    if sureness is not None and sureness < LEAST_SURENESS and not always_network:
+    sureness = None if always_network else by_network.sureness
+    warning = objection(
+        sureness, by_network.agreement, lambda: agreement(intensity, classical >= threshold)
+    )
+    if warning:
         other = with_agreement(intensity, classical, threshold, "classical")
-        return replace(other, warning=_unsure_warning(sureness))
-    if _is_doubtful(by_network.agreement):
-        other = with_agreement(intensity, classical, threshold, "classical")
-        if _score(other) >= _score(by_network) + _BETTER:
-            return replace(other, warning=_replacement_warning(by_network, other))
+        return replace(other, warning=warning)
     combination = _combine(by_network.probability, classical, threshold, scale)
     return replace(by_network, probability=combination)
+
+
+def objection(
+    sureness: float | None, network: Agreement, classical: Callable[[], Agreement]
+) -> str | None:
+    """Why "auto" takes the classical enhancer instead of the network; None where it does not.
+
+    Args:
+        sureness: see `Enhancement`; None counts as sure.
+        network: the agreement of the network's mask.
+        classical: returns the agreement of the classical mask; called only where it matters.
+    """
+    if sureness is not None and sureness < LEAST_SURENESS:
+        return _unsure_warning(sureness)
+    if _is_doubtful(network):
+        theirs, ours = _score(classical()), _score(network)
+        if theirs >= ours + _BETTER:
+            return _replacement_warning(ours, theirs)
+    return None
+
+
+def slices_between(scale: VoxelScale) -> int:
+    """How many slices are interpolated between two for the network.
+
+    It was trained on voxels that are about cubes; twice that length has little effect.
+    """
+    return min(_MOST_BETWEEN, max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1))
 
 
 def _by_network(
@@ -212,11 +238,11 @@ def _unsure_warning(sureness: float) -> str:
     )
 
 
-def _replacement_warning(by_network: Enhancement, other: Enhancement) -> str:
+def _replacement_warning(network: float, classical: float) -> str:
     """The warning where "auto" took the classical enhancer."""
     return (
-        f"the network's mask has {_score(by_network):.0%} of what stands out in the image, "
-        f"the classical enhancer's {_score(other):.0%}: the classical one was used (--enhancer "
+        f"the network's mask has {network:.0%} of what stands out in the image, "
+        f"the classical enhancer's {classical:.0%}: the classical one was used (--enhancer "
         "dineuro insists on the network)"
     )
 
@@ -236,8 +262,7 @@ def _segment(
     memory: SegmentationMemory | None,
 ) -> NDArray[np.uint8]:
     """The network's probability, with interpolated slices where the voxels are long."""
-    # The network was trained on voxels that are about cubes; twice that length has little effect.
-    between = min(_MOST_BETWEEN, max(0, round(scale.edges[0] / _LONGEST_VOXEL) - 1))
+    between = slices_between(scale)
 
     def compute() -> NDArray[np.uint8]:
         return segment(intensity, model.runtime, SegmentOptions(between=between), progress)
@@ -258,7 +283,6 @@ def _is_unrelated(measure: Agreement) -> bool:
     return measure.brighter is not None and measure.brighter < LEAST_BRIGHTER
 
 
-def _score(enhancement: Enhancement) -> float:
+def _score(measure: Agreement) -> float:
     """The share of the bright places in the mask; 0 for a mask without relation to the image."""
-    measure = enhancement.agreement
     return 0.0 if _is_unrelated(measure) else measure.found or 0.0

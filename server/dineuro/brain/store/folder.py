@@ -112,6 +112,10 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{number}{suffix}"
 
+    def drop(self, stage: str) -> None:
+        """Remove the files of a stage that no later one reads."""
+        shutil.rmtree(self.path / "work" / stage, ignore_errors=True)
+
     def shared(self, name: str) -> Path:
         """A file that all units of a stage read."""
         (self.path / "work").mkdir(exist_ok=True)

@@ -99,6 +99,12 @@ class Grid:
             (core[0], core[1], core[2]),
         )  # fmt: skip
 
+    def within(self, low: Size, high: Size) -> Iterator[int]:
+        """The blocks with a voxel in the box from `low` to `high`, both z, y, x."""
+        ranges = [range(a // self.edge, -(-b // self.edge)) for a, b in zip(low, high, strict=True)]
+        for z, y, x in itertools.product(*ranges):
+            yield self.number((z, y, x))
+
     def around(self, block: int) -> Iterator[int]:
         """The block and those that touch it."""
         ranges = [

@@ -66,7 +66,16 @@ class Input:
             return self._read(window.roi)
         except (BadFile, BadVolume):
             core = self.core(window)
-        voxels = np.full(window.shape, low, dtype=core.dtype)
+        voxels = self.box(window, low)
+        voxels[window.core] = core
+        return voxels
+
+    def box(self, window: Window, low: float) -> NDArray[Any]:
+        """The intensities (Z, Y, X) of a window; the voxels of damaged chunks get `low`."""
+        try:
+            return self._read(window.roi)
+        except (BadFile, BadVolume):
+            voxels = np.full(window.shape, low, dtype=self.source().dtype)
         for box in _patches(window):
             x0, y0, z0, x1, y1, z1 = box
             z, y, x = window.start
@@ -75,7 +84,6 @@ class Input:
             except (BadFile, BadVolume):
                 continue
             voxels[z0 - z : z1 - z, y0 - y : y1 - y, x0 - x : x1 - x] = patch
-        voxels[window.core] = core
         return voxels
 
     def reader(self) -> Callable[[Roi], NDArray[Any]]:
