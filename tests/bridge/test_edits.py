@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dineuro_bridge.errors import BadEdit
 from dineuro_bridge.trees import operations
-from dineuro_bridge.trees.edited import EditedTree
+from dineuro_bridge.trees.edited import EditedTree, Node
 from dineuro_bridge.trees.edits import Edits, sentence, summary
 from dineuro_bridge.trees.operations import Doubt
 from dineuro_bridge.trees.tree import Tree
@@ -130,7 +130,7 @@ def test_an_answer_is_kept_and_a_rejected_join_leaves_with_what_hangs_on_it() ->
     edits = edits.after({"op": "reject", "doubt": 1}).after({"op": "reject", "doubt": 2})
     assert edits.tree.answers == {1: "rejected", 2: "rejected"}
     assert sorted(edits.tree.nodes) == [1, 2, 3, 4, 7, 8]
-    with pytest.raises(BadEdit, match="is gone: undo"):
+    with pytest.raises(BadEdit, match="was changed there: undo"):
         edits.after({"op": "accept", "doubt": 1})
     # The link runs the other way after the root has moved beyond it.
     turned = (
@@ -143,6 +143,40 @@ def test_an_answer_is_kept_and_a_rejected_join_leaves_with_what_hangs_on_it() ->
     assert gone.tree.answers == {1: "rejected"}
     back = gone.after({"op": "undo"}).after({"op": "undo"})
     assert back.tree.same_as(start().tree)
+
+
+def test_a_rejected_end_gets_the_piece_that_was_left_out() -> None:
+    tree = start().tree
+    x, y, z, *_ = tree.nodes[6]
+    piece = (
+        Node(x + 8, y, z, 2, 3, -1), Node(x + 8, y + 2, z, 1, 3, 0), Node(x + 9, y, z, 1, 3, 0),
+    )  # fmt: skip
+    doubts = {1: Doubt("end", missing=piece, hangs_on=6), 2: Doubt("branch", missing=piece)}
+    edits = start(doubts=doubts).after({"op": "accept", "doubt": 1})
+    assert edits.tree.nodes == tree.nodes  # the neurite ends there indeed
+    edits = edits.after({"op": "reject", "doubt": 1})
+    new = {name: node for name, node in edits.tree.nodes.items() if name not in tree.nodes}
+    kind = tree.nodes[6].type
+    # Three points of the line to it, and the piece.
+    assert new == {
+        9: (x + 2, y, z, 2, kind, 6), 10: (x + 4, y, z, 2, kind, 9), 11: (x + 6, y, z, 2, kind, 10),
+        12: (x + 8, y, z, 2, kind, 11), 13: (x + 8, y + 2, z, 1, kind, 12),
+        14: (x + 9, y, z, 1, kind, 12),
+    }  # fmt: skip
+    assert edits.after({"op": "undo"}).after({"op": "redo"}).tree.same_as(edits.tree)
+    alone = edits.after({"op": "reject", "doubt": 2})
+    assert 15 in alone.tree.roots
+    assert sorted(alone.tree.below(15)) == [15, 16, 17]
+    # The place at which it would hang has left the tree.
+    gone = start(doubts=doubts).after({"op": "delete", "node": 6})
+    assert gone.after({"op": "reject", "doubt": 1}).tree.nodes == gone.tree.nodes
+
+
+def test_what_lies_beyond_a_wrong_join_may_stay_alone() -> None:
+    doubts = {1: Doubt("join", (5, 3), alone=True)}
+    edits = start(doubts=doubts).after({"op": "reject", "doubt": 1})
+    assert len(edits.tree) == len(start().tree)
+    assert 5 in edits.tree.roots
 
 
 @pytest.mark.parametrize(

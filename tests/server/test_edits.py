@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,32 +19,13 @@ from dineuro_bridge.errors import BadEdit, BadParameter, LimitExceeded, NotFound
 from dineuro_bridge.trees.edited import EditedTree
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.trees.tree import Tree
-from dineuro_server.access.tokens import add_token
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.jobs import edit_log
-from dineuro_server.jobs.proofreading import _link
+from dineuro_server.jobs.proofreading import _beside, _link, _pieces
+from dineuro_server.jobs.results import Results
 from tests.support.server import FAST, Server, small
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    file = tmp_path_factory.mktemp("tokens") / "tokens"
-    return {"file": str(file), **{name: add_token(file, name) for name in ("anna", "ben")}}
-
-
-@pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, str]
-) -> Iterator[Server]:  # fmt: skip
-    server = Server(tmp_path_factory.mktemp("edits") / "state", tokens=tokens["file"])
-    yield server
-    server.close()
-    assert "an error of DINeuro's own" not in server.log
-
-
-@pytest.fixture
-def client(server: Server, tokens: dict[str, str]) -> Iterator[httpx.Client]:
-    with server.client(tokens["anna"]) as client:
-        yield client
+from tests.support.shapes import line, paint
 
 
 @pytest.fixture
@@ -362,6 +342,43 @@ def test_a_doubt_finds_its_link() -> None:
     alone = Tree(xyz[:1], np.ones(1), np.array([-1]), np.zeros(1, int))
     assert _link(EditedTree.of(alone), alone, ids, join) is None
     json.dumps(_link(named, tree, ids, join))
+
+
+def test_a_rejected_end_gets_the_piece_that_the_trace_left_out(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    """A branch points at the side of the trunk from 22 voxels away. The tree is in µm."""
+    lines = [line((6, 10, 10), (114, 10, 10)), line((60, 34, 10), (60, 67, 10))]
+    image = tmp_path / "gap.tif"
+    write_volume(image, Volume(paint(lines, (20, 70, 120))[None]))
+    how = {"enhancer": "none", "units": "um", "spacing": "0.5,0.5,0.5"}
+    job = traced(client, image.read_bytes(), **how)
+    before, swc = client.get(f"{job}/edits/tree").text, client.get(f"{job}/swc").text
+    doubts = client.get(f"{job}/report").json()["doubts"]
+    number = next(at for at, doubt in enumerate(doubts, 1) if doubt["kind"] == "end")
+    assert doubts[number - 1]["piece"] == 1
+    piece = rows(client.get(f"{job}/pieces").text)
+    assert piece[1][2] == pytest.approx(33, abs=2.5)
+    edited(client, job, 0, op="reject", doubt=number)
+    after = rows(client.get(f"{job}/edits/tree").text)
+    new = [after[name] for name in after if name not in rows(before)]
+    assert len(new) > len(piece)
+    assert max(node[2] for node in new) == pytest.approx(67, abs=2.5)
+    assert client.get(f"{job}/swc").text == swc
+    edited(client, job, 1, op="undo")
+    assert rows(client.get(f"{job}/edits/tree").text) == rows(before)
+
+
+def test_a_job_of_an_earlier_version_has_no_pieces(tmp_path: Path) -> None:
+    assert _pieces(Results("a", "trace", tmp_path)) == {}
+    (tmp_path / "pieces.swc").write_text("# none\n")
+    assert _pieces(Results("a", "trace", tmp_path)) == {}
+    tree = Tree(np.zeros((2, 3)), np.ones(2), np.array([-1, 0]), np.zeros(2, int))
+    ids = np.array([4, 7])
+    end = {"kind": "end", "place": [9, 0, 0]}
+    assert _beside(tree, ids, end) == 4
+    assert _beside(tree, ids, end | {"kind": "branch"}) is None
+    assert _beside(tree, ids, end | {"kind": "join"}) is None
 
 
 # The Python client

@@ -63,6 +63,16 @@ def test_a_long_gap_to_the_side_of_a_neurite_needs_evidence(dim: int, is_joined:
     assert (result.tree.xyz[:, 1].max() > 60) == is_joined
     if not is_joined:
         assert result.left_out > 25
+        # The doubt holds what the tree lacks if the branch belongs to it.
+        (doubt,) = result.doubts
+        assert doubt.kind == "end"
+        assert doubt.missing is not None
+        assert np.allclose(doubt.missing.xyz[0], (60, 34, 20), atol=2.5)
+        assert doubt.missing.n_trees == 1
+        assert doubt.missing.length == pytest.approx(result.left_out, abs=2)
+        moved = doubt.moved((1, 2, 3)).missing
+        assert moved is not None
+        assert moved.xyz[0] == pytest.approx(doubt.missing.xyz[0] + (1, 2, 3))
 
 
 @pytest.mark.parametrize(

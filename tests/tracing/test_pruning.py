@@ -71,6 +71,9 @@ def test_an_unlikely_branch_goes_with_all_that_hangs_on_it(
     assert (doubt.kind, doubt.place) == ("branch", STEM)
     assert doubt.length == pytest.approx(13)
     assert doubt.chance == pytest.approx(1 - (4 * 0.3 + 4 * 0.2 + 5 * 0.7) / 13)
+    assert doubt.missing is not None
+    assert points(doubt.missing) == [list(SHORT), list(TWIG), list(OTHER)]
+    assert doubt.missing.parents.tolist() == [-1, 0, 0]
 
 
 def test_a_doubtful_stretch_stays_where_what_lies_beyond_it_is_sure(

@@ -11,8 +11,8 @@ doubtful join with half of the neuron beyond it therefore comes before a doubtfu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,9 @@ class Doubt:
         length: finest voxels at stake: the part of the tree beyond a join, the piece that an end
             may lead to, the branch, the segment.
         across: width of the gap, finest voxels; 0 for a branch or a segment.
+        missing: what the tree lacks if it is wrong at an end or a branch: the piece that was left
+            out, in voxels, with its root where it would hang on the tree; None elsewhere.
+        begins: the point of the skeleton at which the piece begins; -1 where there is none.
     """
 
     kind: Kind
@@ -51,6 +54,8 @@ class Doubt:
     chance: float
     length: float
     across: float = 0.0
+    missing: Tree | None = field(default=None, compare=False)
+    begins: int = field(default=-1, compare=False)
 
     @property
     def cost(self) -> float:
@@ -60,7 +65,8 @@ class Doubt:
     def moved(self, by: ArrayLike) -> Doubt:
         """The doubt shifted by x, y, z."""
         x, y, z = (np.array(self.place) + np.asarray(by)).tolist()
-        return replace(self, place=(x, y, z))
+        missing = None if self.missing is None else self.missing.moved(by)
+        return replace(self, place=(x, y, z), missing=missing)
 
 
 def doubts_of_joins(
@@ -92,7 +98,7 @@ def doubts_of_joins(
             if piece not in pieces:
                 pieces.add(piece)
                 place, length = _as_xyz(skeleton.points[inside]), float(tree_lengths[piece])
-                doubts.append(Doubt("end", place, 1 - chance, length, across))
+                doubts.append(Doubt("end", place, 1 - chance, length, across, begins=outside))
     return tuple(doubts)
 
 
@@ -118,6 +124,30 @@ def doubts_of_segments(tree: Tree, segments: Segments) -> tuple[Doubt, ...]:
         )
         for at in np.flatnonzero(segments.confidence < CERTAIN)
     )
+
+
+def with_missing(
+    doubts: tuple[Doubt, ...], skeleton: Skeleton, refined: Callable[[Skeleton], Tree]
+) -> tuple[Doubt, ...]:
+    """The doubts, of which the costliest ends hold the pieces that they may lead to.
+
+    Args:
+        doubts: those of `doubts_of_joins`.
+        skeleton: all trees, as there.
+        refined: makes the tree of one piece, whose root is point 0.
+    """
+    number = skeleton.tree_numbers()
+
+    def piece(doubt: Doubt) -> Doubt:
+        kept = number == number[doubt.begins]
+        alone = skeleton.reroot(doubt.begins).keep(kept)
+        tree = refined(alone.with_first(int(kept[: doubt.begins].sum())))
+        return replace(doubt, missing=tree)
+
+    ends = [doubt for doubt in doubts if doubt.begins >= 0 and doubt.cost >= _LEAST_COST]
+    # Pruning may take some of the costliest from the list, and others follow.
+    costliest = set(sorted(ends, key=lambda doubt: -doubt.cost)[: 2 * _MOST])
+    return tuple(piece(doubt) if doubt in costliest else doubt for doubt in doubts)
 
 
 def worst(doubts: Iterable[Doubt]) -> tuple[Doubt, ...]:

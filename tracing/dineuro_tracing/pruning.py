@@ -19,6 +19,7 @@ from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree
 from dineuro_tracing.confidence import Segments, assess
 from dineuro_tracing.doubts import Doubt
+from dineuro_tracing.forest import last_ancestors
 from dineuro_tracing.trace import Trace
 
 #: If less than this share of the length would stay, nothing is removed: in such a stack the
@@ -79,23 +80,28 @@ def _without(trace: Trace, segments: Segments, stays: NDArray[np.bool_]) -> Trac
     bare = np.isin(nodes, segments.start) & ~np.isin(nodes, segments.start[stays]) & (of_node < 0)
     bare[0] = False  # the first root stands for the neuron
     kept = np.where(of_node >= 0, stays[of_node], ~bare)
-    number = np.cumsum(kept) - 1
-    parents = tree.parents[kept]
-    smaller = Tree(
-        tree.xyz[kept],
-        tree.radii[kept],
-        np.where(parents >= 0, number[parents], -1),
-        tree.types[kept],
-    )
+    smaller = _part(tree, kept)
     return replace(
         trace,
         tree=smaller,
         joined=trace.joined[kept],
         doubts=(
             *_doubts_within(trace.doubts, smaller),
-            *_doubts_of_branches(tree, segments, stays),
+            *_doubts_of_branches(tree, segments, stays, kept),
         ),
         left_out=trace.left_out + float(segments.length[~stays].sum()),
+    )
+
+
+def _part(tree: Tree, kept: NDArray[np.bool_]) -> Tree:
+    """The nodes of a mask (N,); a node whose parent is not among them is a root."""
+    number = np.where(kept, np.cumsum(kept) - 1, -1)
+    parents = tree.parents[kept]
+    return Tree(
+        tree.xyz[kept],
+        tree.radii[kept],
+        np.where(parents >= 0, number[parents], -1),
+        tree.types[kept],
     )
 
 
@@ -110,20 +116,31 @@ def _doubts_within(doubts: tuple[Doubt, ...], tree: Tree) -> tuple[Doubt, ...]:
 
 
 def _doubts_of_branches(
-    tree: Tree, segments: Segments, stays: NDArray[np.bool_]
+    tree: Tree, segments: Segments, stays: NDArray[np.bool_], kept: NDArray[np.bool_]
 ) -> tuple[Doubt, ...]:
-    """A doubt for each removed branch, at the node of the remaining tree at which it started."""
+    """A doubt for each removed branch, at the node of the remaining tree at which it started.
+
+    Args:
+        tree: with all branches.
+        segments: its segments.
+        stays: (S,) bool, the segments that stay.
+        kept: (N,) bool, the nodes that stay.
+    """
     above = segments.parents()
-    length, right = segments.length.copy(), segments.length * segments.confidence
+    # The removed segment at which each removed segment's branch starts.
+    first = np.where(stays | (above < 0) | stays[above], np.arange(len(segments)), above)
+    first = last_ancestors(first)
+    gone = ~stays
+    length = np.bincount(first[gone], segments.length[gone], len(segments))
+    right = np.bincount(first[gone], (segments.length * segments.confidence)[gone], len(segments))
+    branch = np.where(segments.of_node >= 0, first[segments.of_node], -1)
     doubts = []
-    for at in np.argsort(segments.levels(), kind="stable")[::-1]:
-        if stays[at]:
-            continue
-        if above[at] >= 0 and not stays[above[at]]:
-            length[above[at]] += length[at]
-            right[above[at]] += right[at]
-            continue
-        x, y, z = tree.xyz[segments.start[at]].tolist()
+    for at in np.flatnonzero(gone & (first == np.arange(len(segments)))):
+        start = segments.start[at]
         chance = 1 - float(right[at] / max(length[at], 1e-9))
-        doubts.append(Doubt("branch", (x, y, z), chance, float(length[at])))
+        nodes = branch == at
+        nodes[start] = not kept[start]  # a root that went with its branches
+        x, y, z = tree.xyz[start].tolist()
+        missing = _part(tree, nodes)
+        doubts.append(Doubt("branch", (x, y, z), chance, float(length[at]), missing=missing))
     return tuple(doubts)

@@ -26,7 +26,7 @@ from dineuro_bridge.options import DEFAULTS, Point, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.scale import CUBES, VoxelScale
 from dineuro_bridge.trees.tree import Tree, depth_first_order
-from dineuro_tracing.doubts import Doubt, doubts_of_joins
+from dineuro_tracing.doubts import Doubt, doubts_of_joins, with_missing
 from dineuro_tracing.fields import SHORTEST, Field, find_field, part_doubtful
 from dineuro_tracing.foreground import Foreground, find_foreground
 from dineuro_tracing.gaps import join_gaps
@@ -135,7 +135,10 @@ def trace(
     if not is_soma and options.root is None and lengths.max() < options.min_length:
         return _empty_trace()
     kept = _chosen_trees(skeleton, start, options, field, scale)
-    doubts = doubts_of_joins(skeleton, joins, kept, scale)
+    doubts = with_missing(
+        doubts_of_joins(skeleton, joins, kept, scale), skeleton,
+        lambda piece: _refined_piece(piece, foreground),
+    )  # fmt: skip
     skeleton = skeleton.keep(kept).with_first(int(kept[:start].sum()))
     left_out = max(0.0, float(lengths.sum() - skeleton.tree_lengths(scale).sum()))
     radius = float(skeleton.radii[0]) if is_soma else None
@@ -313,6 +316,13 @@ def _refined_tree(
     tree, joined = as_tree(resample(skeleton, NODE_STEP, scale))
     spines = find_spines(tree, lateral_radii(tree, foreground), scale, soma_radius)
     return with_spines(tree, joined, spines, options)
+
+
+def _refined_piece(piece: Skeleton, foreground: Foreground) -> Tree:
+    """A piece that was left out, as the tree would have it if it hung on it."""
+    piece = smooth(centre(piece, foreground), foreground.contains)
+    tree, _ = as_tree(resample(piece, NODE_STEP, foreground.scale))
+    return replace(tree, types=np.full_like(tree.types, NEURITE_TYPE))
 
 
 def with_spines(

@@ -200,6 +200,18 @@ PARTS = _table((
         ),
     ),
     Part(
+        name="pieces",
+        ending="_pieces.swc",
+        description="What the tree lacks where its doubtful ends and branches are wrong, as SWC in "
+        "voxels. `piece` of a doubt in the report names the root of its tree.",
+        content="text",
+        audience="page",
+        needs_tree=True,
+        stored="pieces.swc",
+        media_types={".swc": "text/plain"},
+        inline=True,
+    ),
+    Part(
         name="ano",
         ending="_dineuro.ano",
         description="A linker file that opens the image and its results in Vaa3D.",

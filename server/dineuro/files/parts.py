@@ -12,7 +12,7 @@ from typing import Any
 
 from dineuro.files.outputs import Outputs, link_results
 from dineuro.files.preview import write_preview
-from dineuro.files.proofreading import as_markers, graded, segment_records
+from dineuro.files.proofreading import as_markers, graded, pieces_of, segment_records
 from dineuro.files.slices import write_slices
 from dineuro.files.view import write_view
 from dineuro.pipeline.result import EnhancedVolume, Result
@@ -103,6 +103,10 @@ def _write_doubts(path: Path, outcome: Outcome) -> None:
     write_markers(path, as_markers(outcome.traced.doubts))
 
 
+def _write_pieces(path: Path, outcome: Outcome) -> None:
+    write_swc(path, pieces_of(outcome.traced.doubts))
+
+
 def _write_linker(path: Path, outcome: Outcome) -> None:
     link_results(path, Path(outcome.volume.source), outcome.outputs)
 
@@ -137,6 +141,7 @@ WRITERS: dict[str, Callable[[Path, Outcome], None]] = {
     "mask": _write_mask,
     "preview": _write_preview,
     "doubts": _write_doubts,
+    "pieces": _write_pieces,
     "ano": _write_linker,
     "report": _write_report,
     "view": _write_view,

@@ -74,8 +74,38 @@ def segment_records(segments: Segments) -> list[dict[str, Any]]:
     ]
 
 
-def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
-    """The doubts as JSON values for the report; places are x, y, z in voxels from 0."""
+def pieces_of(doubts: Sequence[Doubt]) -> Tree:
+    """The pieces that the tree lacks where doubts are wrong, one tree after the other."""
+    pieces = [doubt.missing for doubt in doubts if doubt.missing is not None]
+    if not pieces:
+        return Tree.empty()
+    starts = np.cumsum([0, *(len(piece) for piece in pieces)])
+    parents = [
+        np.where(piece.parents >= 0, piece.parents + start, -1)
+        for piece, start in zip(pieces, starts, strict=False)
+    ]
+    return Tree(
+        np.concatenate([piece.xyz for piece in pieces]),
+        np.concatenate([piece.radii for piece in pieces]),
+        np.concatenate(parents),
+        np.concatenate([piece.types for piece in pieces]),
+    )
+
+
+def doubt_records(doubts: Sequence[Doubt], layout: str = "neuron") -> list[dict[str, Any]]:
+    """The doubts as JSON values for the report; places are x, y, z in voxels from 0.
+
+    `piece` is the id of the root of what the tree lacks, in the SWC of `pieces_of`. `alone` says
+    whether what lies beyond a wrong join is a tree of its own: it is where unconnected pieces are
+    a part of the result.
+
+    Args:
+        doubts: in their order.
+        layout: what the trees are; see `Report`.
+    """
+    sizes = [0 if doubt.missing is None else len(doubt.missing) for doubt in doubts]
+    roots = np.cumsum([1, *sizes]).tolist()
+    alone = layout in ("field", "all")
     return [
         {
             "kind": doubt.kind,
@@ -84,8 +114,10 @@ def doubt_records(doubts: Sequence[Doubt]) -> list[dict[str, Any]]:
             "length": round(doubt.length, 1),
             "across": round(doubt.across, 1),
             "says": sentence(doubt),
+            "piece": root if size else None,
+            "alone": alone and doubt.kind == "join",
         }
-        for doubt in doubts
+        for doubt, root, size in zip(doubts, roots, sizes, strict=False)
     ]
 
 

@@ -80,7 +80,7 @@ def outcome_of(
         figures = {
             **result.report.as_dict(),
             "measurements": measured,
-            "doubts": doubt_records(result.doubts),
+            "doubts": doubt_records(result.doubts, result.report.layout),
         }
     else:
         figures = result.figures

@@ -1,7 +1,8 @@
 """The operations of a person who edits a tree: each is checked, and becomes a `Change`.
 
-    accept, reject {doubt}     what a doubtful place is; a rejected join or segment leaves the tree
-                               with all that hangs on it
+    accept, reject {doubt}     whether the tree is right at a doubtful place; a rejected join or
+                               segment leaves the tree with all that hangs on it, and a rejected end
+                               or branch gets the piece that was left out
     cut {node}                 the link above the node goes: what is below is a piece of its own
     delete {node}              the node and all below it go
     join {from, to, path}      two pieces become one; that of `from` gets its root there first
@@ -32,6 +33,8 @@ _SOMA = 1
 _SAME = 0.5
 #: The radius of a point without one, where its node has none (voxels).
 _LEAST_RADIUS = 0.1
+#: Distance of the points of a line to a piece that was left out (voxels).
+_STEP = 2.0
 
 Point = tuple[float, float, float, float]
 
@@ -44,10 +47,17 @@ class Doubt:
         kind: "join", "segment", "end" or "branch"; see `dineuro_tracing.doubts`.
         link: the ids of the lower and of the upper node of the link in doubt; None where something
             is missing.
+        alone: whether what lies beyond a wrong link stays, as a piece of its own.
+        missing: the nodes that the tree lacks if it is wrong here, parents first; a parent is the
+            place of its node among them, and -1 for the first one.
+        hangs_on: the id of the node on which they would hang; None for a piece of its own.
     """
 
     kind: str
     link: tuple[int, int] | None = None
+    alone: bool = False
+    missing: tuple[Node, ...] = ()
+    hangs_on: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +183,51 @@ def _accept(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
 
 
 def _reject(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
-    number = operation["doubt"]
-    answers = _answer(tree, number, scene, "rejected")
-    lower = _lower_end(tree, scene.doubts[number].link)
-    return Change({} if lower is None else _removed(tree, lower), answers)
+    answers = _answer(tree, operation["doubt"], scene, "rejected")
+    doubt = scene.doubts[operation["doubt"]]
+    lower = _lower_end(tree, doubt.link)
+    if lower is None:
+        return Change(_completed(tree, doubt, scene.next_id), answers)
+    return Change(_apart(tree, lower) if doubt.alone else _removed(tree, lower), answers)
+
+
+def _completed(
+    tree: EditedTree, doubt: Doubt, first: int
+) -> dict[int, tuple[Node | None, Node | None]]:
+    """What the tree lacks at a doubt, and a straight line to it; nothing where that place is gone.
+
+    Args:
+        tree: the tree.
+        doubt: the doubt.
+        first: the id of the first new node.
+    """
+    if not doubt.missing or (doubt.hangs_on is not None and doubt.hangs_on not in tree.nodes):
+        return {}
+    chain, kind = dict[int, tuple[Node | None, Node | None]](), None
+    above = -1 if doubt.hangs_on is None else doubt.hangs_on
+    if doubt.hangs_on is not None:
+        kind = _neurite(tree.nodes[above])
+        chain = _chain(_straight(tree.nodes[above], doubt.missing[0]), above, kind, first)
+        above = first + len(chain) - 1 if chain else above
+        first += len(chain)
+    for at, node in enumerate(doubt.missing, first):
+        parent = first + node.parent if node.parent >= 0 else above
+        chain[at] = (None, node._replace(parent=parent, type=node.type if kind is None else kind))
+    return chain
+
+
+def _straight(begin: Node, end: Node) -> list[Point]:
+    """The points between two nodes, without both."""
+    count = max(round(math.dist(begin[:3], end[:3]) / _STEP), 1)
+    return [
+        (
+            begin.x + (end.x - begin.x) * at / count,
+            begin.y + (end.y - begin.y) * at / count,
+            begin.z + (end.z - begin.z) * at / count,
+            max(end.radius, _LEAST_RADIUS),
+        )
+        for at in range(1, count)
+    ]
 
 
 def _answer(
@@ -189,7 +240,7 @@ def _answer(
     if before == answer:
         raise BadEdit(f"doubt {number}: is {answer} already")
     if before == "rejected":
-        raise BadEdit(f"doubt {number}: was rejected, and its part of the tree is gone: undo that")
+        raise BadEdit(f"doubt {number}: was rejected, and the tree was changed there: undo that")
     return {number: (before, answer)}
 
 
@@ -206,7 +257,13 @@ def _cut(tree: EditedTree, operation: Operation, _: Scene) -> Change:
     node = tree.node(name)
     if node.parent < 0:
         raise BadEdit(f"cut: node {name} is a root and has no link above it")
-    return Change({name: (node, node._replace(parent=-1))})
+    return Change(_apart(tree, name))
+
+
+def _apart(tree: EditedTree, name: int) -> dict[int, tuple[Node | None, Node | None]]:
+    """A node and all below it as a piece of its own."""
+    node = tree.nodes[name]
+    return {name: (node, node._replace(parent=-1))}
 
 
 def _delete(tree: EditedTree, operation: Operation, _: Scene) -> Change:

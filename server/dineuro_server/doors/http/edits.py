@@ -72,9 +72,10 @@ async def post_edit(
     """Edit a job's tree. The edit is on the server's disk before it is answered.
 
     `accept` and `reject` answer a doubt by its number; a rejected join or segment leaves the tree
-    with all that hangs on it. `cut`, `delete`, `root` and `reverse` have a `node`. `type` has a
-    `node`, a `type` and a `scope` (`branch` or `subtree`). `extend` has `from` and a `path` of
-    [x, y, z, radius]; `join` has also `to`. `undo` and `redo` have no further field.
+    with all that hangs on it, and a rejected end or branch gets the piece that was left out.
+    `cut`, `delete`, `root` and `reverse` have a `node`. `type` has a `node`, a `type` and a
+    `scope` (`branch` or `subtree`). `extend` has `from` and a `path` of [x, y, z, radius]; `join`
+    has also `to`. `undo` and `redo` have no further field.
 
     Nodes are named by their ids in `edits/tree`. Where somebody else has edited the tree meanwhile,
     the answer is 412 with the present record.
