@@ -172,7 +172,7 @@ def test_results_lie_at_the_addresses_that_the_job_tells(client: httpx.Client, c
     assert (job["kind"], job["error"], job["source"]) == ("trace", None, None)
     assert job["parameters"]["name"] == "cell.tif"
     links = job["links"]
-    parts = {"swc", "mask", "report", "view", "preview", "doubts"}
+    parts = {"swc", "mask", "report", "view", "preview", "doubts", "pieces"}
     assert set(links) == {"self", "events", *parts}
     assert client.get(links["doubts"]).text.startswith("##x,y,z")
     assert client.get(links["swc"]).text.startswith("# DINeuro ")
