@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dineuro.brain.store.skeletons import write_skeletons
 from dineuro.files.proofreading import as_markers, doubt_records
 from dineuro_bridge.files import atomic_output
 from dineuro_bridge.options import TraceOptions
@@ -132,6 +133,7 @@ def write_results(
     _write_table(folder / "neurons.csv", rows)
     doubts = sorted((d for each in neurons for d in each.doubts), key=lambda d: (-d.cost, d.place))
     write_markers(folder / "doubts.marker", as_markers(doubts[:_MOST_MARKERS]))
+    view = write_skeletons(folder, [n.tree for n in neurons], [row[1] for row in rows], scale)
     return {
         "trees": len(ordered),
         "neurons": len(neurons),
@@ -141,6 +143,7 @@ def write_results(
         "joined_length": round(sum(each.joined for each in ordered), 1),
         "likely": _likely(ordered),
         "doubts": doubt_records(doubts[:_MOST_MARKERS]),
+        "neuroglancer": view,
     }
 
 
