@@ -61,6 +61,7 @@ BENCHMARKS = (
     Benchmark("plugin", "The plugin's client"),
     Benchmark("browser", "The page in a browser"),
     Benchmark("formats", "Formats", ("--mib", "32")),
+    Benchmark("kills", "Killed runs of blocks"),
 )
 
 

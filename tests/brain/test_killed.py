@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dineuro_bridge.options import TraceOptions
 from tests.brain.conftest import run
 from tests.brain.test_brain import results
 from tests.support.server import PACKAGES, ROOT, until
 
+NETWORK = TraceOptions(enhancer="dineuro")
 ENVIRONMENT = os.environ | {"PYTHONPATH": PACKAGES}
 
 
@@ -67,6 +69,37 @@ def test_a_run_on_a_cluster_that_loses_a_worker_has_the_same_bytes(
     assert driver.returncode == 0
     assert json.loads(printed)["blocks_done"] == 4
     assert results(folder) == results(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_run_on_a_cluster_at_hand_has_the_same_bytes(stored: Path, tmp_path: Path) -> None:
+    """A scheduler and a worker that others started; the network goes to the one with a GPU."""
+    run(stored, tmp_path / "one", NETWORK)
+    address = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m"]
+    scheduler = [*dask, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+                 "--no-dashboard", "--scheduler-file", str(address)]  # fmt: skip
+    worker = [*dask, "distributed.cli.dask_worker", "--scheduler-file", str(address),
+              "--nthreads", "1", "--no-dashboard", "--death-timeout", "60"]  # fmt: skip
+    quiet = {"cwd": tmp_path, "env": ENVIRONMENT, "stderr": subprocess.DEVNULL}
+    started = [subprocess.Popen(scheduler, **quiet)]  # type: ignore[call-overload]
+    try:
+        started += [
+            subprocess.Popen([*worker, *more], **quiet)  # type: ignore[call-overload]
+            for more in ([], ["--resources", "GPU=1"])
+        ]
+        until(address.exists, 60, "the scheduler")
+        place = json.loads(address.read_bytes())["address"]
+        command = command_line(stored, tmp_path / "two", workers=2)
+        subprocess.run(
+            [*command, "--enhancer", "dineuro", "--scheduler", place],
+            cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True, timeout=200,
+        )  # fmt: skip
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+    assert results(tmp_path / "two") == results(tmp_path / "one")
 
 
 def _units(folder: Path) -> int:

@@ -57,9 +57,7 @@ def test_the_pieces_of_parts_have_the_bytes_of_the_whole(between: int) -> None:
         high = (start[0] + depth, start[1] + rows, start[2] + columns)
         for place in tiles_in(grid, (29, 100, 150), signal, start, high):
             names.append(place.name)
-            add_piece(
-                total, start, place, predict_piece(place, Predictor(runtime, stack, 1))
-            )
+            add_piece(total, start, place, predict_piece(place, Predictor(runtime, stack, 1)))
         found[box] = as_bytes(total)
     assert len(set(names)) < len(names), "no tile reaches two parts: the test tests nothing"
     assert np.array_equal(found, expected)

@@ -15,11 +15,13 @@ from dineuro_model.enhancers.parts import (
     MEASURE_MARGIN,
     BlockMap,
     Part,
+    enhance_alone,
     enhance_part,
     map_blocks,
     measure_ground,
     measure_ridges,
 )
+from dineuro_model.mask_scores import dice
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
 
@@ -133,3 +135,14 @@ def test_a_block_that_was_not_measured_takes_the_nearest() -> None:
     values = np.array([[[1.0, np.nan, np.nan, 4.0]]], dtype=np.float32)
     assert BlockMap(values, (0, 0, 0)).filled().tolist() == [[[1.0, 1.0, 4.0, 4.0]]]
     assert not BlockMap(np.full((1, 1, 2), np.nan, dtype=np.float32), (0, 0, 0)).filled().any()
+
+
+def test_a_part_that_nobody_measured_is_enhanced_by_its_own_ground(
+    stack: NDArray[np.uint8], memory: tuple[NDArray[np.uint8], Figures]
+) -> None:
+    probability, figures = memory
+    box = (slice(0, 70), slice(20, 90), slice(24, 110))
+    frame = Frame(SHAPE, (0, 20, 24), (70, 70, 86))
+    inner = (slice(0, 70), slice(0, 70), slice(0, 86))
+    part = Part(stack[box], frame, inner, figures.low, figures.span, CUBE)
+    assert dice(enhance_alone(part, figures) >= 128, probability[box] >= 128) > 0.9

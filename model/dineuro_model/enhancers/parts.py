@@ -46,6 +46,8 @@ from dineuro_model.enhancers.figures import Figures, Tally
 GROUND_MARGIN = 3
 #: Voxels around a core that the first two passes need: a block, and the reach of a ridge.
 MEASURE_MARGIN = 20
+#: Voxels from the first sampled voxel of a block to the last, at most, and one.
+_BLOCK_REACH = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +202,29 @@ def enhance_part(
     contrast = _contrast(smooth, part.frame, medians)
     around = between(even_noise(noise.filled()), part.frame, noise.first)
     return part_probability(smooth, contrast, around, figures, part.scale, part.core)
+
+
+def enhance_alone(part: Part, figures: Figures) -> NDArray[np.uint8]:
+    """As `enhance_part`, for a part of which no pass measured anything: by its own ground."""
+    smooth, frame = part.smooth(), part.frame
+    z, y, x = (
+        n if a + n == whole else max(1, n - _BLOCK_REACH)
+        for a, n, whole in zip(frame.start, frame.shape, frame.size, strict=True)
+    )
+    blocks = Frame(frame.size, frame.start, (z, y, x)).blocks()
+    medians = _placed(frame, blocks, block_medians(smooth, frame, blocks))
+    noise = _placed(frame, blocks, block_noise(_contrast(smooth, frame, medians), frame, blocks))
+    return enhance_part(part, figures, medians, noise)
+
+
+def _placed(frame: Frame, blocks: Slices, values: Floats) -> BlockMap:
+    """The map of a part of which some blocks are known."""
+    which = map_blocks(frame)
+    every = np.full([s.stop - s.start for s in which], np.nan, dtype=np.float32)
+    place = tuple(slice(b.start - s.start, b.stop - s.start)
+                  for b, s in zip(blocks, which, strict=True))  # fmt: skip
+    every[place] = values
+    return BlockMap(every, (which[0].start, which[1].start, which[2].start))
 
 
 def _contrast(smooth: Floats, frame: Frame, medians: BlockMap) -> Floats:

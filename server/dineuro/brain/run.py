@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from dineuro.brain import tasks
 from dineuro.brain.measuring import measure, measure_ranges
 from dineuro.brain.merging import find_trees
-from dineuro.brain.network.choice import Choice, choose, enhance_all, the_network
+from dineuro.brain.network.choice import Choice, check_dark, choose, enhance_all, the_network
 from dineuro.brain.results import load_trees, write_results
 from dineuro.brain.stages import Run
 from dineuro.brain.store.folder import Ledger
@@ -42,6 +43,8 @@ from dineuro_model.inference.tiles import CELL
 #: The options that a run reads; `units` alone may change between two calls.
 _READ = ("enhancer", "model", "channel", "spacing", "threshold", "min_length", "gap", "spines",
          "min_confidence")  # fmt: skip
+#: The share of the length in blocks that were left out, above which a warning tells of it.
+_MOST_LOST = 0.001
 #: What the comments of the trees do not tell as it was asked for.
 _NOT_TOLD = ("spacing", "channel", "enhancer", "model")
 
@@ -98,7 +101,7 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
             job.given, job.grid, lambda at, n: progress(Progress("plan", at, n))
         )
         files.check_room(job.grid, len(blocks))
-        found, groups = run_stages(run, list(blocks))
+        found, groups = run_stages(run, list(blocks), dark)
         record = _report(run, blocks, dark, found, groups)
         if not run.holes:
             files.drop("network")
@@ -107,12 +110,15 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
         ledger.close()
 
 
-def run_stages(run: Run, blocks: list[int]) -> tuple[dict[str, Any], tuple[int, ...]]:
+def run_stages(
+    run: Run, blocks: list[int], dark: Sequence[int] = ()
+) -> tuple[dict[str, Any], tuple[int, ...]]:
     """All stages after the plan.
 
     Args:
         run: it gets holes and warnings.
         blocks: the occupied ones; the list is changed.
+        dark: those that were left out, of which some are looked at.
 
     Returns:
         Figures for the report, and the numbers of the groups of finished trees.
@@ -140,7 +146,10 @@ def run_stages(run: Run, blocks: list[int]) -> tuple[dict[str, Any], tuple[int, 
         found = run.stage("enhance", tasks.enhance_block, items, stated)
     groups = find_trees(run, [b for b, each in found.items() if each["mask"]], stated)
     mask = sum(each["mask"] for each in found.values())
-    return {"mask_voxels": mask, **stated}, groups
+    told: dict[str, Any] = {"mask_voxels": mask, **stated}
+    if dark:
+        told["dark_sample"] = check_dark(run, dark, choice)
+    return told, groups
 
 
 def _report(
@@ -173,9 +182,25 @@ def _report(
         run.warnings.append("voxel size unknown: voxels are taken as cubes (--spacing x,y,z)")
     comments = _comments(job, record)
     record |= write_results(files.path, trees, job.options, job.scale, comments)
+    _tell_dark(run, record)
     record |= {"costs": run.ledger.costs(), "warnings": run.warnings}
     write_record(files.path / "report.json", record)
     return record
+
+
+def _tell_dark(run: Run, record: dict[str, Any]) -> None:
+    """Estimate the length in all blocks that were left out, and warn where it is much."""
+    sample = record.get("dark_sample")
+    if not sample or not sample["blocks"]:
+        return
+    left_out = sample["length"] / sample["blocks"] * record["blocks_dark"]
+    share = left_out / (left_out + record["length"]) if left_out else 0.0
+    sample["share_of_length"] = round(share, 5)
+    if share > _MOST_LOST:
+        run.warnings.append(
+            f"blocks that were left out as dark hold about {share:.2%} of the length, by a sample "
+            f"of {sample['blocks']}: without levels in the volume no block is left out"
+        )
 
 
 def _comments(job: Job, record: dict[str, Any]) -> tuple[str, ...]:

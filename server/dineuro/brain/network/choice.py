@@ -24,6 +24,8 @@ from dineuro_model.intensity import range_of_sample
 
 #: Blocks in which "auto" measures the noise, and in which it tries the network, at most.
 _NOISE_BLOCKS, _TRIAL_BLOCKS = 32, 4
+#: Blocks that were left out as dark and are looked at nevertheless, at most.
+_DARK_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,15 @@ def enhance_all(
     done = run.stage("network", work.predict_tiles, items, asdict(net), digest, blocks)
     named = ((b, (job, b, net, choice.figures)) for b in run.without_holes(blocks))
     return run.stage("enhance", work.enhance_by_network, named, stated, digest, list(done))
+
+
+def check_dark(run: Run, dark: Sequence[int], choice: Choice) -> dict[str, Any]:
+    """What a sample of the blocks that were left out holds: their number and their length."""
+    job, net, figures = run.job, choice.net, choice.figures
+    items = ((b, (job, b, net, figures)) for b in _spread(dark, _DARK_BLOCKS))
+    found = run.stage("dark", work.look_at_dark, items, choice.stated())
+    length = sum(each["length"] for each in found.values())
+    return {"blocks": len(found), "length": round(length, 1)}
 
 
 def _spread(blocks: Sequence[int], most: int) -> list[int]:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.brain.store.grid import Size, Slices, Window
-from dineuro.brain.tasks import Job, block_map, classical_probability, save, store
+from dineuro.brain.tasks import HALO, Job, block_map, classical_probability, save, store
 from dineuro.pipeline.agreement import agreement
 from dineuro_bridge.files import atomic_output
+from dineuro_model.enhancers.classical import reach
 from dineuro_model.enhancers.figures import Figures
-from dineuro_model.enhancers.parts import MEASURE_MARGIN, measure_contrast
+from dineuro_model.enhancers.parts import MEASURE_MARGIN, enhance_alone, measure_contrast
 from dineuro_model.inference.blockwise import Place, add_piece, as_bytes, predict_piece, tiles_in
 from dineuro_model.inference.registry import Model, cached_model
 from dineuro_model.inference.runtime import Geometry
 from dineuro_model.inference.segment import Predictor, SegmentOptions, Stack, segment
 from dineuro_model.inference.tiles import Grid, occupied_cells
+from dineuro_tracing.large.blocks import trace_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,28 @@ def enhance_by_network(job: Job, block: int, net: Net, figures: Figures | None) 
         np.minimum(classical, job.options.threshold - 1, out=classical)
         np.maximum(probability, classical, out=probability)
     return store(job, block, probability)
+
+
+def look_at_dark(job: Job, block: int, net: Net | None, figures: Figures | None) -> dict[str, Any]:
+    """The length of the lines in a block that was left out, in finest voxels."""
+    margin = [max(HALO, -(-r // 4) * 4) for r in reach(job.scale.optical.edges)]
+    window = job.grid.window(block, (margin[0], margin[1], margin[2]))
+    if net is not None:
+        voxels = job.given.box(window, net.scale[0])
+        probability = segment(voxels, net.model().runtime, net.options, scale=net.scale)
+    elif figures is not None:
+        inner = (slice(0, window.shape[0]), slice(0, window.shape[1]), slice(0, window.shape[2]))
+        whole = replace(window, core=inner)
+        probability = enhance_alone(job.part(whole, figures.low, figures.span), figures)
+    else:
+        raise ValueError("a choice has a network or the figures of the classical enhancer")
+    lines = trace_block(
+        probability, window.start, window.core, job.grid.size, job.options, job.scale
+    )
+    skeleton = lines.skeleton()
+    child = np.flatnonzero(skeleton.parents >= 0)
+    steps = lines.points[child] - lines.points[skeleton.parents[child]]
+    return {"length": float(np.linalg.norm(steps * job.scale.zyx, axis=1).sum())}
 
 
 def _places(job: Job, block: int, net: Net, size: Size) -> Iterator[tuple[int, Place]]:
