@@ -33,6 +33,13 @@ def cut(volume: NDArray[Any], corner: Shape, shape: Shape) -> NDArray[Any]:
     return part[np.ix_(*(axis - a for axis, a in zip(axes, low, strict=True)))]
 
 
+def around(corner: Shape, shape: Shape, margin: Shape) -> tuple[Shape, Shape]:
+    """The corner and the shape of a window with a margin on both sides of every axis."""
+    z, y, x = (start - more for start, more in zip(corner, margin, strict=True))
+    depth, rows, columns = (n + 2 * more for n, more in zip(shape, margin, strict=True))
+    return (z, y, x), (depth, rows, columns)
+
+
 def mirrored(start: int, length: int, n: int) -> NDArray[np.int64]:
     """The indices start, start + 1, … as (length,) int64, reflected into 0 … n - 1."""
     if n == 1:

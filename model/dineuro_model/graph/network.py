@@ -40,8 +40,8 @@ class NetworkGraph:
     """A network as a graph.
 
     Attributes:
-        model: the graph. Its inputs are the window (B, depth, H, W) and, with a ViT, the positions
-            of the patches. Its output is (B, predicted, H, W), the probabilities.
+        model: the graph. Its inputs are the window (B, inputs * depth, H, W) and, with a ViT, the
+            positions of the patches. Its output is (B, predicted, H, W), the probabilities.
         places: gives the positions; None without a ViT.
     """
 
@@ -88,6 +88,8 @@ def _check(config: NetworkConfig, weights: Weights) -> None:
     for name, size in claims.items():
         if weights[name].shape != (size,):
             raise ValueError(f"{name} has the shape {weights[name].shape}, not {(size,)}")
+    if weights["stem.weight"].shape[1:2] != (len(config.inputs),):
+        raise ValueError(f"stem.weight has another number of inputs than {len(config.inputs)}")
 
 
 def _needs_torch(config: NetworkConfig, why: str) -> MissingDependency:
@@ -106,10 +108,13 @@ class _Graph:
 
     def model(self) -> openvino.Model:
         """The graph from its inputs to the probabilities."""
-        config, shape = self.config, openvino.PartialShape([-1, self.config.depth, -1, -1])
+        config, count = self.config, len(self.config.inputs)
+        shape = openvino.PartialShape([-1, count * config.depth, -1, -1])
         window = ops.parameter(shape, np.float32, "window")
         inputs = [window]
-        full = activated(self.convolution(ops.unsqueeze(window, longs([1])), "stem"))
+        channels = joined([0, count, config.depth], sizes(window, 2, 3))
+        full = activated(self.convolution(ops.reshape(window, channels, True), "stem"))
+        window = cropped(window, 1, 0, config.depth)
         half = self.residual(self.merge(full, "down1", 1), "in1")
         quarter = self.residual(self.merge(half, "down2", 2), "in2")
         eighth = self.residual(self.merge(quarter, "down3", 2), "in3")

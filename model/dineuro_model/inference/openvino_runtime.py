@@ -60,14 +60,15 @@ class OpenVinoRuntime:
         config = self._config
         patch = 1 if self._places is None else self._places.patch
         step = math.lcm(patch, PLANE_STEP)
-        return Geometry(config.depth, config.predicted, config.size, step, patch)
+        depth, predicted, size = config.depth, config.predicted, config.size
+        return Geometry(depth, predicted, size, step, patch, config.inputs)
 
     def batch_size(self, shape: Shape) -> int:
         """How many windows of a shape (depth, rows, columns) to predict at a time."""
         return max(1, _BATCH_VOXELS // math.prod(shape))
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, depth, rows, columns) intensities -> (N, predicted, rows, columns) probabilities.
+        """(N, inputs * depth, rows, columns) -> (N, predicted, rows, columns) probabilities.
 
         Raises:
             MemoryError: the windows do not fit into the memory together.

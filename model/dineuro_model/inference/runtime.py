@@ -29,6 +29,7 @@ class Geometry:
         step: the rows and columns of every window are multiples of this number. Along an axis of
             the volume that is shorter they may be fewer, see `fitting`.
         patch: edge of the patches that the network reads; 0 has windows of `step` at least.
+        inputs: what the network reads, see `inputs`.
     """
 
     depth: int
@@ -36,6 +37,7 @@ class Geometry:
     size: int
     step: int
     patch: int = 0
+    inputs: tuple[str, ...] = ("global",)
 
     def fitting(self, length: int) -> int:
         """The rows or columns of a window that covers an axis of `length` voxels.
@@ -109,8 +111,9 @@ class Runtime(Protocol):
         """The probabilities of the slices in the middle of each window.
 
         Args:
-            windows: (N, depth, rows, columns) intensities on the scale of `intensity.normalise`;
-                rows and columns are numbers of `geometry.fitting`.
+            windows: (N, inputs * depth, rows, columns), the network's inputs one after the other;
+                the first is the intensity on the scale of `intensity.normalise`. Rows and columns
+                are numbers of `geometry.fitting`.
 
         Returns:
             (N, predicted, rows, columns) probabilities from 0 to 1.

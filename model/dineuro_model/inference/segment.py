@@ -5,7 +5,7 @@ Beside the input and the output, memory holds one layer of slices and one batch 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_model.enhancers.classical import enhance
 from dineuro_model.inference.runtime import Geometry, Runtime
 from dineuro_model.inference.tiles import Grid, Tile, occupied_cells, plan
+from dineuro_model.inputs import as_ridge, halo, window_inputs
 from dineuro_model.intensity import intensity_range, normalise
-from dineuro_model.windows import Shape, cut
+from dineuro_model.windows import Shape, around, cut
 
 #: A voxel may hold signal above this share of the intensity range.
 _FAINTEST = 0.01
@@ -81,7 +83,9 @@ def segment(
     """
     _check(volume)
     out = np.zeros(volume.shape, dtype=np.uint8)
-    stack = Stack(volume, scale or intensity_range(volume), options.between + 1)
+    names = runtime.geometry.inputs
+    ridge = enhance(volume) if "ridge" in names else None
+    stack = Stack(volume, scale or intensity_range(volume), options.between + 1, names, ridge)
     grid = stack.grid(runtime.geometry, options)
     layers = list(plan(occupied_cells(volume, stack.faintest), grid))
     predictor = Predictor(runtime, stack, options.batch)
@@ -111,11 +115,15 @@ class Stack:
         volume: the voxels of the input, see `windows.cut`.
         scale: the dark end and the bright end of its intensities.
         factor: steps between two slices of the volume; the slices between them are interpolated.
+        names: the inputs of the network.
+        ridge: (Z, Y, X), the classical enhancer's probability; None where it is not read.
     """
 
     volume: NDArray[Any]
     scale: tuple[float, float]
     factor: int
+    names: tuple[str, ...] = ("global",)
+    ridge: NDArray[np.uint8] | None = None
 
     @property
     def shape(self) -> Shape:
@@ -145,13 +153,27 @@ class Stack:
         )
 
     def window(self, corner: Shape, shape: Shape) -> NDArray[np.float32]:
-        """A window (Z, Y, X), mirrored beyond the border."""
+        """The inputs (inputs * Z, Y, X) of a window, mirrored beyond the border."""
+        wide = self._cut(self.volume, *around(corner, shape, halo(self.names)), self._normalised)
+        ridge = None if self.ridge is None else self._cut(self.ridge, corner, shape, as_ridge)
+        return window_inputs(self.names, wide, ridge)
+
+    def _normalised(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
+        return normalise(voxels, *self.scale)
+
+    def _cut(
+        self,
+        volume: NDArray[Any],
+        corner: Shape,
+        shape: Shape,
+        scaled: Callable[[NDArray[Any]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """A window (Z, Y, X) of a volume, scaled, with interpolated slices."""
         if self.factor == 1:
-            return normalise(cut(self.volume, corner, shape), *self.scale)
+            return scaled(cut(volume, corner, shape))
         (z, y, x), (depth, height, width) = corner, shape
         low, high = z // self.factor, -(-(z + depth - 1) // self.factor)
-        voxels = cut(self.volume, (low, y, x), (high - low + 1, height, width))
-        slices = normalise(voxels, *self.scale)
+        slices = scaled(cut(volume, (low, y, x), (high - low + 1, height, width)))
         position = np.arange(z, z + depth) / self.factor - low
         below = np.minimum(position.astype(int), max(0, high - low - 1))
         above = np.minimum(below + 1, high - low)

@@ -45,16 +45,16 @@ class TorchRuntime:
     @property
     def geometry(self) -> Geometry:
         """The shape of the network's windows."""
-        network = self.network
-        config = network.config
-        return Geometry(config.depth, config.predicted, config.size, network.step, network.patch)
+        network, config = self.network, self.network.config
+        depth, predicted, size = config.depth, config.predicted, config.size
+        return Geometry(depth, predicted, size, network.step, network.patch, config.inputs)
 
     def batch_size(self, shape: Shape) -> int:
         """How many windows of a shape (depth, rows, columns) to predict at a time."""
         return max(1, _BATCH_VOXELS // math.prod(shape))
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, depth, rows, columns) intensities -> (N, predicted, rows, columns) probabilities.
+        """(N, inputs * depth, rows, columns) -> (N, predicted, rows, columns) probabilities.
 
         Raises:
             MemoryError: the windows do not fit into the device's memory together.

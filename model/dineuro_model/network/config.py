@@ -12,6 +12,7 @@ from dineuro_model.tables import from_table
 
 Inflation = Literal["average", "center"]
 Tubular = Literal["none", "straight", "deformable"]
+Input = Literal["global", "local", "ridge"]
 
 #: The U-Net halves the plane three times and the depth twice.
 PLANE_STEP, DEPTH_STEP = 8, 4
@@ -43,6 +44,8 @@ class NetworkConfig:
         tubular: views along z, y and x: none, straight tubes, or deformable tubes.
         taps: taps of each tube, odd.
         channels: channels of the U-Net at 1, 1/2, 1/4 and 1/8 of the resolution.
+        inputs: what the U-Net reads, see `inputs`. The first one is "global", the intensity; the
+            ViT reads it alone.
 
     Raises:
         BadParameter: values that do not fit together; the message lists all of them.
@@ -57,6 +60,7 @@ class NetworkConfig:
     tubular: Tubular = "deformable"
     taps: int = 7
     channels: tuple[int, int, int, int] = (8, 24, 64, 128)
+    inputs: tuple[str, ...] = ("global",)
 
     def __post_init__(self) -> None:
         wrong = [
@@ -80,6 +84,12 @@ class NetworkConfig:
                 (self.taps < 1 or self.taps % 2 == 0, "taps must be odd"),
                 (self.taps > self.depth, "taps must be at most depth"),
                 ([c > 0 for c in self.channels] != [True] * 4, "channels must be four"),
+                (
+                    self.inputs[:1] != ("global",)
+                    or len(set(self.inputs)) < len(self.inputs)
+                    or not set(self.inputs) <= set(get_args(Input)),
+                    'inputs begin with "global"; "local" and "ridge" may follow, each once',
+                ),
             )
             if broken
         ]

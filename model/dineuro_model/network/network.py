@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -51,7 +52,7 @@ class Network(nn.Module):
         if config.backbone:
             self.vit, self.patch = _build_vit(config)
         c0, c1, c2, c3 = config.channels
-        self.stem = Conv3x3x3(1, c0)
+        self.stem = Conv3x3x3(len(config.inputs), c0)
         self.down1, self.down2, self.down3 = Merge(c0, c1, 1), Merge(c1, c2, 2), Merge(c2, c3, 2)
         self.in1, self.in2, self.in3 = Residual(c1), Residual(c2), Residual(c3)
         if self.vit is not None:
@@ -77,12 +78,15 @@ class Network(nn.Module):
         return self
 
     def forward(self, window: Tensor) -> Tensor:
-        """(B, depth, H, W) normalised intensity -> (B, predicted, H, W) logits, float32.
+        """(B, inputs * depth, H, W) -> (B, predicted, H, W) logits, float32.
 
-        H and W are multiples of `step`, or of 8 with one patch or more.
+        The inputs of the configuration follow one another, `depth` slices each; the first is the
+        normalised intensity. H and W are multiples of `step`, or of 8 with one patch or more.
         """
-        in_place = self.in_place
-        full = _activate(self.stem(window.unsqueeze(-1)), in_place)
+        in_place, depth = self.in_place, self.config.depth
+        channels = window.unflatten(1, (-1, depth)).permute(0, 2, 3, 4, 1)
+        window = window[:, :depth]
+        full = _activate(self.stem(channels), in_place)
         half = self.in1(self.down1(full))
         quarter = self.in2(self.down2(half))
         eighth = self.in3(self.down3(quarter))
@@ -126,6 +130,24 @@ class Network(nn.Module):
     def step(self) -> int:
         """Rows and columns of a window are multiples of this."""
         return math.lcm(self.patch, PLANE_STEP)
+
+    def with_inputs(self, inputs: tuple[str, ...]) -> Network:
+        """The same function of the same inputs, in a network that has further inputs as well.
+
+        The further inputs have no influence: their kernels are zero until they learn.
+
+        Raises:
+            BadParameter: the network's inputs are not the first of `inputs`.
+        """
+        own = self.config.inputs
+        if inputs[: len(own)] != own:
+            raise BadParameter(f"network: inputs {list(inputs)} do not begin with {list(own)}")
+        wider = Network(replace(self.config, inputs=inputs))
+        state = self.state_dict()
+        kernel = state["stem.weight"]
+        further = kernel.new_zeros(len(kernel), len(inputs) - len(own), *kernel.shape[2:])
+        wider.load_state_dict({**state, "stem.weight": torch.cat([kernel, further], dim=1)})
+        return wider.train(self.training)
 
     def load_prior(self, state: Mapping[str, Tensor], source: str = "prior") -> None:
         """Load the weights of a 2D ViT that was trained on photographs.

@@ -21,11 +21,12 @@ from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.trees.units import check_in_voxels, fits_in_micrometres, in_voxels
 from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.inputs import halo, window_inputs
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_model.synthesis.scenes import random_scene
 from dineuro_model.training.augmentation import augment
-from dineuro_model.windows import Shape, cut
+from dineuro_model.windows import Shape, around, cut
 
 BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
 #: Width in voxels of the zone around a reference tree's tube that does not count.
@@ -212,6 +213,7 @@ class WindowSource:
         rendered: the rendered volumes.
         shape: (depth, rows, columns) of a window.
         seed: the only source of randomness.
+        inputs: the names of the network's inputs.
 
     Raises:
         BadParameter: no volume and no rendering to draw from.
@@ -224,6 +226,7 @@ class WindowSource:
         rendered: Rendered,
         shape: Shape,
         seed: int,
+        inputs: Sequence[str] = ("global",),
     ) -> None:
         if not cases and rendered.share < 1:
             raise BadParameter("training: no volumes are given, and not all windows are rendered")
@@ -231,20 +234,22 @@ class WindowSource:
         self.rendered = rendered
         self.shape = shape
         self.seed = seed
+        self.inputs = tuple(inputs)
         weights = np.array([case.weight for case in cases])
         self._odds = weights / weights.sum() if cases else weights
         self._trees = tuple(read_swc(path) for path in rendered.morphologies)
         self._volume = lru_cache(maxsize=8)(self._render)
 
     def window(self, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """One augmented window.
+        """One augmented window, from which all of the network's inputs are computed.
 
         Args:
             step: number of the step.
             slot: number of the window in its step.
 
         Returns:
-            Normalised intensity (float32) and labels (uint8), both of the window's shape.
+            The inputs (inputs * depth, rows, columns) float32, and the labels (uint8) of the
+            window's shape.
         """
         rng = np.random.default_rng((self.seed, step, slot))
         if rng.random() < self.rendered.share:
@@ -256,10 +261,11 @@ class WindowSource:
         voxels, labels = source.voxels.transpose(order), source.labels.transpose(order)
         chance = rng.random()
         coarser, finer = chance < _COARSER, chance > 1 - _FINER
+        margin = halo(self.inputs)
         extent = _scaled(self.shape, coarser=coarser, finer=finer)
         corner = draw_corner(source.neurite, source.labels.shape, order, extent, rng)
-        intensity = normalise(cut(voxels, corner, extent), *source.scale)
-        labels = cut(labels, corner, extent)
+        wide = around(corner, extent, _scaled(margin, coarser=coarser, finer=finer))
+        intensity, labels = normalise(cut(voxels, *wide), *source.scale), cut(labels, *wide)
         if coarser:
             intensity, labels = intensity[::2, ::2, ::2], labels[::2, ::2, ::2]
         elif finer:
@@ -267,10 +273,12 @@ class WindowSource:
                 _interpolate(intensity),
                 labels.repeat(2, 0).repeat(2, 1).repeat(2, 2),
             )
-        return augment(intensity, labels, rng)
+        intensity, labels = augment(intensity, labels, rng)
+        z, y, x = (slice(m, n - m) for m, n in zip(margin, labels.shape, strict=True))
+        return window_inputs(self.inputs, intensity), labels[z, y, x]
 
     def batch(self, step: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """The windows of a step: intensity and labels, each (size, depth, rows, columns)."""
+        """The windows of a step: (size, inputs * depth, …) and labels (size, depth, …)."""
         windows = [self.window(step, slot) for slot in range(size)]
         return np.stack([w[0] for w in windows]), np.stack([w[1] for w in windows])
 

@@ -158,6 +158,7 @@ class Trainer:
             recipe.rendered,
             (config.depth, config.size, config.size),
             recipe.schedule.seed,
+            config.inputs,
         )
         self.windows = validation_windows(recipe.validation, config, recipe.schedule.seed)
         self.state = _State()
@@ -282,17 +283,19 @@ def starting_network(recipe: Recipe) -> Network:
 
     Raises:
         BadFile, FileAccess: the weights do not fit the network, or they cannot be read.
-        BadParameter: the network of `start` has another configuration.
+        BadParameter: the network of `start` differs by more than further inputs.
     """
     if recipe.start:
         weights = find_model(recipe.start)
         network = load_network(weights.path, sha256=weights.sha256)
-        if recipe.network not in (None, network.config):
+        if recipe.network is None:
+            return network
+        if replace(recipe.network, inputs=network.config.inputs) != network.config:
             raise BadParameter(
                 f"{recipe.start}: has another configuration than [network]: leave [network] out, "
-                f"or set it to {network.config.to_dict()}"
+                f"or set it to {network.config.to_dict()}; only further inputs are possible"
             )
-        return network
+        return network.with_inputs(recipe.network.inputs)
     network = Network(recipe.network or NetworkConfig())
     if recipe.prior == "hub":
         name = network.config.backbone

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dineuro_model.inputs import halo, window_inputs
 from dineuro_model.intensity import normalise
 from dineuro_model.mask_scores import score_masks
 from dineuro_model.network.config import NetworkConfig
 from dineuro_model.network.network import Network
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, Case, draw_corner, read_case
-from dineuro_model.windows import cut
+from dineuro_model.windows import around, cut
 
 #: Standard deviation, on the normalised scale, of the noise that is added for the noisy figures.
 _NOISE = 0.2
@@ -46,8 +47,8 @@ class ValidationWindow:
     """A window of validation.
 
     Attributes:
-        intensity: (D, S, S), normalised.
-        noisy: (D, S, S), the intensity with noise.
+        intensity: (inputs * D, S, S), the network's inputs.
+        noisy: (inputs * D, S, S), the same with noise.
         labels: (D, S, S): BACKGROUND, NEURITE or UNKNOWN.
     """
 
@@ -81,9 +82,14 @@ def validation_windows(
                 labels = cut(volume.labels, corner, shape)
                 if (labels == NEURITE).any() or len(volume.neurite) == 0:
                     break
-            intensity = normalise(cut(volume.voxels, corner, shape), *volume.scale)
-            noise = rng.normal(0, _NOISE, shape).astype(np.float32)
-            windows.append(ValidationWindow(intensity, np.maximum(intensity + noise, 0), labels))
+            wide = around(corner, shape, halo(config.inputs))
+            intensity = normalise(cut(volume.voxels, *wide), *volume.scale)
+            noise = rng.normal(0, _NOISE, intensity.shape).astype(np.float32)
+            plain, noisy = (
+                window_inputs(config.inputs, values)
+                for values in (intensity, np.maximum(intensity + noise, 0))
+            )
+            windows.append(ValidationWindow(plain, noisy, labels))
     return windows
 
 
