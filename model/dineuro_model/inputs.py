@@ -5,7 +5,8 @@
     ridge    the probability of the classical enhancer, from 0 to 1
 
 A soma that is fifty times as bright as its neurites sets the global scale, and the neurites nearly
-vanish on it. The local scale and the ridges do not depend on what lies far away.
+vanish on it. The local scale does not depend on what lies beyond `HALO`. The ridges are those of
+the whole stack, so that no input depends on where a window begins.
 """
 
 from __future__ import annotations

@@ -98,6 +98,23 @@ def test_gaps_lower_the_signal_and_stay_in_the_mask() -> None:
     assert np.array_equal(whole.mask, holes.mask)
 
 
+def test_a_soma_may_outshine_its_neurites_and_light_may_fade_with_depth() -> None:
+    tree = grow_tree(SHAPE, np.random.default_rng(2))
+    how = RenderSettings(contrast=5, soma=50, dtype="uint16")
+    stack = render(tree, SHAPE, np.random.default_rng(2), how).voxels.astype(float)
+    z, y, x = np.rint(tree.xyz[:, ::-1]).astype(int).T
+    above = stack[z, y, x] - np.median(stack)
+    assert above[0] > 20 * np.median(above[tree.types != 1])
+    upright = chain(line((64, 48, 6), (64, 48, 58)))
+    how = replace(how, contrast=100)
+    faded, whole = (
+        render(upright, SHAPE, np.random.default_rng(2), replace(how, fading=fading)).voxels
+        for fading in (2.0, 0.0)
+    )
+    ratio = [v[10:20, 48, 64].mean() / v[44:54, 48, 64].mean() for v in (faded, whole)]
+    assert ratio[0] > 2 * ratio[1]
+
+
 def test_masked_stacks_are_zero_far_from_the_neuron_and_only_there() -> None:
     stack = render(straight(), SHAPE, np.random.default_rng(1), RenderSettings(masked="wide"))
     assert (stack.voxels == 0).mean() > 0.3

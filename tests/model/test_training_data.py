@@ -14,15 +14,16 @@ from dineuro_bridge.trees.swc import write_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_model.catalog import find_model
 from dineuro_model.network.config import NetworkConfig
 from dineuro_model.network.network import Network
-from dineuro_model.network.stored import describe
+from dineuro_model.network.stored import describe, read_network
 from dineuro_model.network.weights import save_weights
 from dineuro_model.synthesis.rendering import Rendering
 from dineuro_model.training import sampling
-from dineuro_model.training.recipe import Recipe, read_recipe
-from dineuro_model.training.sampling import BACKGROUND, NEURITE, UNKNOWN, Case, read_case
-from dineuro_model.training.train import starting_network
+from dineuro_model.training.recipe import Recipe, Schedule, read_recipe
+from dineuro_model.training.sampling import BACKGROUND, NEURITE, UNKNOWN, Case, Rendered, read_case
+from dineuro_model.training.train import Trainer, starting_network
 from tests.model.test_transfer import TINY
 from tests.support.shapes import chain, line, paint
 
@@ -160,6 +161,21 @@ def test_fine_tuning_takes_the_network_of_the_weights(tmp_path: Path) -> None:
     assert len(told["sha256"]) == 64
 
 
+def test_a_frozen_vit_learns_nothing_and_the_rest_does(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.tif", Volume(paint([PATH], SHAPE)[None]))
+    write_swc(tmp_path / "a.swc", chain(PATH))
+    schedule = Schedule(steps=1, batch=1, vit_learning_rate=0, warmup=0, device="cpu")
+    case = Case(str(tmp_path / "a.tif"), tree=str(tmp_path / "a.swc"))
+    trainer = Trainer(
+        Recipe(TINY, schedule, rendered=Rendered(share=0), training=(case,)), torch.device("cpu")
+    )
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.step()
+    for name, value in trainer.network.state_dict().items():
+        assert not name.startswith("vit.") or torch.equal(value, before[name]), name
+    assert not torch.equal(trainer.network.stem.weight, before["stem.weight"])
+
+
 def test_the_unet_alone_is_a_network_too() -> None:
     network = Network(NetworkConfig(backbone="", depth=8, predicted=4, size=32, taps=3))
     assert network(torch.rand(2, 8, 16, 24)).shape == (2, 4, 16, 24)
@@ -184,3 +200,22 @@ def test_the_recipe_of_the_shipped_network_can_be_read(tmp_path: Path) -> None:
     assert len(read.validation) == 14
     assert [Path(m).stem for m in read.rendered.morphologies] == ["29"]
     assert read.network is not None
+
+
+def test_the_recipe_with_further_inputs_can_be_read(tmp_path: Path) -> None:
+    """It continues from the shipped network, and no neuron that judges is trained on."""
+    recipe = Path(__file__).parents[2] / "docs" / "recipes" / "dineuro-s2.toml"
+    names = [f"lifted/lifted_{n}{end}" for n in (6, 29) for end in (".tif", "_mask.tif", ".swc")]
+    names += [f"morphologies/{n}.swc" for n in (6, 29, 245, 258, 273)] + ["backgrounds/f.tif"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / recipe.name).write_bytes(recipe.read_bytes())
+    read = read_recipe(tmp_path / recipe.name)
+    assert read.start == "dineuro-s1"
+    assert [Path(c.volume).stem for c in read.training] == ["lifted_29", "trailmap_train"]
+    assert [Path(m).stem for m in read.rendered.morphologies] == ["29"]
+    assert [Path(v).name for v in read.pasted.volumes] == ["f.tif"]
+    assert read.network is not None
+    shipped = read_network(find_model("dineuro-s1").path).config
+    assert replace(read.network, inputs=("global",)) == shipped

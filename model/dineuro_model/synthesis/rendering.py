@@ -35,6 +35,7 @@ _THINNEST = 0.87
 #: The largest values of the other settings.
 _MOST = {
     "read_noise": 1e6, "unevenness": 10, "haze": 10, "beading": 2, "gaps": 20, "puncta": 1e4,
+    "soma": 1e3,
 }  # fmt: skip
 #: Standard deviation of the haze in voxels, and the step of the coarse grid that computes it.
 _HAZE_SIGMA, _HAZE_STEP = 12, 4
@@ -54,6 +55,8 @@ class RenderSettings:
         beading: standard deviation of the logarithm of the brightness along a branch.
         gaps: number of gaps in 100 voxels of length; each is 2 to 8 voxels long.
         puncta: number of bright specks in a million voxels.
+        soma: brightness of somata; neurites have about 1.
+        fading: logarithm of the brightness of the first slice, relative to the last one.
         masked: "wide" sets voxels far from the neuron to 0. "tight" sets all voxels but the neuron
             to 0, as in stacks that were segmented before publication.
         dtype: "uint8" or "uint16".
@@ -71,6 +74,8 @@ class RenderSettings:
     beading: float = 0.2
     gaps: float = 0.0
     puncta: float = 0.0
+    soma: float = 1.5
+    fading: float = 0.0
     masked: Masked = "no"
     dtype: Literal["uint8", "uint16"] = "uint8"
 
@@ -79,6 +84,8 @@ class RenderSettings:
             raise BadParameter(f"rendering {self}: contrast and photons must be in 0 … 10^6")
         if [0 <= s <= 20 for s in self.point_spread] != [True] * 3:
             raise BadParameter(f"rendering {self}: point_spread must be three numbers in 0 … 20")
+        if not -20 <= self.fading <= 20:
+            raise BadParameter(f"rendering {self}: fading must be in -20 … 20")
         for name, most in _MOST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise BadParameter(f"rendering {self}: {name} must be in 0 … {most:g}")
@@ -171,6 +178,27 @@ def render(
     return Rendering(voxels, mask, neurites, tree)
 
 
+def shine(
+    trees: Sequence[Tree],
+    shape: tuple[int, int, int],
+    how: RenderSettings,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """The blurred light (Z, Y, X) of trees in the dark; the first tree's lines have a median of 1.
+
+    It is 0 everywhere if no node of the first tree lies in the stack.
+    """
+    signal = np.zeros(shape, dtype=np.float32)
+    if not _inside(trees[0], shape).any():
+        return signal
+    for tree in trees:
+        balls = _balls(tree, shape)
+        _paint(signal, balls, _brightness(tree, balls, how, rng))
+    light: NDArray[np.float32] = ndimage.gaussian_filter(signal, how.point_spread)
+    light /= _on_lines(light, trees[0])
+    return light
+
+
 def _light(
     signal: NDArray[np.float32], tree: Tree, how: RenderSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
@@ -188,6 +216,9 @@ def _light(
         light += how.haze * level * _haze(light)
     noise = np.sqrt(how.photons + how.read_noise**2)
     light *= how.contrast * noise / level
+    if how.fading:
+        depth = np.linspace(0.5, -0.5, len(light), dtype=np.float32)[:, None, None]
+        light *= np.exp(np.float32(how.fading) * depth)
     light += how.photons
     if how.unevenness:
         light += how.photons * (_uneven(signal.shape, how.unevenness, rng) - 1)
@@ -254,7 +285,7 @@ def _brightness(
     of_node = np.clip(np.exp(how.beading * wave), 0.15, 4.0)
     distance = np.linalg.norm(tree.xyz - tree.xyz[0], axis=1)
     of_node *= 1 - 0.4 * distance / max(float(distance.max()), 1.0)
-    of_node[tree.types == 1] = 1.5
+    of_node[tree.types == 1] = how.soma
     brightness = of_node[balls[:, 4].astype(np.int64)]
     path = np.arange(len(balls)) * _STEP  # approximate length along the tree, branch after branch
     for start in rng.uniform(0, path[-1], rng.poisson(how.gaps * path[-1] / 100)):

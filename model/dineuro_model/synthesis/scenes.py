@@ -27,18 +27,28 @@ def random_scene(
         hardest: the upper limit of the difficulty, from 0 (clean stacks) to 1 (signals as weak as
             the noise).
     """
+    tree = random_tree(morphologies, shape, rng)
+    # One scene in five is a field of axons.
+    most = 16 if rng.random() < 0.2 else 3
+    others = random_fragments(int(rng.integers(0, most)), shape, rng)
+    return render(tree, shape, rng, random_settings(rng, hardest), distractors=others)
+
+
+def random_tree(morphologies: Sequence[Tree], shape: Shape, rng: np.random.Generator) -> Tree:
+    """A grown tree or a morphology, in a volume (Z, Y, X); see `random_scene`."""
     tree = Tree.empty()
     if morphologies and rng.random() < 0.5:
         tree = place_morphology(morphologies[int(rng.integers(len(morphologies)))], shape, rng)
     if len(tree) < 20:
         tree = grow_tree(shape, rng, random_growth(shape, rng))
-    if rng.random() < 0.4:
-        tree = add_boutons(tree, rng)
-    others = [
-        cut_fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng)
-        for _ in range(int(rng.integers(0, 3)))
+    return add_boutons(tree, rng) if rng.random() < 0.4 else tree
+
+
+def random_fragments(count: int, shape: Shape, rng: np.random.Generator) -> list[Tree]:
+    """Parts of other neurons in a volume (Z, Y, X)."""
+    return [
+        cut_fragment(grow_tree(shape, rng, random_growth(shape, rng)), rng) for _ in range(count)
     ]
-    return render(tree, shape, rng, random_settings(rng, hardest), distractors=others)
 
 
 def random_growth(shape: Shape, rng: np.random.Generator) -> GrowthSettings:
@@ -65,6 +75,8 @@ def random_settings(rng: np.random.Generator, hardest: float) -> RenderSettings:
     difficulty = hardest * rng.random()
     contrast = float(np.exp(np.log(20) * (1 - difficulty) + np.log(1.3) * difficulty))
     across = rng.uniform(0.5, 1.2)
+    # Three somata in ten are up to fifty times as bright as the neurites; 8 bits cannot show that.
+    soma = float(np.exp(rng.uniform(np.log(1.5), np.log(50)))) if rng.random() < 0.3 else 1.5
     return RenderSettings(
         contrast=contrast * float(np.exp(rng.normal(0, 0.2))),
         photons=float(np.exp(rng.uniform(np.log(5), np.log(200)))),
@@ -75,8 +87,10 @@ def random_settings(rng: np.random.Generator, hardest: float) -> RenderSettings:
         beading=float(rng.uniform(0, 0.9)),
         gaps=float(rng.uniform(0, 1.0)),
         puncta=float(rng.uniform(0, 60)),
+        soma=soma,
+        fading=float(rng.uniform(-1.5, 1.5)) if rng.random() < 0.3 else 0.0,
         masked=_random_mask(rng),
-        dtype="uint16" if rng.random() < 0.3 else "uint8",
+        dtype="uint16" if rng.random() < 0.3 or soma > 5 else "uint8",
     )
 
 

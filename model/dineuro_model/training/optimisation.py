@@ -34,6 +34,8 @@ def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any
     vit = schedule.vit_learning_rate / schedule.learning_rate if schedule.learning_rate else 0.0
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         scale = 1.0
         if name.startswith("vit.") and not any(w in name for w in ("proj.alpha", "proj.offsets")):
             if name.startswith("vit.blocks."):

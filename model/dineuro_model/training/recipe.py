@@ -12,7 +12,7 @@ from dineuro_bridge.files import read_bytes
 from dineuro_model.network.config import NetworkConfig
 from dineuro_model.tables import from_table
 from dineuro_model.training.losses import LossWeights
-from dineuro_model.training.sampling import Case, Rendered
+from dineuro_model.training.sampling import Case, Pasted, Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Schedule:
         steps: number of steps in all.
         batch: windows in each step.
         learning_rate: peak rate of the U-Net and of all parameters without a prior.
-        vit_learning_rate: peak rate of the ViT's last block.
+        vit_learning_rate: peak rate of the ViT's last block. With 0 the whole ViT keeps its
+            weights, its tubes included, and a step is faster.
         layer_decay: the rate of a block relative to the block above it.
         weight_decay: weight decay of matrices and kernels.
         warmup: steps of linear increase; afterwards a cosine falls to a hundredth of the peak.
@@ -83,6 +84,7 @@ class Recipe:
         schedule: the optimisation.
         loss: weights of the loss.
         rendered: volumes that are rendered during training.
+        pasted: stacks without a reference, in which neurites are rendered.
         training: volumes on disk.
         validation: volumes for validation alone, of other neurons.
         prior: path of a 2D ViT's weights; "hub" downloads timm's weights, "" takes none.
@@ -96,6 +98,7 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     loss: LossWeights = field(default_factory=LossWeights)
     rendered: Rendered = field(default_factory=Rendered)
+    pasted: Pasted = field(default_factory=Pasted)
     training: tuple[Case, ...] = ()
     validation: tuple[Case, ...] = ()
     prior: str = ""
@@ -105,6 +108,8 @@ class Recipe:
         shared = {c.volume for c in self.training} & {c.volume for c in self.validation}
         if shared:
             raise BadParameter(f"{min(shared)}: is given for training and for validation")
+        if self.rendered.share + self.pasted.share > 1:
+            raise BadParameter("training: the shares of rendered and pasted windows exceed 1")
         if self.prior and self.start:
             raise BadParameter("training: give either prior or start")
 
@@ -152,6 +157,7 @@ _TABLES = {
     "schedule": Schedule,
     "loss": LossWeights,
     "rendered": Rendered,
+    "pasted": Pasted,
 }
 _LISTS, _TEXTS = ("training", "validation"), ("prior", "start")
 
@@ -168,6 +174,8 @@ def _recipe(table: dict[str, Any], folder: Path) -> Recipe:
     if "network" not in table:
         values["network"] = None
     values["rendered"] = _resolve_morphologies(values["rendered"], folder)
+    volumes = (path for pattern in values["pasted"].volumes for path in _matches(pattern, folder))
+    values["pasted"] = replace(values["pasted"], volumes=tuple(volumes))
     values["validation"] = tuple(
         case for entry in _entries(table, "validation") for case in _cases(entry, folder)
     )

@@ -23,8 +23,14 @@ from dineuro_bridge.volumes.formats import read_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.inputs import halo, window_inputs
 from dineuro_model.intensity import intensity_range, normalise
+from dineuro_model.synthesis.pasting import Background, paste
 from dineuro_model.synthesis.rendering import neurite_mask
-from dineuro_model.synthesis.scenes import random_scene
+from dineuro_model.synthesis.scenes import (
+    random_fragments,
+    random_scene,
+    random_settings,
+    random_tree,
+)
 from dineuro_model.training.augmentation import augment
 from dineuro_model.windows import Shape, around, cut
 
@@ -108,6 +114,30 @@ class Rendered:
     def __post_init__(self) -> None:
         if not (0 <= self.share <= 1 and 0 <= self.hardest <= 1 and self.windows >= 1):
             raise BadParameter(f"rendered data: {self}: share and hardest lie in 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """Rendered neurites in stacks without a reference, see `synthesis.pasting`.
+
+    Attributes:
+        share: share of the windows that are cut from such volumes.
+        volumes: paths of the stacks; their first channel is used.
+        windows: number of windows that are cut from one such volume.
+
+    Raises:
+        BadParameter: a number is out of range, or a share without a stack.
+    """
+
+    share: float = 0.0
+    volumes: tuple[str, ...] = ()
+    windows: int = 12
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and self.windows >= 1):
+            raise BadParameter(f"pasted data: {self}: the share lies in 0 to 1")
+        if self.share and not self.volumes:
+            raise BadParameter("pasted data: a share needs volumes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +244,7 @@ class WindowSource:
         shape: (depth, rows, columns) of a window.
         seed: the only source of randomness.
         inputs: the names of the network's inputs.
+        pasted: the stacks in which neurites are rendered.
 
     Raises:
         BadParameter: no volume and no rendering to draw from.
@@ -227,8 +258,9 @@ class WindowSource:
         shape: Shape,
         seed: int,
         inputs: Sequence[str] = ("global",),
+        pasted: Pasted = Pasted(),
     ) -> None:
-        if not cases and rendered.share < 1:
+        if not cases and rendered.share + pasted.share < 1:
             raise BadParameter("training: no volumes are given, and not all windows are rendered")
         self.cases = tuple(cases)
         self.rendered = rendered
@@ -238,7 +270,11 @@ class WindowSource:
         weights = np.array([case.weight for case in cases])
         self._odds = weights / weights.sum() if cases else weights
         self._trees = tuple(read_swc(path) for path in rendered.morphologies)
+        self.pasted = pasted
+        volumes = (read_volume(path).channel(1) for path in pasted.volumes)
+        self._backgrounds = tuple(Background.of(np.asarray(voxels)) for voxels in volumes)
         self._volume = lru_cache(maxsize=8)(self._render)
+        self._pasting = lru_cache(maxsize=8)(self._paste)
 
     def window(self, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """One augmented window, from which all of the network's inputs are computed.
@@ -252,9 +288,12 @@ class WindowSource:
             window's shape.
         """
         rng = np.random.default_rng((self.seed, step, slot))
-        if rng.random() < self.rendered.share:
+        chance = rng.random()
+        if chance < self.rendered.share:
             # The slots change their volumes at different steps, so that no step renders all.
             source = self._volume((step + 3 * slot) // self.rendered.windows, slot)
+        elif chance < self.rendered.share + self.pasted.share:
+            source = self._pasting((step + 3 * slot) // self.pasted.windows, slot)
         else:
             source = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
         order = (0, 1, 2) if rng.random() < 0.7 else tuple(rng.permutation(3))
@@ -289,6 +328,23 @@ class WindowSource:
         # A window does not show which neuron a neurite belongs to. Therefore the neurites of other
         # neurons count as well.
         return TrainingVolume.index(scene.voxels, scene.neurites.astype(np.uint8))
+
+    def _paste(self, number: int, slot: int) -> TrainingVolume:
+        """Render neurites in volume number `number` of a slot."""
+        rng = np.random.default_rng((self.seed, number, slot, 2))
+        which = int(rng.integers(len(self._backgrounds)))
+        background = self._backgrounds[which].part(_SCENE, rng)
+        depth, height, width = background.voxels.shape
+        shape = (depth, height, width)
+        tree = random_tree(self._trees, shape, rng)
+        others = random_fragments(int(rng.integers(0, 4)), shape, rng)
+        settings = random_settings(rng, self.rendered.hardest)
+        # The background's structures are far brighter than its noise; the neurites are, too.
+        contrast = settings.contrast * float(np.exp(rng.uniform(0.5, 2)))
+        settings = replace(settings, contrast=contrast)
+        made = paste(tree, background, rng, settings, others)
+        labels = np.where(made.unknown, UNKNOWN, made.neurites).astype(np.uint8)
+        return TrainingVolume.index(made.voxels, labels)
 
 
 def _scaled(shape: Shape, *, coarser: bool, finer: bool) -> Shape:

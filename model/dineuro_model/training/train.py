@@ -148,6 +148,8 @@ class Trainer:
         self.bf16 = recipe.schedule.bf16 and has_fast_bf16(device)
         torch.manual_seed(recipe.schedule.seed)
         self.network = starting_network(recipe).to(device).train()
+        if recipe.schedule.vit_learning_rate == 0 and self.network.vit is not None:
+            self.network.vit.requires_grad_(False)  # a gradient that nobody uses costs time
         self.average = Network(self.network.config).to(device).eval().reuse_memory()
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
@@ -159,6 +161,7 @@ class Trainer:
             (config.depth, config.size, config.size),
             recipe.schedule.seed,
             config.inputs,
+            recipe.pasted,
         )
         self.windows = validation_windows(recipe.validation, config, recipe.schedule.seed)
         self.state = _State()

@@ -14,6 +14,7 @@ from dineuro.brain.network.work import Net
 from dineuro.brain.stages import Run
 from dineuro.pipeline.agreement import Agreement
 from dineuro.pipeline.enhancement import CLEAR, objection, slices_between
+from dineuro_bridge.errors import BadParameter
 from dineuro_model.catalog import find_model
 from dineuro_model.enhancers.classical import Variation
 from dineuro_model.enhancers.figures import Figures
@@ -58,16 +59,24 @@ def the_network(run: Run, ranges: dict[int, dict[str, Any]]) -> Net:
     Args:
         run: the run.
         ranges: of all blocks with contrast.
+
+    Raises:
+        BadParameter: the network has further inputs, which no block computes.
     """
     job = run.job
     model = find_model(job.options.model)
+    name = None if job.options.model is None else str(job.options.model)
+    geometry = cached_model(name).runtime.geometry
+    if len(geometry.inputs) > 1:
+        raise BadParameter(
+            f"model {model.name}: reads {', '.join(geometry.inputs)}; in blocks a network reads "
+            "the intensity alone: use another model, or --enhancer classical"
+        )
     samples = []
     for block in ranges:
         with np.load(job.files.stage("range", block)) as file:
             samples.append(file["sample"])
     scale = range_of_sample(np.concatenate(samples))
-    name = None if job.options.model is None else str(job.options.model)
-    geometry = cached_model(name).runtime.geometry
     return Net(name, model.sha256, geometry, scale, slices_between(job.scale))
 
 
