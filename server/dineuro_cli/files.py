@@ -65,7 +65,7 @@ def report_command(
         ),
     ] = None,
 ) -> None:
-    """Make an HTML page of a batch: one row per stack, the least certain first.
+    """Make an HTML page of a batch, and a CSV file beside it: the least certain stack first.
 
     The command `dineuro trace STACKS -o FOLDER --report FOLDER --preview FOLDER` fills the folder.
     """

@@ -62,7 +62,7 @@ def remote_work(
                 if path.name not in str(error):
                     error.args = (f"{path}: {error}", *error.args[1:])
                 raise
-        return _written(path, result, outputs)
+        return _written(path, result, outputs, server)
 
     return work
 
@@ -89,13 +89,14 @@ def _token(path: Path) -> str:
         raise FileAccess(f"{path}: cannot be read: {why}") from error
 
 
-def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
+def _written(path: Path, result: TraceResult, outputs: Outputs, server: str) -> Done:
     """Write the parts of a fetched result, each file whole or not at all.
 
     Args:
         path: the image.
         result: the server's result.
         outputs: the parts to write, and the path of each.
+        server: its address; over HTTP the report names the job's page there.
 
     Raises:
         NotFound: the result lacks one of the parts.
@@ -107,6 +108,8 @@ def _written(path: Path, result: TraceResult, outputs: Outputs) -> Done:
     make_folders(outputs)
     named = {name: str(place) for name, place in outputs.items()}
     report = {**result.report, "input": str(path), "outputs": named}
+    if server.startswith("http"):
+        report["view"] = f"{server.rstrip('/')}/#/jobs/{result.job}"
     for name, place in outputs.items():
         if name in result.volumes:
             write_volume(place, result.volumes[name], compress=True)

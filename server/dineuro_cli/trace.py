@@ -129,6 +129,7 @@ def trace_all(
     for path, outputs in zip(paths, plans, strict=True):
         try:
             _tell(_traced(path, outputs, work), to_stdout=False, as_json=as_json)
+            _note_failure(outputs, None)
             continue
         except Exception as error:
             interrupts.raise_again()
@@ -138,6 +139,7 @@ def trace_all(
                 logging.exception("%s: an internal error of DINeuro", path)
                 failures.append((path, f"{path}: {type(error).__name__}: {error}"))
         complain(f"error: {failures[-1][1]}")
+        _note_failure(outputs, failures[-1][1])
         if as_json:
             typer.echo(json.dumps({"input": str(path), "error": failures[-1][1]}))
     if failures:
@@ -145,6 +147,24 @@ def trace_all(
         for _, message in failures:
             complain(f"  {message}")
         raise typer.Exit(1)
+
+
+def _note_failure(outputs: Outputs, message: str | None) -> None:
+    """Say beside the reports of a batch why a stack has none; an earlier note goes."""
+    if "report" not in outputs:
+        return
+    from dineuro.files.overview import failure_beside
+    from dineuro_bridge.files import write_record
+
+    note = failure_beside(outputs["report"])
+    try:
+        if message is None:
+            note.unlink(missing_ok=True)
+        else:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_record(note, {"error": message})
+    except (OSError, DineuroError):
+        complain(f"{note}: cannot be written")
 
 
 def _tell(done: Done, *, to_stdout: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from dineuro.files.overview import write_overview
 from dineuro.files.view import LONGEST, write_view
 from dineuro_bridge.errors import BadFile, FileAccess
+from dineuro_bridge.volumes.formats import write_volume
+from dineuro_bridge.volumes.volume import Volume
 from tests.cli.test_cli import shell
+from tests.support.shapes import line, paint
 
 
 def read_view(path: Path) -> tuple[np.ndarray[Any, Any], list[list[int]]]:
@@ -78,6 +82,44 @@ def test_a_batch_on_one_page_the_doubtful_first(tmp_path: Path) -> None:
     assert 'src="bad_preview.png"' in text
     assert 'href="a%20%26%20b_dineuro.swc"' in text
     assert "25.0%" in text
+
+
+def test_the_batch_has_measurements_failures_views_and_a_table(tmp_path: Path) -> None:
+    measured = {"unit": "um", "length": 61.5, "strahler": 3, "tortuosity": 1.25}
+    view = "http://lab:8000/#/jobs/12"
+    report(tmp_path, "=one", measurements=measured, doubts=[{}, {}], view=view, warnings=["so"])
+    report(tmp_path, "two", view="javascript:alert(1)")
+    (tmp_path / "three_failed.json").write_text('{"error": "three.tif: is <no> TIFF"}')
+    assert write_overview(tmp_path, tmp_path / "report.html") == 3
+    text = (tmp_path / "report.html").read_text()
+    assert f'<a href="{view}">=one</a>' in text
+    assert "javascript:" not in text
+    assert "failed: three.tif: is &lt;no&gt; TIFF" in text
+    assert text.index("three.tif") < text.index("=one")
+    assert '<td class="number" data-value="61.5">62 µm</td>' in text
+    assert '<td class="number" data-value="120.4">120 voxels</td>' in text
+    with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
+        table = {row["stack"]: row for row in csv.DictReader(file)}
+    assert list(table) == ["three", "'=one", "two"]
+    one = table["'=one"]
+    assert (one["length"], one["unit"], one["strahler"], one["doubts"]) == ("61.5", "um", "3", "2")
+    assert (table["three"]["error"], table["three"]["length"]) == ("three.tif: is <no> TIFF", "")
+
+
+def test_a_batch_notes_what_failed_until_it_succeeds(tmp_path: Path) -> None:
+    stacks, out = tmp_path / "stacks", tmp_path / "out"
+    stacks.mkdir()
+    neurite = paint([line((5, 8, 8), (25, 8, 8))], (16, 16, 30))
+    write_volume(stacks / "good.tif", Volume(neurite[None]))
+    (stacks / "bad.tif").write_bytes(b"no TIFF")
+    args = ("trace", stacks, "-o", out, "--report", out, "--enhancer", "none")
+    assert shell(*args).returncode == 1
+    note = out / "bad_failed.json"
+    assert "bad.tif" in json.loads(note.read_text())["error"]
+    assert write_overview(out, out / "report.html") == 2
+    (stacks / "bad.tif").write_bytes((stacks / "good.tif").read_bytes())
+    assert shell(*args).returncode == 0
+    assert not note.exists()
 
 
 def test_the_command_and_what_it_refuses(tmp_path: Path) -> None:
