@@ -50,6 +50,7 @@ BENCHMARKS = (
     Benchmark("rendered", "Trees of rendered neurons", (), ("F1@2", "F1@4")),
     Benchmark("tracing", "Beside other tracers", ("DATA", "--plot", "PLOT")),
     Benchmark("passes", "What a second pass brings", ("DATA",)),
+    Benchmark("proofreading", "What answers to doubts bring", ("DATA",)),
     Benchmark("confidence", "How far a confidence can be believed", ("DATA",)),
     Benchmark("masks", "Masks", ("DATA",)),
     Benchmark("segmentation", "Speed of the network"),

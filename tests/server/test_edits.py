@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,10 @@ import pytest
 
 from dineuro_bridge.client import Client
 from dineuro_bridge.errors import BadEdit, BadParameter, LimitExceeded, NotFound, Outdated
-from dineuro_bridge.trees.edited import EditedTree
 from dineuro_bridge.trees.swc import parse_swc
-from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_server.jobs import edit_log
-from dineuro_server.jobs.proofreading import _beside, _link, _pieces
-from dineuro_server.jobs.results import Results
 from tests.support.server import FAST, Server, small
 from tests.support.shapes import line, paint
 
@@ -327,23 +322,6 @@ def test_a_state_folder_without_edits_is_upgraded(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_doubt_finds_its_link() -> None:
-    """1 - 2 - 3 with 4 - 5 hanging on 2; the join is between 2 and 4."""
-    xyz = np.array([[0, 0, 0], [10, 0, 0], [20, 0, 0], [10, 8, 0], [10, 20, 0]], float)
-    tree = Tree(xyz, np.ones(5), np.array([-1, 0, 1, 1, 3]), np.zeros(5, int))
-    ids = np.arange(1, 6)
-    named = EditedTree.of(tree)
-    join = {"kind": "join", "place": [10, 4, 0.2]}
-    assert _link(named, tree, ids, join) == (4, 2)
-    segment = {"kind": "segment", "place": [10, 20, 0]}
-    assert _link(named, tree, ids, segment) == (4, 2)
-    assert _link(named, tree, ids, {"kind": "segment", "place": [20, 0, 0]}) == (3, 2)
-    assert _link(named, tree, ids, {"kind": "end", "place": [20, 0, 0]}) is None
-    alone = Tree(xyz[:1], np.ones(1), np.array([-1]), np.zeros(1, int))
-    assert _link(EditedTree.of(alone), alone, ids, join) is None
-    json.dumps(_link(named, tree, ids, join))
-
-
 def test_a_rejected_end_gets_the_piece_that_the_trace_left_out(
     client: httpx.Client, tmp_path: Path
 ) -> None:
@@ -367,18 +345,6 @@ def test_a_rejected_end_gets_the_piece_that_the_trace_left_out(
     assert client.get(f"{job}/swc").text == swc
     edited(client, job, 1, op="undo")
     assert rows(client.get(f"{job}/edits/tree").text) == rows(before)
-
-
-def test_a_job_of_an_earlier_version_has_no_pieces(tmp_path: Path) -> None:
-    assert _pieces(Results("a", "trace", tmp_path)) == {}
-    (tmp_path / "pieces.swc").write_text("# none\n")
-    assert _pieces(Results("a", "trace", tmp_path)) == {}
-    tree = Tree(np.zeros((2, 3)), np.ones(2), np.array([-1, 0]), np.zeros(2, int))
-    ids = np.array([4, 7])
-    end = {"kind": "end", "place": [9, 0, 0]}
-    assert _beside(tree, ids, end) == 4
-    assert _beside(tree, ids, end | {"kind": "branch"}) is None
-    assert _beside(tree, ids, end | {"kind": "join"}) is None
 
 
 # The Python client

@@ -157,6 +157,14 @@ def test_segments_below_certain_are_doubts_in_their_middle() -> None:
     assert (doubt.kind, doubt.place, doubt.chance, doubt.length) == ("segment", (4, 6, 0), 0.3, 6)
 
 
+def test_a_likely_error_comes_before_a_long_piece_that_is_hardly_in_doubt() -> None:
+    likely, long = Doubt("end", (0, 0, 0), 0.4, 60.0), Doubt("join", (0, 0, 0), 0.9, 900.0)
+    assert worst([long, likely]) == (likely, long)
+    # Beyond a length it is the probability alone.
+    longer = Doubt("join", (0, 0, 0), 0.89, 500.0)
+    assert worst([long, longer]) == (longer, long)
+
+
 def test_the_costliest_doubts_come_first_twenty_at_most_without_trifles() -> None:
     many = [Doubt("segment", (float(i), 0, 0), 0.5, 4.0 + i) for i in range(30)]
     trifle = Doubt("segment", (0, 0, 0), 0.99, 10.0)

@@ -5,8 +5,8 @@
     branch    a fork from which an unlikely branch was removed: the branch may be missing
     segment   a segment of low confidence
 
-The cost of a doubt is the length at stake times the probability that the tree is wrong there. A
-doubtful join with half of the neuron beyond it therefore comes before a doubtful twig.
+The cost of a doubt is the length at stake times the probability that the tree is wrong there. The
+list is in order of the urgency, which trusts small probabilities and great lengths less.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ Kind = Literal["join", "end", "branch", "segment"]
 _MOST = 20
 #: A doubt of lower cost (finest voxels) is not worth a look.
 _LEAST_COST = 1.0
+#: Power of the probability, and the greatest length that counts (finest voxels), of the urgency.
+#: Chosen by `python -m benchmarks.proofreading ../shared/data --part tune`.
+_POWER, _LONGEST = 1.5, 200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Doubt:
     def cost(self) -> float:
         """The expected length (finest voxels) that is wrong or missing."""
         return (1 - self.chance) * self.length
+
+    @property
+    def urgency(self) -> float:
+        """What the list is ordered by; a long piece beyond a join is seldom wrong as a whole."""
+        return float((1 - self.chance) ** _POWER * min(self.length, _LONGEST))
 
     def moved(self, by: ArrayLike) -> Doubt:
         """The doubt shifted by x, y, z."""
@@ -129,7 +137,7 @@ def doubts_of_segments(tree: Tree, segments: Segments) -> tuple[Doubt, ...]:
 def with_missing(
     doubts: tuple[Doubt, ...], skeleton: Skeleton, refined: Callable[[Skeleton], Tree]
 ) -> tuple[Doubt, ...]:
-    """The doubts, of which the costliest ends hold the pieces that they may lead to.
+    """The doubts, of which the most urgent ends hold the pieces that they may lead to.
 
     Args:
         doubts: those of `doubts_of_joins`.
@@ -145,15 +153,15 @@ def with_missing(
         return replace(doubt, missing=tree)
 
     ends = [doubt for doubt in doubts if doubt.begins >= 0 and doubt.cost >= _LEAST_COST]
-    # Pruning may take some of the costliest from the list, and others follow.
-    costliest = set(sorted(ends, key=lambda doubt: -doubt.cost)[: 2 * _MOST])
-    return tuple(piece(doubt) if doubt in costliest else doubt for doubt in doubts)
+    # Pruning may take some of the most urgent from the list, and others follow.
+    urgent = set(sorted(ends, key=lambda doubt: -doubt.urgency)[: 2 * _MOST])
+    return tuple(piece(doubt) if doubt in urgent else doubt for doubt in doubts)
 
 
 def worst(doubts: Iterable[Doubt]) -> tuple[Doubt, ...]:
-    """At most 20 doubts that are worth a look, the costliest first."""
+    """At most 20 doubts that are worth a look, the most urgent first."""
     costly = [doubt for doubt in doubts if doubt.cost >= _LEAST_COST]
-    return tuple(sorted(costly, key=lambda doubt: (-doubt.cost, doubt.place))[:_MOST])
+    return tuple(sorted(costly, key=lambda doubt: (-doubt.urgency, doubt.place))[:_MOST])
 
 
 def _as_xyz(place: NDArray[np.float64]) -> tuple[float, float, float]:

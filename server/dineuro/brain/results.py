@@ -131,7 +131,9 @@ def write_results(
     with atomic_output(folder / "all.swc") as temporary:
         temporary.write_text(swc_text(whole.with_comments(comments)), encoding="utf-8")
     _write_table(folder / "neurons.csv", rows)
-    doubts = sorted((d for each in neurons for d in each.doubts), key=lambda d: (-d.cost, d.place))
+    doubts = sorted(
+        (d for each in neurons for d in each.doubts), key=lambda d: (-d.urgency, d.place)
+    )
     write_markers(folder / "doubts.marker", as_markers(doubts[:_MOST_MARKERS]))
     view = write_skeletons(folder, [n.tree for n in neurons], [row[1] for row in rows], scale)
     return {

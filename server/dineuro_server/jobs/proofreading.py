@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dineuro_bridge.parts import PARTS
-from dineuro_bridge.trees.edited import EditedTree, Node
+from dineuro_bridge.trees.doubts import doubts_of
 from dineuro_bridge.trees.edits import Edits, sentence, summary
-from dineuro_bridge.trees.operations import Doubt
 from dineuro_bridge.trees.swc import read_numbered
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.trees.units import in_voxels
@@ -31,8 +29,6 @@ from dineuro_server.jobs.results import Results
 _KEPT_NODES = 100_000
 #: Locks of the jobs, which share them by their ids.
 _LOCKS = 64
-#: A branch that was left out started at a node this near (voxels).
-_NEAR = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,70 +161,8 @@ def _begin(results: Results) -> Proofread:
     if settings["units"] == "um":
         tree = in_voxels(tree, tuple(settings["spacing_um_xyz"]))
         comments = tuple(line.replace("x y z, um,", "x y z, voxel,") for line in comments)
-    named = EditedTree.of(tree, ids)
-    pieces = _pieces(results)
-    doubts = {
-        number: Doubt(
-            record["kind"],
-            _link(named, tree, ids, record),
-            record.get("alone", False),
-            pieces.get(record.get("piece"), ()),
-            _beside(tree, ids, record),
-        )
-        for number, record in enumerate(report.get("doubts", ()), 1)
-    }
-    return Proofread(Edits.of(tree, ids=ids, doubts=doubts, size=(x, y, z)), (), comments)
-
-
-def _pieces(results: Results) -> dict[int, tuple[Node, ...]]:
-    """The pieces that the tree may lack, by the ids of their roots in their file.
-
-    An earlier version kept none, and a tree without doubts has none.
-    """
+    # An earlier version kept no pieces.
     path = results.select(lambda part: part.name == "pieces").get("pieces")
-    if path is None:
-        return {}
-    tree = EditedTree.of(*read_numbered(path))
-    pieces = dict[int, tuple[Node, ...]]()
-    for root in tree.roots:
-        place = {name: at for at, name in enumerate(tree.below(root))}
-        nodes = [tree.nodes[name] for name in place]
-        pieces[root] = tuple(node._replace(parent=place.get(node.parent, -1)) for node in nodes)
-    return pieces
-
-
-def _beside(tree: Tree, ids: NDArray[np.int64], doubt: Mapping[str, Any]) -> int | None:
-    """The id of the node on which the missing piece of a doubt hangs; None for none.
-
-    A tree that went as a whole hangs on nothing, so that no node lies at its place.
-    """
-    if doubt["kind"] not in ("end", "branch") or not len(tree):
-        return None
-    away = np.linalg.norm(tree.xyz - np.array(doubt["place"], dtype=np.float64), axis=1)
-    at = away.argmin()
-    return int(ids[at]) if doubt["kind"] == "end" or away[at] <= _NEAR else None
-
-
-def _link(
-    named: EditedTree, tree: Tree, ids: NDArray[np.int64], doubt: Mapping[str, Any]
-) -> tuple[int, int] | None:
-    """The ids of the ends of the link in doubt, the lower one first.
-
-    A join is the link that is nearest to its place. A segment is the link at its upper end, and its
-    place is one of its nodes.
-    """
-    linked = np.flatnonzero(tree.parents >= 0)
-    if doubt["kind"] not in ("join", "segment") or not len(linked):
-        return None
-    place = np.array(doubt["place"], dtype=np.float64)
-    if doubt["kind"] == "segment":
-        nearest = linked[np.linalg.norm(tree.xyz[linked] - place, axis=1).argmin()]
-        name = named.branch(int(ids[nearest]))[0]
-        return name, named.nodes[name].parent
-    lower, upper = tree.xyz[linked], tree.xyz[tree.parents[linked]]
-    along = upper - lower
-    squares = np.maximum((along**2).sum(axis=1), 1e-12)
-    share = np.clip(((place - lower) * along).sum(axis=1) / squares, 0, 1)
-    distances = np.linalg.norm(lower + share[:, None] * along - place, axis=1)
-    at = linked[distances.argmin()]
-    return int(ids[at]), int(ids[tree.parents[at]])
+    pieces = (Tree.empty(), ()) if path is None else read_numbered(path)
+    doubts = doubts_of(tree, ids, report.get("doubts", ()), pieces)
+    return Proofread(Edits.of(tree, ids=ids, doubts=doubts, size=(x, y, z)), (), comments)
