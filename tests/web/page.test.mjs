@@ -122,6 +122,21 @@ test("several stacks one after the other", async (t) => {
   });
   await page.waitForSelector("#result:not([hidden])", { timeout: 60_000 });
   assert.ok(await page.locator('#jobs button:has-text("one.v3draw")').count());
+  // Each has its picture, which is fetched once.
+  const pictures = page.locator('#jobs .row:has-text(".v3draw") img.thumbnail');
+  await page.waitForFunction(
+    () => document.querySelector("#jobs img.thumbnail")?.naturalWidth > 10,
+    null,
+    { timeout: 10_000 },
+  );
+  const source = await pictures.first().getAttribute("src");
+  assert.match(source, /^blob:/);
+  await page.locator('#jobs button:has-text("one.v3draw")').first().click();
+  await page.waitForFunction(
+    (src) => [...document.querySelectorAll("#jobs img.thumbnail")].some((one) => one.src === src),
+    source,
+    { timeout: 10_000 },
+  );
 });
 
 test("of a folder the stacks are taken, not the masks and notes", async (t) => {

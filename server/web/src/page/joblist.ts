@@ -3,6 +3,7 @@ import * as api from "../server/api";
 import { at, button, make } from "./dom";
 import { guarded } from "./guard";
 import { OPTIONS } from "./options";
+import { Thumbnails } from "./thumbnails";
 
 /** What the list needs from the page. */
 export interface Choices {
@@ -13,6 +14,7 @@ export interface Choices {
 
 export class JobList {
   private known = "";
+  private readonly thumbnails = new Thumbnails();
 
   constructor(private readonly choices: Choices) {}
 
@@ -24,6 +26,7 @@ export class JobList {
     this.known = now;
     const focused = document.activeElement?.getAttribute("data-job");
     const ids = new Set(list.map(({ id }) => id));
+    this.thumbnails.keep(ids);
     const roots = list.filter(({ source }) => !source || !ids.has(source));
     at("jobs").replaceChildren(...roots.map((job) => this.item(job, list)));
     at("no-jobs").hidden = list.length > 0;
@@ -43,6 +46,7 @@ export class JobList {
     choice.setAttribute("aria-current", String(job.id === this.choices.chosen()));
     const name = job.kind === "retrace" ? "traced again" : job.parameters.name;
     choice.append(
+      this.thumbnails.of(job),
       make("span", { className: "name" }, name),
       make("span", { className: `state ${job.state}` }, stateOf(job)),
       make("span", { className: "more" }, [timeOf(job), ...changes(job)].join(" · ")),
