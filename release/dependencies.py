@@ -32,8 +32,8 @@ _BUILD = ("setuptools",)
 _PYTHON = "3.11"
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
-#: The extras of a machine that runs `dineuro brain`.
-BRAIN = frozenset({"server", "brain"})
+#: The extras that the images do not contain, with that which they build on.
+OPTIONAL = frozenset({"server", "brain", "imaris"})
 #: Licences of packages whose metadata states none, or only as a text; from their repositories.
 _KNOWN = {
     "cuda-bindings": "NVIDIA Software License (comes with CUDA builds of torch)",
@@ -140,8 +140,8 @@ It contains cppzmq and nlohmann-json (both MIT).
 | package | only with torch | licence |
 |---|---|---|
 """
-_BRAIN = """
-`pip install 'dineuro[brain]'` adds these; the images do not contain them.
+_ADDED = """
+`pip install 'dineuro[brain,imaris]'` adds these; the images do not contain them.
 
 | package | licence |
 |---|---|
@@ -163,10 +163,10 @@ def main() -> None:
     )
     added = "".join(
         f"| {name} | {licence(package)} |\n"
-        for name, package in _by_name(closure(extras=BRAIN)).items()
+        for name, package in _by_name(closure(extras=OPTIONAL)).items()
         if name not in all_of_them
     )
-    (ROOT / "docs" / "licences.md").write_text(_HEAD + rows + _BRAIN + added)
+    (ROOT / "docs" / "licences.md").write_text(_HEAD + rows + _ADDED + added)
     packages = all_of_them | _by_name([distribution(name) for name in _BUILD])
     pins = {name: f"{name}=={p.version.split('+')[0]}" for name, p in sorted(packages.items())}
     head = "# Versions in the images, written by `python -m release.dependencies`.\n"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from release.dependencies import BRAIN, closure, is_forbidden, licence
+from release.dependencies import OPTIONAL, closure, is_forbidden, licence
 
 from dineuro_server import settings as settings_module
 from dineuro_server.jobs.records import JobSpec, WorkFigures
@@ -309,7 +309,7 @@ def test_the_image_for_the_processor_has_no_torch_and_nothing_of_cuda() -> None:
 
 def test_nothing_that_runs_is_under_the_gpl() -> None:
     table = (ROOT / "docs" / "licences.md").read_text()
-    for package in closure(extras=BRAIN):
+    for package in closure(extras=OPTIONAL):
         name = canonicalize_name(package.metadata["Name"])
         assert not is_forbidden(licence(package)), f"{name}: {licence(package)}"
         if not re.match(r"nvidia-|cuda-|triton$", name):

@@ -2,7 +2,7 @@
 
     (at the start)                               ->  {}
     {"path": …, "max_bytes": …,                  ->  {"suffix": ".tif"}
-     "limit_s": …, "roi": …}                     or  {"code": …, "detail": …}
+     "limit_s": …, "roi": …, "by_path": …}       or  {"code": …, "detail": …}
 
 Its memory is bounded. The server kills it when an answer takes longer than `limit_s` seconds. A
 little later its own alarm ends it, so that it does not outlive a server that was killed.
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, DineuroError
+from dineuro_bridge.errors import BadFile, BadParameter, BadVolume, DineuroError, UnsupportedFormat
 from dineuro_bridge.volumes.formats import format_of_content
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
 from dineuro_bridge.volumes.views import PartSource
@@ -32,6 +32,11 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     path = Path(request["path"])
     try:
         each = format_of_content(path)
+        if not (each.from_strangers or request["by_path"]):
+            raise UnsupportedFormat(
+                f"{path}: is an {each.name} file, which is not read from an upload: name it by its "
+                f"path, or send it as .tif (dineuro convert)"
+            )
         with _open_source(each, path) as source:
             # Of a folder the region alone is read; another file is read whole.
             roi = request["roi"] if each.folder else None

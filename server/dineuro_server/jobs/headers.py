@@ -45,15 +45,19 @@ class HeaderReader:
                 finally:
                     self._free.release()
 
-    def suffix(self, path: Path, max_bytes: int, roi: Roi | None = None) -> str:
+    def suffix(
+        self, path: Path, max_bytes: int, roi: Roi | None = None, *, by_path: bool = False
+    ) -> str:
         """Check a volume's header, and return the suffix that fits its content.
 
         Args:
             path: path of the file or folder.
             max_bytes: limit of the volume in memory.
             roi: the region of a folder that will be read; None is all of it.
+            by_path: whether it lies below a served folder; else it is an upload.
 
         Raises:
+            UnsupportedFormat: a format that is not read from an upload.
             BadFile: the header takes too long, or too much memory.
             DineuroError: as `open_volume` and `Header.check`.
         """
@@ -62,6 +66,7 @@ class HeaderReader:
             "max_bytes": max_bytes,
             "limit_s": self._limit_s,
             "roi": roi,
+            "by_path": by_path,
         }
         try:
             with self._free:

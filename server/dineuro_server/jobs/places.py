@@ -64,7 +64,7 @@ class Places:
                     raise Conflict(
                         f"{shown(named)}: is another file on the server's machine: send the file"
                     )
-                suffix = self._headers.suffix(pin.path, self._max_bytes, roi)
+                suffix = self._headers.suffix(pin.path, self._max_bytes, roi, by_path=True)
                 digest = _identity(pin, before.stamp, lambda _: None)
             if pin.status().exact != before.exact:
                 raise Conflict(f"{shown(named)}: was changed while it was read: try again")

@@ -20,7 +20,7 @@ _SUFFIXES: dict[str, tuple[str, str]] = {
     **{suffix: (f"{maker} {suffix}", _FIJI) for maker, suffixes in {
         "Zeiss": (".czi", ".zvi", ".lsm5"), "Nikon": (".nd2",),
         "Leica": (".lif", ".xlef", ".xlif", ".lof", ".lei"),
-        "Olympus": (".oib", ".oif", ".oir", ".vsi"), "Imaris": (".ims",),
+        "Olympus": (".oib", ".oif", ".oir", ".vsi"),
         "DeltaVision": (".dv", ".r3d"), "SlideBook": (".sld", ".sldy"), "Bio-Rad": (".pic",),
         "Volocity": (".mvd2",), "Gatan": (".dm3", ".dm4"), "Opera": (".flex",),
         "Image Cytometry Standard": (".ics", ".ids"), "Image-Pro": (".ipw",),

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import (
     BadFile,
-    BadParameter,
     BadVolume,
     DineuroError,
     UnsupportedFormat,
 )
 from dineuro_bridge.volumes.ome_zarr_metadata import Image, Level, read_image
 from dineuro_bridge.volumes.ome_zarr_nodes import is_zarr
+from dineuro_bridge.volumes.pyramid import first_line, level_text, sizes_text, time_is_z
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Shape, Source
 from dineuro_bridge.volumes.terms import Roi, ZAxis
 from dineuro_bridge.volumes.volume import Header, Volume
@@ -118,7 +118,7 @@ class ZarrSource(Source):
             except Exception as error:  # the library names no common class
                 number = "/".join(map(str, place))
                 raise BadFile(
-                    f"{layout.path}: damaged chunk {number}: {_first_line(error)}: copy it again"
+                    f"{layout.path}: damaged chunk {number}: {first_line(error)}: copy it again"
                 ) from error
 
     @contextlib.contextmanager
@@ -132,9 +132,9 @@ class ZarrSource(Source):
         except OSError as error:
             if error.errno is not None:
                 raise
-            raise BadFile(f"{place}: damaged: {_first_line(error)}") from error
+            raise BadFile(f"{place}: damaged: {first_line(error)}") from error
         except Exception as error:
-            text = _first_line(error)
+            text = first_line(error)
             if "codec" in f"{type(error).__name__} {text}".lower():
                 raise UnsupportedFormat(f"{place}: its compression is not read: {text}") from error
             raise BadFile(f"{place}: damaged: {text}") from error
@@ -145,22 +145,10 @@ class ZarrSource(Source):
 
 
 def _volume_axes(path: Path | str, image: Image, z_axis: ZAxis) -> str:
-    """The axes with time as z where that is asked for.
-
-    Raises:
-        BadVolume: several time points.
-        BadParameter: time is asked for as z, and there is a z already or no time.
-    """
+    """The axes with time as z where that is asked for; raises as `time_is_z`."""
     sizes = dict(zip(image.axes, image.levels[0].layout.shape, strict=True))
-    points, depth = sizes.get("t", 1), sizes.get("z", 1)
-    if z_axis == "t":
-        if points < 2 or depth > 1:
-            raise BadParameter(
-                f"{path}: z_axis t: it has {points} time point(s) of {depth} slice(s)"
-            )
+    if time_is_z(path, sizes.get("t", 1), sizes.get("z", 1), z_axis):
         return image.axes.replace("z", "_").replace("t", "z")
-    if points > 1:
-        raise BadVolume(f"{path}: a time series of {points} volumes; save one time point")
     return image.axes
 
 
@@ -187,26 +175,15 @@ def _details(image: Image, levels: tuple[Shape, ...]) -> dict[str, str]:
         details["channel names"] = ", ".join(image.channels)
     for at, (level, shape) in enumerate(zip(image.levels, levels, strict=True)):
         layout = level.layout
-        text = f"{_sizes(shape[:0:-1])}, chunks of {_sizes(_spatial(image.axes, layout.chunks))}"
+        chunks = f"chunks of {sizes_text(_spatial(image.axes, layout.chunks))}"
         if layout.shards is not None:
-            text += f" in shards of {_sizes(_spatial(image.axes, layout.shards))}"
-        spacing = image.spacing(at)
-        if spacing is not None:
-            text += f", {' x '.join(f'{step:g}' for step in spacing[::-1])} µm"
-        details[f"level {at}"] = text
+            chunks += f" in shards of {sizes_text(_spatial(image.axes, layout.shards))}"
+        details[f"level {at}"] = level_text(shape, chunks, image.spacing(at))
     return details
 
 
 def _spatial(axes: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sizes[axes.index(axis)] for axis in "xyz" if axis in axes)
-
-
-def _sizes(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def write(path: Path | str, volume: Volume, **options: str) -> None:

@@ -168,6 +168,8 @@ class Format:
         holds_spacing: whether a file stores the voxel size.
         has_time: whether a file may have a time axis, along which slices may be kept.
         folder: whether a volume is a folder; `sniff` gets no bytes then.
+        from_strangers: whether a server reads it from an upload; not where a library that was not
+            made for hostile files reads the header.
         extra: of the distribution, without which only headers can be read, or some variants.
     """
 
@@ -182,6 +184,7 @@ class Format:
     holds_spacing: bool = False
     has_time: bool = False
     folder: bool = False
+    from_strangers: bool = True
     extra: str | None = None
 
     @property
