@@ -1,6 +1,6 @@
 """The speed and the memory of the plugin's client when it sends a volume.
 
-    make plugin && python -m benchmarks.plugin
+    make throughput && python -m benchmarks.plugin
 
 The C++ client sends 512 MiB, beside the same bytes through a plain socket. A server that discards
 the bytes shows the speed of the client itself. The real server hashes them and writes them to disk.
@@ -79,12 +79,12 @@ def table(ways: dict[str, list[float]], mib: int) -> str:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tool", type=Path, default=ROOT / "build/plugin-qt6/tests/throughput")
+    parser.add_argument("--tool", type=Path, default=ROOT / "build/throughput/tests/throughput")
     parser.add_argument("--mib", type=int, default=MIB)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     words = parser.parse_args()
     if not words.tool.exists():
-        sys.exit(f"{words.tool}: is not there: make plugin")
+        sys.exit(f"{words.tool}: is not there: make throughput")
     ways, grown = measure(words.tool, words.mib, words.rounds)
     print(table(ways, words.mib))
     print(f"\nThe sender's peak rose by at most {grown:.1f} MiB above the image.")

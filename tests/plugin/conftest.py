@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.host import BUILDS, Build
+from tests.support.host import BUILDS, Build, build_of
 from tests.support.server import Server
 
 
 @pytest.fixture(scope="module", params=BUILDS)
 def build(request: pytest.FixtureRequest) -> Build:
-    # Each Qt is tested with one table; a few tests take the other one too.
-    found = Build(request.param, "plain" if "qt5" in request.param else "master")
+    found = build_of(request.param)
     if not found.host.exists():
         pytest.skip("the plugin is not built: make plugin")
     return found
