@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +21,7 @@ from dineuro.brain.run import prepare_job
 from dineuro.brain.tasks import Job
 from dineuro.pipeline import enhancement
 from dineuro.pipeline.enhancement import run_enhancer
-from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.options import DEFAULTS, TraceOptions
 from dineuro_bridge.progress import silent
 from dineuro_bridge.scale import VoxelScale
@@ -168,3 +169,16 @@ def test_an_even_grid_of_cells_is_asked_for(noisy: Path, tmp_path: Path) -> None
         prepare_job(noisy, tmp_path, TraceOptions(enhancer="none"), 64)
     job = prepare_job(noisy, tmp_path, replace(DEFAULTS, enhancer="classical"), 36)
     assert job.grid.edge == 36
+
+
+def test_the_pieces_of_the_network_need_room(
+    noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than the classical enhancer, which has enough here."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=22_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    run(noisy, tmp_path / "classical", replace(DEFAULTS, enhancer="classical"))
+    for enhancer in ("dineuro", "auto"):
+        options = replace(DEFAULTS, enhancer=enhancer)
+        with pytest.raises(FileAccess, match=r"needs about .* GB"):
+            run(noisy, tmp_path / enhancer, options)

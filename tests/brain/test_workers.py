@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import distributed  # noqa: F401 - its defaults must be there before others are 
 import pytest
 
 from dineuro.brain.workers import DaskWorkers
+from tests.support.server import PACKAGES
 
 #: Dask leaves sockets and loops to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -90,3 +93,34 @@ def test_the_network_runs_on_workers_with_a_gpu_alone(
     finally:
         workers.close()
     gc.collect()
+
+
+ALLOCATE = """
+import resource, numpy as np, psutil
+from dineuro.brain import workers
+
+def task():
+    for _ in range(6):
+        np.ones(150_000_000, dtype=np.uint8)
+    return {}
+
+if KEEP:
+    workers.keep_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = faults()
+workers.spend(task)
+print(faults() - before, psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone")
+def test_a_task_keeps_its_memory_and_gives_it_back_at_its_end() -> None:
+    faults, resident = {}, {}
+    for keep in (False, True):
+        printed = subprocess.run(
+            [sys.executable, "-c", ALLOCATE.replace("KEEP", str(keep))],
+            env=os.environ | {"PYTHONPATH": PACKAGES}, capture_output=True, check=True, text=True,
+        ).stdout  # fmt: skip
+        faults[keep], resident[keep] = map(int, printed.split())
+    assert faults[True] < 0.5 * faults[False]
+    assert resident[True] < resident[False] + 50_000_000

@@ -157,7 +157,6 @@ def _along_axis(values: Floats, axis: int, frame: Frame, first: int) -> Floats:
     Each stretch of the axis is one matrix product. One matrix for a long axis would have more
     elements than the volume.
     """
-    values = np.moveaxis(values, axis, 0)
     n, low, length = frame.size[axis], frame.start[axis], frame.shape[axis]
     count = len(_sampled_places(n))
     parts = []
@@ -166,7 +165,12 @@ def _along_axis(values: Floats, axis: int, frame: Frame, first: int) -> Floats:
         position = _block_positions(n, np.arange(start, stop))
         blocks = np.arange(int(position[0]), min(count, int(position[-1]) + 2))
         weights = np.maximum(1 - np.abs(position[:, None] - blocks), 0).astype(np.float32)
-        near = values[blocks[0] - first : blocks[-1] + 1 - first]
-        parts.append(np.tensordot(weights, near, (1, 0)))
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return np.moveaxis(whole, 0, axis)
+        near = slice(blocks[0] - first, blocks[-1] + 1 - first)
+        # Products in the order of the axes leave nothing to transpose.
+        if axis == 0:
+            parts.append(np.tensordot(weights, values[near], (1, 0)))
+        elif axis == 1:
+            parts.append(np.matmul(weights, values[:, near]))
+        else:
+            parts.append(np.matmul(values[:, :, near], weights.T))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)

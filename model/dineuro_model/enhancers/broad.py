@@ -11,6 +11,7 @@ Of the broad structures the compact, bright and sharp ones are cell bodies.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import edt
@@ -48,8 +49,8 @@ class Broad:
     """The broad part of an image.
 
     Attributes:
-        highest: (Z, Y, X) float32, what stays in any of the three planes.
-        lateral: (Z, Y, X) float32, what stays in the slices.
+        highest: (Z, Y, X) float32, what stays in any of the three planes, in the inner box.
+        lateral: float32, what stays in the slices, in the rows and columns of `body_sample`.
     """
 
     highest: Floats
@@ -66,6 +67,7 @@ def broad_part(
     scale: Scale,
     span: tuple[float, float] | None = None,
     size: tuple[int, ...] | None = None,
+    inner: tuple[slice, slice, slice] | None = None,
 ) -> Broad:
     """The openings of an image (Z, Y, X) by squares in the three planes.
 
@@ -77,23 +79,31 @@ def broad_part(
         scale: (z, y, x), a voxel's edges in finest voxels.
         span: the least and the greatest value of the volume that the image is a part of.
         size: (Z, Y, X) of that volume; None is the image itself.
+        inner: the box in which all planes are wanted; None is the whole image.
     """
     low, high = span or (float(values.min()), float(values.max()))
     step = (high - low) / 65535 or 1.0
-    whole = ((values - np.float32(low)) * np.float32(1 / step)).astype(np.uint16)
+    whole = np.empty(values.shape, dtype=np.uint16)
+    for into, slice_ in zip(whole, values, strict=True):  # a slice stays in the cache
+        into[...] = (slice_ - np.float32(low)) * np.float32(1 / step)
     reach = [broad_reach(edge) for edge in scale]
     wide = [2 * r < n for r, n in zip(reach, size or values.shape, strict=True)]
-    highest = lateral = np.zeros(values.shape, dtype=np.uint16)
+    box = inner or (slice(None), slice(None), slice(None))
+    lateral = np.zeros(values.shape, dtype=np.uint16)
+    highest = lateral[box]
     for axes in ((1, 2), (0, 1), (0, 2)):
         if not all(wide[axis] for axis in axes):
             continue
-        opened = whole
+        # A plane across the slices needs only the rows or columns of the box.
+        apart = [box[a] if a not in axes and axes != (1, 2) else slice(None) for a in range(3)]
+        opened = whole[tuple(apart)]
         for which in (np.minimum, np.maximum):
             for axis in axes:
                 opened = extreme_along(which, opened, axis, reach[axis])
         lateral = opened if axes == (1, 2) else lateral
-        highest = np.maximum(highest, opened)
-    return Broad(_as_float(highest, step, low), _as_float(lateral, step, low))
+        rest = tuple(box[a] if apart[a] == slice(None) else slice(None) for a in range(3))
+        highest = np.maximum(highest, opened[rest])
+    return Broad(_as_float(highest, step, low), _as_float(body_sample(lateral), step, low))
 
 
 def middle_level(values: Floats) -> float:
@@ -105,7 +115,7 @@ def middle_level(values: Floats) -> float:
     return float(np.median(sample)) if sample.size else 0.0
 
 
-def body_sample(values: Floats) -> Floats:
+def body_sample(values: NDArray[Any]) -> NDArray[Any]:
     """The rows and columns of an image (Z, Y, X) in which bodies are searched."""
     return values[:, _STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
 
@@ -124,7 +134,7 @@ def find_bodies(
 
     Args:
         values: (Z, Y, X), the denoised image.
-        lateral: (Z, Y, X), its broad part in the slices.
+        lateral: its broad part in the slices, see `Broad`.
         level: least intensity of a body above the ground, that of neurites.
         scale: (z, y, x), a voxel's edges in finest voxels.
         middle: the `middle_level` of the volume that the image is a part of. The part starts at a
@@ -136,7 +146,7 @@ def find_bodies(
     if min(height, width) < 2 * _REACH or min(values.shape[1:]) < _STEP:
         return found
     ground = np.float32(middle_level(values) if middle is None else middle)
-    coarse = body_sample(lateral) - ground
+    coarse = lateral - ground
     start = _STEP // 2
     samples = (depth, *(len(range(start, n, _STEP)) for n in (height, width)))
     edges = (scale[0], scale[1] * _STEP, scale[2] * _STEP)

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +38,7 @@ from dineuro_model.enhancers.blocks import (
     without_neurites,
 )
 from dineuro_model.enhancers.broad import broad_part, broad_reach, find_bodies, middle_level
+from dineuro_model.enhancers.clearness import noise_around
 from dineuro_model.enhancers.figures import Figures, Ridges
 from dineuro_model.enhancers.windows import highest_within
 
@@ -62,8 +62,6 @@ _THIN = 10
 _NOISE_FLOOR = 5.5
 #: The local threshold is this share of the highest contrast within this reach (finest voxels).
 _LOCAL_REACH, _LOCAL_SHARE = 12.0, 0.25
-#: The clearness needs this share of the volume around neurites; in less, all voxels are noise.
-_LEAST_AROUND = 0.001
 #: A bright structure raises the threshold within this reach (finest voxels) to this share of its
 #: contrast.
 _REACH, _SHARE = 3.0, 0.4
@@ -110,7 +108,8 @@ def enhance_and_measure(
     smooth = denoised(values, scale)
     blocks = frame.blocks()
     ground = without_neurites(block_medians(smooth, frame, blocks))
-    contrast = smooth - between(ground, frame)
+    contrast = between(ground, frame)
+    np.subtract(smooth, contrast, out=contrast)
     ridge = contrast[on_ridges(contrast)]
     ridges = Ridges.of(ridge)
     around = around_neurites(contrast, ridges.threshold, scale)
@@ -150,16 +149,19 @@ def part_probability(
         scale: (z, y, x), a voxel's edges in finest voxels.
         inner: the box; None is the whole part.
     """
-    broad = broad_part(smooth, scale, (figures.darkest, figures.brightest), figures.size)
+    wider = None
+    if inner is not None:
+        wider, inner = _with_margin(inner, smooth.shape, scale)
+    span = (figures.darkest, figures.brightest)
+    broad = broad_part(smooth, scale, span, figures.size, wider)
     bodies = find_bodies(
         smooth, broad.lateral, figures.bright, scale, figures.middle, figures.size
     )  # fmt: skip
     highest = broad.highest
     del broad
-    if inner is not None:
-        wider, inner = _with_margin(inner, smooth.shape, scale)
+    if wider is not None:
         smooth, contrast, noise = smooth[wider], contrast[wider], noise[wider]
-        bodies, highest = bodies[wider], highest[wider]
+        bodies = bodies[wider]
     usual = np.float32(figures.noise)
     noise = np.clip(noise, usual, np.float32(_MOST_NOISE) * usual)
     floor = np.float32(_NOISE_FLOOR) * noise
@@ -268,19 +270,29 @@ def _odds(
     return np.asarray(np.ceil(255 * square), dtype=np.uint8)
 
 
-def on_ridges(contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
+def on_ridges(
+    contrast: NDArray[np.float32], inner: tuple[slice, slice, slice] | None = None
+) -> NDArray[np.bool_]:
     """Which voxels (Z, Y, X) lie on the crest of a thin ridge: noise or a neurite, but no soma.
 
     A voxel on a crest is the highest among its neighbours along at least two axes. `_THIN` voxels
     further along the same axes, the contrast is at most half of its own. Beyond the border the
     contrast is 0.
+
+    Args:
+        contrast: (Z, Y, X).
+        inner: the box that is wanted; None is the whole.
     """
-    votes = np.zeros(contrast.shape, dtype=np.uint8)
+    box = inner or tuple(slice(0, n) for n in contrast.shape)
+    votes = np.zeros([each.stop - each.start for each in box], dtype=np.uint8)
     for axis in range(3):
-        n = contrast.shape[axis]
-        padded = np.pad(contrast, [(_THIN, _THIN) if a == axis else (0, 0) for a in range(3)])
+        n, wider = votes.shape[axis], list(box)
+        low, high = box[axis].start - _THIN, box[axis].stop + _THIN
+        wider[axis] = slice(max(0, low), min(contrast.shape[axis], high))
+        beyond = (wider[axis].start - low, high - wider[axis].stop)
+        padded = np.pad(contrast[tuple(wider)], [beyond if a == axis else (0, 0) for a in range(3)])
         along = np.moveaxis(padded, axis, 0)
-        crest = np.moveaxis(contrast, axis, 0) > 0
+        crest = along[_THIN : _THIN + n] > 0
         for distance, factor in ((1, 1.0), (_THIN, 2.0)):
             for first in (_THIN - distance, _THIN + distance):
                 crest &= along[_THIN : _THIN + n] >= np.float32(factor) * along[first : first + n]
@@ -298,73 +310,6 @@ def around_neurites(contrast: Floats, threshold: float, scale: Scale) -> NDArray
     around = _highest_within(_LOCAL_REACH, contrast, scale) >= threshold
     around &= _highest_within(_REACH, contrast, scale) < threshold
     return np.asarray(around)
-
-
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """The noise of single voxels, from the differences of neighbours; variations can be added.
-
-    Differences do not contain the background, which changes slowly.
-
-    Attributes:
-        near: for each axis, the sum of squares and the number, of voxels around neurites.
-        all: the same of all voxels.
-        share: the number of voxels around neurites, and of all.
-    """
-
-    near: tuple[tuple[float, int], ...]
-    all: tuple[tuple[float, int], ...]
-    share: tuple[int, int]
-
-    def __add__(self, other: Variation) -> Variation:
-        return Variation(
-            tuple((a + c, b + d) for (a, b), (c, d) in zip(self.near, other.near, strict=True)),
-            tuple((a + c, b + d) for (a, b), (c, d) in zip(self.all, other.all, strict=True)),
-            (self.share[0] + other.share[0], self.share[1] + other.share[1]),
-        )
-
-    def clearness(self, bright: float, scale: Scale) -> float:
-        """The clearness of neurites of a mean contrast, see `ClassicalEnhancement`.
-
-        Along a coarse axis the differences contain the neurites, so the middle one of the fine axes
-        counts.
-        """
-        if not bright:
-            return 0.0
-        sums = self.near if self.share[0] > _LEAST_AROUND * self.share[1] else self.all
-        fine = [a for a in range(3) if scale[a] == min(scale) and self.all[a][1]]
-        noise = math.sqrt(
-            np.median([sums[a][0] / sums[a][1] / 2 if sums[a][1] else 0.0 for a in fine] or [0.0])
-        )
-        return bright / noise if noise else math.inf
-
-
-def noise_around(
-    values: Floats, around: NDArray[np.bool_], core: tuple[slice, slice, slice]
-) -> Variation:
-    """The variation in the core of a part.
-
-    Args:
-        values: (Z, Y, X), the intensity before denoising.
-        around: (Z, Y, X), the voxels around neurites.
-        core: its box; the neighbour of its last voxel may lie outside.
-    """
-    near, every = [], []
-    for axis in range(3):
-        wider = list(core)
-        if core[axis].stop is not None:
-            wider[axis] = slice(core[axis].start, core[axis].stop + 1)
-        difference = np.diff(values[tuple(wider)], axis=axis)
-        along = np.moveaxis(around[tuple(wider)], axis, 0)
-        chosen = difference[np.moveaxis(along[1:] & along[:-1], 0, axis)]
-        near.append((_square(chosen), int(chosen.size)))
-        every.append((sum(map(_square, difference)), int(difference.size)))
-    inner = around[core]
-    return Variation(tuple(near), tuple(every), (int(np.count_nonzero(inner)), inner.size))
-
-
-def _square(values: Floats) -> float:
-    return float(np.square(values).sum(dtype=np.float64))
 
 
 def _highest_within(

@@ -32,14 +32,13 @@ from dineuro_model.enhancers.blocks import (
 from dineuro_model.enhancers.broad import body_sample
 from dineuro_model.enhancers.classical import (
     Scale,
-    Variation,
     around_neurites,
     denoised,
-    noise_around,
     normalised,
     on_ridges,
     part_probability,
 )
+from dineuro_model.enhancers.clearness import Variation, noise_around
 from dineuro_model.enhancers.figures import Figures, Tally
 
 #: Blocks of the ground that the opened and smoothed ground of one block depends on, to each side.
@@ -167,7 +166,7 @@ def measure_ridges(part: Part, medians: BlockMap) -> RidgeMeasure:
     """The second pass over a core with `MEASURE_MARGIN` around it."""
     contrast = _contrast(part.smooth(), part.frame, medians)
     blocks = part.core_frame.blocks()
-    crest = on_ridges(contrast)[part.core]
+    crest = on_ridges(contrast, part.core)
     return RidgeMeasure(
         Tally.of(contrast[part.core][crest]),
         Tally.of(sampled(contrast, part.frame, blocks)),
@@ -229,4 +228,5 @@ def _placed(frame: Frame, blocks: Slices, values: Floats) -> BlockMap:
 
 def _contrast(smooth: Floats, frame: Frame, medians: BlockMap) -> Floats:
     ground = without_neurites(medians.filled())
-    return smooth - between(ground, frame, medians.first)
+    found = between(ground, frame, medians.first)
+    return np.subtract(smooth, found, out=found)

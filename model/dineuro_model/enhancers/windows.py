@@ -34,10 +34,11 @@ def extreme_along(which: np.ufunc, values: NDArray[Any], axis: int, reach: int) 
 
 def _in_plane(which: np.ufunc, plane: NDArray[Any], along: int, reach: int) -> NDArray[Any]:
     """The extreme within reach along one axis of a plane."""
+    plane = plane if along == 0 else plane.T
+    n = len(plane)
     # The value at the border stands for those beyond it: the extreme is the same.
-    padding = [(reach, reach) if a == along else (0, 0) for a in range(2)]
-    window = np.pad(plane, padding, mode="edge")
-    window = window if along == 0 else window.T
+    window = np.empty((n + 2 * reach, plane.shape[1]), plane.dtype, "C" if along == 0 else "F")
+    window[:reach], window[reach : reach + n], window[reach + n :] = plane[0], plane, plane[-1]
     width, length = 1, 2 * reach + 1
     while 2 * width <= length:
         window = which(window[:-width], window[width:])

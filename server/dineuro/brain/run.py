@@ -100,7 +100,7 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
         blocks, dark = occupied_blocks(
             job.given, job.grid, lambda at, n: progress(Progress("plan", at, n))
         )
-        files.check_room(job.grid, len(blocks))
+        files.check_room(job.grid, len(blocks), network=job.options.enhancer == "dineuro")
         found, groups = run_stages(run, list(blocks), dark)
         record = _report(run, blocks, dark, found, groups)
         if not run.holes:
@@ -140,6 +140,7 @@ def run_stages(
         create_volume(path, job.grid, job.spacing)
     stated = choice.stated()
     if choice.net is not None:
+        job.files.check_room(job.grid, len(ranges), network=True)
         found = enhance_all(run, ranges, choice, choice.net)
     else:
         items = ((b, (job, b, choice.figures)) for b in run.without_holes(ranges))

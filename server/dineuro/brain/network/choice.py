@@ -16,7 +16,7 @@ from dineuro.pipeline.agreement import Agreement
 from dineuro.pipeline.enhancement import CLEAR, objection, slices_between
 from dineuro_bridge.errors import BadParameter
 from dineuro_model.catalog import find_model
-from dineuro_model.enhancers.classical import Variation
+from dineuro_model.enhancers.clearness import Variation
 from dineuro_model.enhancers.figures import Figures
 from dineuro_model.inference.blockwise import signal_map
 from dineuro_model.inference.registry import cached_model

@@ -20,9 +20,9 @@ from dineuro.brain.store.grid import Grid
 from dineuro_bridge.errors import BadParameter, FileAccess
 from dineuro_bridge.files import reading, reason, write_record
 
-#: Bytes on disk for each voxel of an occupied block, and for the rest. Rendered volumes took
-#: two thirds of it.
-_BYTES_PER_VOXEL, _BASE_BYTES = 0.6, 20_000_000
+#: Bytes on disk for each voxel of an occupied block, for the pieces of the network's tiles, and for
+#: the rest. Rendered volumes took two thirds of it.
+_BYTES_PER_VOXEL, _PIECES_PER_VOXEL, _BASE_BYTES = 0.6, 3.9, 20_000_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS work (
     stage TEXT, number INTEGER, state TEXT, inputs TEXT, tries INTEGER, error TEXT,
@@ -131,14 +131,21 @@ class RunFolder:
         """The voxels that reach the threshold."""
         return self.path / "mask.ome.zarr"
 
-    def check_room(self, grid: Grid, n_blocks: int) -> None:
+    def check_room(self, grid: Grid, n_blocks: int, *, network: bool = False) -> None:
         """Refuse a run of so many occupied blocks that the disk has no room for.
+
+        A run that has its report once needed its room then.
 
         Raises:
             FileAccess: there is too little room.
         """
+        if (self.path / "report.json").exists():
+            return
         used = sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
-        needed, free = disk_bytes(grid, n_blocks) - used, shutil.disk_usage(self.path).free
+        needed, free = (
+            disk_bytes(grid, n_blocks, network=network) - used,
+            shutil.disk_usage(self.path).free,
+        )
         if needed > free:
             raise FileAccess(
                 f"{self.path}: the run needs about {needed / 1e9:.1f} GB, and the disk has "
@@ -179,6 +186,7 @@ class RunFolder:
         write_record(place, record)
 
 
-def disk_bytes(grid: Grid, n_blocks: int) -> float:
-    """About the bytes that a run of so many occupied blocks takes."""
-    return _BYTES_PER_VOXEL * n_blocks * grid.edge**3 + _BASE_BYTES
+def disk_bytes(grid: Grid, n_blocks: int, *, network: bool = False) -> float:
+    """About the bytes that a run of so many occupied blocks takes at most."""
+    each = _BYTES_PER_VOXEL + (_PIECES_PER_VOXEL if network else 0)
+    return each * n_blocks * grid.edge**3 + _BASE_BYTES
