@@ -182,3 +182,14 @@ def test_the_pieces_of_the_network_need_room(
         options = replace(DEFAULTS, enhancer=enhancer)
         with pytest.raises(FileAccess, match=r"needs about .* GB"):
             run(noisy, tmp_path / enhancer, options)
+
+
+def test_a_network_that_reads_the_ridges_of_the_whole_is_refused(
+    noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model()
+    geometry = replace(model.runtime.geometry, inputs=("global", "ridge"))
+    other = SimpleNamespace(runtime=SimpleNamespace(geometry=geometry))
+    monkeypatch.setattr("dineuro.brain.network.choice.cached_model", lambda _: other)
+    with pytest.raises(BadParameter, match="reads the classical ridges"):
+        run(noisy, tmp_path / "run", NETWORK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,19 +26,25 @@ class Uneven(BrightRuntime):
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         columns = np.linspace(0.3, 1, windows.shape[3], dtype=np.float32)
-        return super().predict(windows) * columns
+        # The last input, so that a local scale counts where there is one.
+        return super().predict(windows[:, -self.geometry.depth :]) * columns
 
 
-@pytest.mark.parametrize("between", [0, 1, 3])
-def test_the_pieces_of_parts_have_the_bytes_of_the_whole(between: int) -> None:
+@pytest.mark.parametrize(("between", "inputs"), [
+    (0, ("global",)), (1, ("global",)), (3, ("global",)), (0, ("global", "local")),
+])  # fmt: skip
+def test_the_pieces_of_parts_have_the_bytes_of_the_whole(
+    between: int, inputs: tuple[str, ...]
+) -> None:
     """Parts of 32 voxels, windows of 64, and holes without signal."""
     rng = np.random.default_rng(4)
     volume = rng.integers(1, 200, (29, 100, 150)).astype(np.uint16)
     volume[:, :, 40:90] = 1
     volume[3:20, 50:60, 60] = 200
     runtime = Uneven("cpu")
+    runtime.geometry = replace(runtime.geometry, inputs=inputs)
     expected = segment(volume, runtime, SegmentOptions(between=between, overlap=20))
-    stack = Stack(volume, intensity_range(volume), between + 1)
+    stack = Stack(volume, intensity_range(volume), between + 1, inputs)
     grid = stack.grid(runtime.geometry, SegmentOptions(between=between, overlap=20))
     edge = 32
     starts = [

@@ -67,6 +67,11 @@ def the_network(run: Run, ranges: dict[int, dict[str, Any]]) -> Net:
     model = find_model(job.options.model)
     name = None if job.options.model is None else str(job.options.model)
     geometry = cached_model(name).runtime.geometry
+    if "ridge" in geometry.inputs:
+        raise BadParameter(
+            f"model {model.name}: reads the classical ridges of the whole volume, which no run of "
+            "blocks has: --enhancer classical, or another --model"
+        )
     if len(geometry.inputs) > 1:
         raise BadParameter(
             f"model {model.name}: reads {', '.join(geometry.inputs)}; in blocks a network reads "

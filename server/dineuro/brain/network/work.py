@@ -58,7 +58,7 @@ class Net:
 
     def stack(self, volume: Any) -> Stack:
         """A volume as the network reads it."""
-        return Stack(volume, self.scale, self.between + 1)
+        return Stack(volume, self.scale, self.between + 1, self.geometry.inputs)
 
     def grid(self, size: Size) -> Grid:
         """How a volume of this size is cut."""
