@@ -43,6 +43,8 @@ _ADVICE = "pass --gold-spacing x,y,z, the size of a voxel in µm, or give tree_s
 #: Shares of the windows at half and at twice the resolution: neurites have half or twice their
 #: width.
 _COARSER, _FINER = 0.15, 0.1
+#: The least and the greatest contrast of pasted neurites, in units of the background's noise.
+_PASTED_CONTRAST = (6, 60)
 #: Shape of rendered volumes.
 _SCENE: Shape = (48, 232, 232)
 
@@ -339,8 +341,8 @@ class WindowSource:
         tree = random_tree(self._trees, shape, rng)
         others = random_fragments(int(rng.integers(0, 4)), shape, rng)
         settings = random_settings(rng, self.rendered.hardest)
-        # The background's structures are far brighter than its noise; the neurites are, too.
-        contrast = settings.contrast * float(np.exp(rng.uniform(0.5, 2)))
+        # The background's own structures are far brighter than its noise, and so are these.
+        contrast = float(np.exp(rng.uniform(*np.log(_PASTED_CONTRAST))))
         settings = replace(settings, contrast=contrast)
         made = paste(tree, background, rng, settings, others)
         labels = np.where(made.unknown, UNKNOWN, made.neurites).astype(np.uint8)
