@@ -16,6 +16,7 @@ from dineuro_bridge.trees import operations
 from dineuro_bridge.trees.edited import EditedTree, Node
 from dineuro_bridge.trees.edits import Edits, sentence, summary
 from dineuro_bridge.trees.operations import Doubt
+from dineuro_bridge.trees.swc import swc_text
 from dineuro_bridge.trees.tree import Tree
 
 #: 1 - 2 - 3 - 4, with 5 - 6 hanging on 3; 7 - 8 is a piece of its own.
@@ -199,6 +200,11 @@ def test_what_lies_beyond_a_wrong_join_may_stay_alone() -> None:
         ({"op": "type", "node": 4, "type": -1}, "must be a whole number"),
         ({"op": "type", "node": 4, "type": 1000}, "from 0 to 999"),
         ({"op": "type", "node": 4, "type": 2, "scope": "all"}, "branch or subtree"),
+        ({"op": "replace", "tree": ""}, "must be the text of an SWC"),
+        ({"op": "replace", "tree": "1 0 1 1 1 1 -1\n2 0 1 1"}, "line 2 has 4 columns"),
+        ({"op": "replace", "tree": "1 0 99 1 1 1 -1"}, r"\(99, 1, 1\) lies outside"),
+        ({"op": "replace", "tree": "1 0 1 1 1 -1 -1"}, "the radius -1"),
+        ({"op": "replace", "tree": "1 1000 1 1 1 1 -1"}, "the type 1000"),
         ({"op": "accept", "doubt": 1}, "there is none"),
         ({"op": "cut", "node": 2, "also": 3}, "has no field 'also'"),
         ({"op": "cut"}, "must be a whole number"),
@@ -212,6 +218,23 @@ def test_what_lies_beyond_a_wrong_join_may_stay_alone() -> None:
 def test_an_operation_that_does_not_fit_is_refused(operation: object, says: str) -> None:
     with pytest.raises(BadEdit, match=says):
         start().after(operation)
+
+
+def test_a_replaced_tree_keeps_the_ids_of_its_places() -> None:
+    before = start()
+    tree, ids = before.tree.as_tree()
+    assert len(ids) > 4
+    changed = swc_text(
+        Tree(tree.xyz + np.array([0, 0, 1]) * (ids == ids[-1])[:, None], tree.radii, tree.parents,
+             tree.types)
+    )  # fmt: skip
+    after = before.after({"op": "replace", "tree": changed})
+    assert set(after.tree.nodes) == {*ids[:-1].tolist(), before.next_id}
+    check(after)
+    assert after.after({"op": "undo"}).tree.same_as(before.tree)
+    assert after.after({"op": "undo"}).after({"op": "redo"}).tree.same_as(after.tree)
+    with pytest.raises(BadEdit, match="present one already"):
+        after.after({"op": "replace", "tree": changed})
 
 
 def test_a_tree_may_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

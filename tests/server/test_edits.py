@@ -191,7 +191,8 @@ def test_of_many_editors_at_once_none_loses_an_edit(
         ({"If-Match": '"0"'}, '{"op": "undo"}', 422, "bad_edit"),
         ({"If-Match": '"0"'}, '{"op": "cut", "node": 1e400}', 422, "bad_edit"),
         ({"If-Match": '"0"'}, '{"op": "cut", "node": 99999}', 422, "bad_edit"),
-        ({"If-Match": '"0"'}, " " * (2**20 + 1), 413, "too_large"),
+        ({"If-Match": '"0"'}, '{"op": "replace", "tree": "1 0 4"}', 422, "bad_edit"),
+        ({"If-Match": '"0"'}, " " * (2**23 + 1), 413, "too_large"),
     ],
 )
 def test_a_wrong_request_is_refused(
@@ -281,6 +282,33 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
             tree = client.get(f"{job}/edits/tree").text
             assert len(rows(tree)) == len(rows(client.get(f"{job}/swc").text)) + len(stored)
             edited(client, job, record["revision"], op="undo")
+    finally:
+        server.close()
+
+
+def test_a_replaced_tree_survives_the_server_and_is_undone(tmp_path: Path, cell: bytes) -> None:
+    state = tmp_path / "state"
+    server = Server(state)
+    with server.client() as client:
+        job = traced(client, cell)
+        before, swc = client.get(f"{job}/edits/tree").text, client.get(f"{job}/swc").text
+        other = "1 1 20 20 10 3 -1\n2 3 25 20 10 1 1\n"
+        record = edited(client, job, 0, op="replace", tree=other)
+        assert record["operations"][0] == record["operations"][0] | {"op": "replace", "nodes": 2}
+        assert "tree" not in record["operations"][0]
+        assert edit(client, job, 0, op="replace", tree=other).status_code == 412
+        wrong = edit(client, job, 1, op="replace", tree="1 1 20 20 10 3 -1\n2 3 x 20 10 1 1")
+        assert "line 2" in wrong.json()["detail"]
+    server.kill()
+    server = Server(state)
+    try:
+        with server.client() as client:
+            found = list(rows(client.get(f"{job}/edits/tree").text).values())
+            assert [row[1:5] for row in found] == [[20, 20, 10, 3], [25, 20, 10, 1]]
+            assert client.get(f"{job}/swc").text == swc
+            assert "replace 2 nodes" in client.get(f"{job}/edits/tree.swc").text
+            edited(client, job, 1, op="undo")
+            assert rows(client.get(f"{job}/edits/tree").text) == rows(before)
     finally:
         server.close()
 

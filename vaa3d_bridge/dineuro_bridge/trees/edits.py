@@ -154,12 +154,26 @@ def summary(operations: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def sentence(operation: Mapping[str, Any]) -> str:
-    """An operation in one line, without the points of its path."""
-    words = [str(operation["op"])]
+def short(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """An operation whose path or tree is only counted, as `points` or `nodes`."""
+    counted = dict[str, Any]()
     for name, value in operation.items():
         if name == "path":
-            words.append(f"{len(value)} points")
+            counted["points"] = len(value)
+        elif name == "tree":
+            lines = (line.strip() for line in value.splitlines())
+            counted["nodes"] = sum(bool(line) and not line.startswith("#") for line in lines)
+        else:
+            counted[name] = value
+    return counted
+
+
+def sentence(operation: Mapping[str, Any]) -> str:
+    """An operation in one line, without the points of its path or the text of its tree."""
+    words = [str(operation["op"])]
+    for name, value in short(operation).items():
+        if name in ("points", "nodes"):
+            words.append(f"{value} {name}")
         elif name != "op":
             words.append(f"{name} {value}")
     return " ".join(words)

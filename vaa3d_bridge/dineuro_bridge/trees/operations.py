@@ -10,6 +10,7 @@
     root {node}                the node becomes the root of its piece
     reverse {node}             the root of its piece moves to the end that is furthest along it
     type {node, type, scope}   SWC's type of the node's branch, or of all below it
+    replace {tree}             another tree as SWC text takes the place of all; see `replacement`
 
 A path is a list of [x, y, z] or [x, y, z, radius] in voxels, without or with the nodes at its ends.
 """
@@ -23,11 +24,10 @@ from typing import Any
 
 from dineuro_bridge.errors import BadEdit
 from dineuro_bridge.trees.edited import Answer, Change, EditedTree, Node
+from dineuro_bridge.trees.replacement import LARGEST_TYPE, replaced, swc_field
 
 #: The most points of one path, and the most nodes of a tree.
 MOST_POINTS, MOST_NODES = 10_000, 200_000
-#: The largest type; SWC leaves those above 7 to programs.
-_LARGEST_TYPE = 999
 _SOMA = 1
 #: A path's point this near to the node at its end is that node (voxels).
 _SAME = 0.5
@@ -119,8 +119,8 @@ def _whole(op: str, key: str, value: object) -> int:
 
 def _kind(op: str, key: str, value: object) -> int:
     kind = _whole(op, key, value)
-    if kind > _LARGEST_TYPE:
-        raise BadEdit(f"{op}: {key} {kind}: must be from 0 to {_LARGEST_TYPE}")
+    if kind > LARGEST_TYPE:
+        raise BadEdit(f"{op}: {key} {kind}: must be from 0 to {LARGEST_TYPE}")
     return kind
 
 
@@ -170,6 +170,7 @@ _FIELDS: dict[str, dict[str, _Check]] = {
     "root": {"node": _whole},
     "reverse": {"node": _whole},
     "type": {"node": _whole, "type": _kind, "scope": _scope},
+    "replace": {"tree": swc_field},
     "undo": {},
     "redo": {},
 }
@@ -335,6 +336,10 @@ def _join(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
     return Change({**chain, **_turned(tree, begin, last)})
 
 
+def _replace(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
+    return Change(replaced(tree, operation["tree"], size=scene.size, next_id=scene.next_id))
+
+
 def _between(operation: Operation, scene: Scene, begin: Node, end: Node | None) -> list[Point]:
     """The points of a path without those that are the nodes at its ends.
 
@@ -387,4 +392,5 @@ _CHANGES: dict[str, Callable[[EditedTree, Operation, Scene], Change]] = {
     "root": _root,
     "reverse": _reverse,
     "type": _type,
+    "replace": _replace,
 }

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.errors import BadRequest, LimitExceeded, NoRevision, Outdated
+from dineuro_bridge.trees.edits import short
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_server.doors.http.answers import spacing_of, stem_of
 from dineuro_server.doors.http.openapi import problems
@@ -25,8 +26,8 @@ from dineuro_tracing.measure import measure
 
 router = APIRouter(prefix="/v1/jobs", tags=["edits"], responses=problems(401, 403, 404, 409))
 
-#: Bytes of the longest operation; a path of 10,000 points has fewer.
-_LONGEST = 2**20
+#: Bytes of the longest operation: a tree of about 200,000 nodes.
+_LONGEST = 2**23
 _SWC = "application/x-swc"
 _OPERATION = {
     "requestBody": {
@@ -43,7 +44,7 @@ _OPERATION = {
         },
     }
 }
-Paths = Annotated[bool, Query(description="Whether paths have their points, not their number.")]
+Paths = Annotated[bool, Query(description="Whether paths and trees are whole, not counted.")]
 
 
 @router.get("/{job_id}/edits")
@@ -75,7 +76,8 @@ async def post_edit(
     with all that hangs on it, and a rejected end or branch gets the piece that was left out.
     `cut`, `delete`, `root` and `reverse` have a `node`. `type` has a `node`, a `type` and a
     `scope` (`branch` or `subtree`). `extend` has `from` and a `path` of [x, y, z, radius]; `join`
-    has also `to`. `undo` and `redo` have no further field.
+    has also `to`. `replace` has a `tree`, SWC text in voxels, which takes the place of all; the
+    traced tree stays at `swc`. `undo` and `redo` have no further field.
 
     Nodes are named by their ids in `edits/tree`. Where somebody else has edited the tree meanwhile,
     the answer is 412 with the present record.
@@ -157,7 +159,7 @@ def _record(state: Proofread, *, paths: bool = False) -> EditsRecord:
             author=one.author,
             time=datetime.fromtimestamp(one.time, UTC),
             in_force=one.revision in in_force,
-            **(one.operation if paths else _without_points(one.operation)),
+            **(one.operation if paths else short(one.operation)),
         )
         for one in state.log
     ]
@@ -168,12 +170,6 @@ def _record(state: Proofread, *, paths: bool = False) -> EditsRecord:
         operations=operations,
         doubts=dict(edits.tree.answers),
     )
-
-
-def _without_points(operation: dict[str, Any]) -> dict[str, Any]:
-    """An operation with the number of its path's points instead of the path."""
-    rest = {name: value for name, value in operation.items() if name != "path"}
-    return rest if len(rest) == len(operation) else rest | {"points": len(operation["path"])}
 
 
 def _etag(state: Proofread) -> str:
