@@ -33,7 +33,7 @@ _PYTHON = "3.11"
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
 #: The extras that the images do not contain, with that which they build on.
-OPTIONAL = frozenset({"server", "brain", "imaris"})
+OPTIONAL = frozenset({"server", "brain", "imaris", "stores"})
 #: Licences of packages whose metadata states none, or only as a text; from their repositories.
 _KNOWN = {
     "cuda-bindings": "NVIDIA Software License (comes with CUDA builds of torch)",
@@ -141,7 +141,7 @@ It contains cppzmq and nlohmann-json (both MIT).
 |---|---|---|
 """
 _ADDED = """
-`pip install 'dineuro[brain,imaris]'` adds these; the images do not contain them.
+`pip install 'dineuro[brain,imaris,stores]'` adds these; the images do not contain them.
 
 | package | licence |
 |---|---|

@@ -197,7 +197,6 @@ def test_unknown_suffixes_are_refused_before_the_path_is_looked_at(
         ("a.czi", "Zeiss .czi files are not read: open it in Fiji"),
         ("a.mha", "MetaImage files are not read: open it in Fiji"),
         ("a.h5", "HDF5 files are not read: open it in Fiji"),
-        ("a.n5", "N5 files are not read: open it in Fiji"),
         ("a.npy", "NumPy files are not read: save the array"),
         ("a.jpeg", "JPEG files are not read: one picture is no stack"),
         ("a.tif.gz", "packed files are not read: unpack it first"),

@@ -87,19 +87,21 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(
 def test_a_folder_of_another_programs_files_is_named_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, file in (("cells", "a.czi"), ("a.n5", "attributes.json")):
-        (folder / name).mkdir()
-        (folder / name / file).write_bytes(b"{}")
-        monkeypatch.setattr(sys, "argv", ["dineuro", "trace", name])
-        with pytest.raises(SystemExit) as end:
-            main()
-        (sentence,) = capsys.readouterr().err.splitlines()
-        assert "files are not read: open it in Fiji" in sentence
-        assert end.value.code == UnsupportedFormat.exit_code
-    monkeypatch.setattr(sys, "argv", ["dineuro", "info", "a.n5"])
+    (folder / "cells").mkdir()
+    (folder / "cells" / "a.czi").write_bytes(b"{}")
+    monkeypatch.setattr(sys, "argv", ["dineuro", "trace", "cells"])
     with pytest.raises(SystemExit) as end:
         main()
-    assert "N5 files are not read" in capsys.readouterr().err
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "files are not read: open it in Fiji" in sentence
+    assert end.value.code == UnsupportedFormat.exit_code
+    (folder / "a.n5").mkdir()
+    (folder / "a.n5" / "attributes.json").write_bytes(b"{}")
+    for command in ("trace", "info"):
+        monkeypatch.setattr(sys, "argv", ["dineuro", command, "a.n5"])
+        with pytest.raises(SystemExit):
+            main()
+        assert "a.n5: is no N5 image: name a folder" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

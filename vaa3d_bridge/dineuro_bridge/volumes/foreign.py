@@ -31,7 +31,6 @@ _SUFFIXES: dict[str, tuple[str, str]] = {
     ".mha": ("MetaImage", _FIJI), ".mhd": ("MetaImage", _FIJI), ".mrc": ("MRC", _FIJI),
     ".dcm": ("DICOM", _FIJI), ".vtk": ("VTK", _FIJI), ".klb": ("KLB", _FIJI),
     **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5", _LARGE)),
-    ".n5": ("N5", _LARGE),
     **dict.fromkeys((".npy", ".npz"), ("NumPy", _PYTHON)), ".mat": ("MATLAB", _PYTHON),
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", _PICTURE)),
     **{suffix: (suffix[1:].upper(), _PICTURE) for suffix in (".png", ".gif", ".bmp", ".webp",
