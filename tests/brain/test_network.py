@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dineuro.brain.network import choice, work
+from dineuro.brain.network import work
 from dineuro.brain.plan import estimate
 from dineuro.brain.run import prepare_job
 from dineuro.brain.tasks import Job
@@ -33,7 +33,6 @@ from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.enhancers.classical import enhance_and_measure
 from dineuro_model.inference.blockwise import Place, predict_piece
 from dineuro_model.inference.registry import load_model
-from dineuro_model.inference.runtime import Geometry
 from dineuro_model.inference.segment import Predictor, segment
 from dineuro_model.synthesis.rendering import RenderSettings, render
 from dineuro_tracing.scores import score_trees
@@ -131,17 +130,6 @@ def test_a_dry_run_knows_the_cost_of_the_network(
     monkeypatch.setattr(work, "predict_tiles", slow)
     job = prepare_job(noisy, tmp_path / "run", NETWORK, 64)
     assert estimate(job, 0, silent).core_hours * 3600 > 4 * 1.0
-
-
-def test_a_network_with_further_inputs_is_refused_before_a_block_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    geometry = Geometry(8, 4, 32, 8, inputs=("global", "local"))
-    model = SimpleNamespace(runtime=SimpleNamespace(geometry=geometry))
-    monkeypatch.setattr(choice, "cached_model", lambda name: model)
-    job = SimpleNamespace(options=DEFAULTS)
-    with pytest.raises(BadParameter, match="reads global, local; in blocks"):
-        choice.the_network(SimpleNamespace(job=job), {})  # type: ignore[arg-type]
 
 
 def test_a_poison_tile_is_a_hole_that_the_next_run_fills(

@@ -61,7 +61,7 @@ def the_network(run: Run, ranges: dict[int, dict[str, Any]]) -> Net:
         ranges: of all blocks with contrast.
 
     Raises:
-        BadParameter: the network has further inputs, which no block computes.
+        BadParameter: the network reads the ridges of the whole volume.
     """
     job = run.job
     model = find_model(job.options.model)
@@ -71,11 +71,6 @@ def the_network(run: Run, ranges: dict[int, dict[str, Any]]) -> Net:
         raise BadParameter(
             f"model {model.name}: reads the classical ridges of the whole volume, which no run of "
             "blocks has: --enhancer classical, or another --model"
-        )
-    if len(geometry.inputs) > 1:
-        raise BadParameter(
-            f"model {model.name}: reads {', '.join(geometry.inputs)}; in blocks a network reads "
-            "the intensity alone: use another model, or --enhancer classical"
         )
     samples = []
     for block in ranges:
