@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,21 @@ from dineuro_bridge.errors import (
     MissingDependency,
     UnsupportedFormat,
 )
-from dineuro_bridge.volumes.formats import open_volume, read_header, read_volume, write_volume
+from dineuro_bridge.volumes import ome_zarr_writer
+from dineuro_bridge.volumes.formats import (
+    open_volume,
+    read_header,
+    read_volume,
+    write_source,
+    write_volume,
+)
 from dineuro_bridge.volumes.source import Reading
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli import main
 from dineuro_server.jobs import header_process
 
 h5py = pytest.importorskip("h5py")
+pytest.importorskip("zarr")
 
 VOXELS = np.random.default_rng(8).integers(0, 60000, (2, 5, 30, 21)).astype(np.uint16)
 
@@ -159,6 +168,26 @@ def test_the_command_line_tells_and_converts_it(
     assert np.array_equal(volume.voxels, VOXELS[:, 1:5, 3:30, 2:21])
     assert volume.spacing == pytest.approx((2, 0.25, 0.25))
     assert run(monkeypatch, "convert", made, path) == 2
+
+
+def test_it_becomes_an_ome_zarr_without_being_in_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ome_zarr_writer, "_BOX_BYTES", 2**20)  # one shard at a time
+    voxels = np.zeros((384, 320, 320), np.uint8)
+    voxels[::3, ::5] = 7
+    with h5py.File(path, "r+") as file:
+        del file["DataSet"]
+        group = file.create_group(f"{CHANNEL[:-1]}0")
+        group.create_dataset("Data", data=voxels, chunks=(32, 64, 64), compression=1)
+    tracemalloc.start()
+    try:
+        with open_volume(path) as source:
+            write_source(path.with_name("b.zarr"), source, max_bytes=2**20)
+        assert tracemalloc.get_traced_memory()[1] < voxels.nbytes * 0.7
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(read_volume(path.with_name("b.zarr")).voxels[0], voxels)
 
 
 def test_links_and_voxels_in_other_files_are_not_followed(tmp_path: Path) -> None:

@@ -190,8 +190,12 @@ def test_what_leads_elsewhere_is_refused_with_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "path", ["cell.tif", "day 1/cell.tif", "~/cell.tif", "file:///etc/passwd", "", "\0", "/" * 9999]
-)
+    "path",
+    [
+        "cell.tif", "day 1/cell.tif", "~/cell.tif", "file:///etc/passwd", "", "\0", "/" * 9999,
+        "http://127.0.0.1:1/a.zarr", "s3://bucket/a.zarr", "gs://bucket/a.n5",
+    ],
+)  # fmt: skip
 def test_a_path_that_is_not_absolute_is_refused(client: httpx.Client, path: str) -> None:
     answer = client.post("/v1/trace", params={"path": path})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

@@ -32,8 +32,8 @@ from dineuro_bridge.volumes.volume import Header
 from dineuro_bridge.volumes.voxel_size import micrometres_of
 
 _MOST_BYTES = 2**26
-#: The letters of the axes as they are stored; x comes first in both formats.
-_AXES = {3: "xyz", 4: "xyzc"}
+#: The axes of Neuroglancer's arrays as they are stored.
+_AXES = "xyzc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def open_precomputed(path: Path | str, how: Reading = DEFAULT_READING) -> StoreS
     store = {"driver": "file", "path": f"{path}/"}
     driver = "neuroglancer_precomputed"
     specs = [{"driver": driver, "kvstore": store, "scale_index": at} for at in order]
-    return StoreSource(path, _Image(PRECOMPUTED, specs, _AXES[4], (z, y, x), details), how)
+    return StoreSource(path, _Image(PRECOMPUTED, specs, _AXES, (z, y, x), details), how)
 
 
 def _positive(path: Path | str, value: Any) -> float:
