@@ -12,11 +12,11 @@ the whole stack, so that no input depends on where a window begins.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_model.enhancers.classical import enhance
 from dineuro_model.windows import Shape
 
 #: Voxels (z, y, x) to both sides of a voxel that are its surroundings.
@@ -52,10 +52,20 @@ def window_inputs(names: Sequence[str], wide: Floats, ridge: Floats | None = Non
         if name == "local":
             parts.append(local_scale(wide))
         elif name == "ridge":
-            parts.append(as_ridge(enhance(np.square(wide))[inner]) if ridge is None else ridge)
+            parts.append(as_ridge(find_ridges(np.square(wide))[inner]) if ridge is None else ridge)
         else:
             parts.append(wide[inner])
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def find_ridges(volume: NDArray[Any]) -> NDArray[np.uint8]:
+    """(Z, Y, X) the probability of the classical enhancer, 0..255, of a volume of that shape.
+
+    The enhancer's libraries are loaded here, because few networks read the ridges.
+    """
+    from dineuro_model.enhancers.classical import enhance
+
+    return enhance(volume)
 
 
 def as_ridge(probability: NDArray[np.uint8]) -> Floats:

@@ -176,7 +176,7 @@ def test_the_ridges_of_a_window_are_those_of_its_own_intensity(
         seen.append(intensity)
         return enhance(intensity)
 
-    monkeypatch.setattr(inputs_of, "enhance", remembered)
+    monkeypatch.setattr(inputs_of, "find_ridges", remembered)
     wide = np.random.default_rng(1).random((32, 56, 64), dtype=np.float32)
     made = window_inputs(ALL, wide).reshape(3, 16, 32, 40)
     assert np.array_equal(seen[0], np.square(wide))

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from dineuro_bridge.errors import BadParameter, BadVolume, LimitExceeded
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_model.enhancers.classical import enhance
 from dineuro_model.inference.runtime import Geometry, Runtime
 from dineuro_model.inference.tiles import Grid, Tile, occupied_cells, plan
-from dineuro_model.inputs import as_ridge, halo, window_inputs
+from dineuro_model.inputs import as_ridge, find_ridges, halo, window_inputs
 from dineuro_model.intensity import intensity_range, normalise
 from dineuro_model.windows import Shape, around, cut
 
@@ -84,7 +83,7 @@ def segment(
     _check(volume)
     out = np.zeros(volume.shape, dtype=np.uint8)
     names = runtime.geometry.inputs
-    ridge = enhance(volume) if "ridge" in names else None
+    ridge = find_ridges(volume) if "ridge" in names else None
     stack = Stack(volume, scale or intensity_range(volume), options.between + 1, names, ridge)
     grid = stack.grid(runtime.geometry, options)
     layers = list(plan(occupied_cells(volume, stack.faintest), grid))

@@ -96,8 +96,8 @@ class StoreSource(Source):
         spacing = None if in_time else image.spacing
         details = dict(image.details)
         for at, (array, shape) in enumerate(zip(self._arrays, levels, strict=True)):
-            chunk = dict(zip(self._axes, array.chunk_layout.read_chunk.shape, strict=True))
-            text = f"chunks of {sizes_text([chunk.get(axis, 1) for axis in 'xyz'])}"
+            chunk = dict(zip(self._axes, array.chunk_layout.read_chunk.shape or (), strict=False))
+            text = f"chunks of {sizes_text([chunk.get(axis) or 1 for axis in 'xyz'])}"
             own = coarser_spacing(spacing, levels[0], shape)
             details[f"level {at}"] = level_text(shape, text, own)
         header = Header(image.format.name, levels[0], dtype, spacing, details, image.warnings)
