@@ -231,6 +231,8 @@ def test_the_command_writes_the_same_files_as_without_a_server(
     for told in (here, there):
         for name in ("outputs", "seconds", "settings"):
             del told[name]
+    if address.startswith("http"):
+        assert there.pop("view").startswith(f"{address}/#/jobs/")  # a server over HTTP has a page
     assert here == there
 
 
