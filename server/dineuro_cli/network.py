@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dineuro_bridge.errors import BadFile
-from dineuro_bridge.options import DEFAULTS, Enhancer
+from dineuro_bridge.errors import BadFile, BadParameter
+from dineuro_bridge.options import DEFAULTS, Enhancer, Point
 from dineuro_cli.options import JsonFlag, needs_server
 from dineuro_cli.terminal import ProgressBar, complain, print_figures
 from dineuro_cli.tracing_options import GoldSpacing, single_option, trace_options
+
+if TYPE_CHECKING:
+    from dineuro_model.training.recipe import Recipe
 
 
 def models_command(
@@ -57,7 +60,12 @@ def models_command(
 
 
 def train_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The recipe, a TOML file.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG]", help="The recipe, a TOML file; not needed with --corrections."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +82,14 @@ def train_command(
         str | None,
         typer.Option("--from", metavar="MODEL", help="Fine-tune this network, by name or path."),
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Learn from corrected trees: X.tif, X_traced.swc and the corrected X.swc. Every "
+            "fourth stack judges whether the new network is better.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="The total number of steps, instead of the recipe's.")
     ] = None,
@@ -84,21 +100,56 @@ def train_command(
     gold_spacing: GoldSpacing = None,
 ) -> None:
     """Train a network, or fine-tune one on your own stacks; see docs/training.md."""
-    needs_server("training", training=True)
+    needs_server("training", network=corrections is not None, training=True)
     from dineuro_model.training.recipe import read_recipe
     from dineuro_model.training.train import train
 
-    recipe = read_recipe(config)
+    if config is not None:
+        recipe = read_recipe(config)
+    elif corrections is not None:
+        from dineuro.corrections import DEFAULT_RECIPE
+
+        recipe = DEFAULT_RECIPE
+    else:
+        raise BadParameter("train: name a recipe, or --corrections")
+    run = output or (config.with_suffix("") if config is not None else None)
+    if run is None:
+        raise BadParameter("train: without a recipe, -o names the folder of the run")
     if gold_spacing is not None:
         recipe = recipe.with_tree_spacing(gold_spacing)
     if start is not None:
         recipe = replace(recipe, start=start, prior="")
     schedule = recipe.schedule
     schedule = replace(schedule, steps=steps or schedule.steps, device=device or schedule.device)
-    run = output or config.with_suffix("")
+    recipe = replace(recipe, schedule=schedule)
+    if corrections is not None:
+        _learn(recipe, corrections, run, resume, gold_spacing)
+        return
     with ProgressBar(run.name, remaining=True) as bar:
-        weights = train(replace(recipe, schedule=schedule), run, resume=resume, progress=bar)
+        weights = train(recipe, run, resume=resume, progress=bar)
     typer.echo(weights)
+
+
+def _learn(
+    recipe: Recipe, folder: Path, run: Path, resume: bool, gold_spacing: Point | None
+) -> None:
+    """Train with the corrections of a folder; print the new network's path if it is better."""
+    from dineuro.corrections import find_corrections, learn, mean_f1
+
+    found = find_corrections(folder)
+    with ProgressBar(run.name, remaining=True) as bar:
+        lesson = learn(recipe, found, run, resume=resume, gold_spacing=gold_spacing, progress=bar)
+    for before, after in zip(lesson.before, lesson.after, strict=True):
+        complain(f"{before.name}: F1@2 {before.f1_2 or 0:.3f} before, {after.f1_2 or 0:.3f} after")
+        for row in (before, after):
+            if row.error:
+                complain(f"error: {row.error}")
+    figures = f"mean F1@2 {mean_f1(lesson.before):.3f} before, {mean_f1(lesson.after):.3f} after"
+    if lesson.better:
+        complain(f"the new network is better: {figures}")
+        typer.echo(lesson.weights)
+    else:
+        complain(f"the new network is not better, so keep {recipe.start}: {figures}")
 
 
 def evaluate_command(

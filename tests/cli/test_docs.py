@@ -128,6 +128,11 @@ def furnish(folder: Path) -> None:
     for name in ("a", "b"):
         write_volume(mine / f"{name}.tif", one)
         write_swc(mine / f"{name}.swc", tree)
+    (folder / "corrected").mkdir()
+    for name, traced in (("a", "a_traced"), ("b", "b_dineuro")):
+        write_volume(folder / "corrected" / f"{name}.tif", one)
+        write_swc(folder / "corrected" / f"{traced}.swc", tree)
+        write_swc(folder / "corrected" / f"{name}.swc", tree)
     write_volume(mine / "judge.tif", one)
     write_volume(mine / "judge_mask.tif", one)
     write_swc(folder / "gold.swc", tree)

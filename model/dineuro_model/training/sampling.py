@@ -36,7 +36,7 @@ from dineuro_model.windows import Shape, around, cut
 
 BACKGROUND, NEURITE, UNKNOWN = 0, 1, 2
 #: Width in voxels of the zone around a reference tree's tube that does not count.
-_MARGIN = 2
+MARGIN = 2
 #: Radius in voxels of a reference tree's line that does not count outside a mask.
 _LINE = 1.5
 _ADVICE = "pass --gold-spacing x,y,z, the size of a voxel in µm, or give tree_spacing in the recipe"
@@ -198,7 +198,7 @@ def read_case(case: Case) -> TrainingVolume:
 def _tree_labels(case: Case, volume: Volume) -> NDArray[np.uint8]:
     """Labels (Z, Y, X) of a tree: its tube is neurite, and a zone around the tube is unknown."""
     neurite = _tube(case, volume, case.radius)
-    margin = ndimage.binary_dilation(neurite, iterations=_MARGIN)
+    margin = ndimage.binary_dilation(neurite, iterations=MARGIN)
     return np.where(neurite, NEURITE, np.where(margin, UNKNOWN, BACKGROUND)).astype(np.uint8)
 
 
