@@ -20,12 +20,18 @@ import zmq
 from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge import read_swc, read_volume, write_volume
 from dineuro_bridge.client import AsyncClient, Client
+from dineuro_bridge.client.asking import Lost, edit_over, edits_over
+from dineuro_bridge.client.transport import Deadline
 from dineuro_bridge.errors import (
+    BadEdit,
     BadFile,
     BadParameter,
     Cancelled,
     FileAccess,
+    Forbidden,
+    LimitExceeded,
     NotFound,
+    Outdated,
     QueueFull,
     ServerGone,
     ServiceError,
@@ -204,6 +210,98 @@ def test_several_at_once_with_asyncio_and_a_cancelled_task(address: str, stack: 
             return [result.tree.length for result in results]
 
     assert all(length > 60 for length in asyncio.run(work()))
+
+
+def test_both_clients_edit_a_tree_over_both_doors(
+    address: str, server: Server, stack: Path
+) -> None:
+    tree = "1 1 20 25 15 3 -1\n2 3 25 25 15 1 1\n"
+
+    async def work() -> None:
+        async with AsyncClient(address) as client:
+            result = await client.trace(stack, reuse=False, **FAST)
+            job = result.job
+            assert (await client.edits(job)).revision == 0
+            edits = await client.edit(job, {"op": "replace", "tree": tree}, 0)
+            assert (edits.revision, edits.can_undo) == (1, True)
+            assert (edits.operations[0]["nodes"], edits.operations[0]["author"]) == (2, "local")
+            assert len(await client.edited_tree(job)) == 2
+            with pytest.raises(Outdated, match="revision 1"):
+                await client.edit(job, {"op": "undo"}, 0)
+            with pytest.raises(BadEdit, match="line 1"):
+                await client.edit(job, {"op": "replace", "tree": "1 0 x"}, 1)
+            edits = await client.edit(job, {"op": "undo"}, 1)
+            with Client(address) as plain:
+                assert plain.edits(job) == edits
+                assert plain.edits(job, paths=True).operations[0]["tree"] == tree
+                assert len(plain.edited_tree(job)) == len(result.tree)
+                with pytest.raises(NotFound):
+                    plain.edits("0" * 32)
+            with Client(server.url) as http:
+                assert http.edits(job) == edits
+
+    asyncio.run(work())
+
+
+class Door:
+    """A connection that answers as a test says, and notes what it was asked."""
+
+    def __init__(self, *answers: dict[str, Any] | Exception, **limits: Any) -> None:
+        self.limits = {"edits": True, "chunk_bytes": 4} | limits
+        self.answers, self.said, self.anew = list(answers), list[Message](), list[bool]()
+
+    def connect(self, deadline: Deadline, *, anew: bool = False) -> None:
+        self.anew.append(anew)
+
+    def say(self, message: Message) -> None:
+        self.said.append(message)
+
+    def hear(self, deadline: Deadline) -> Message:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        own = {"request": self.said[-1].header["request"], "job": "a", "offset": 0}
+        payload = answer.pop("payload", b"")
+        return Message(answer.pop("type", "EDITED"), own | answer, payload)
+
+
+def test_an_answer_in_pieces_is_asked_for_anew_after_another_s_edit() -> None:
+    door = Door(
+        {"revision": 1, "nbytes": 6, "payload": b"aaaa"},
+        {"request": "of another question"},
+        {"revision": 2, "nbytes": 6, "payload": b"bb", "offset": 4},
+        {"revision": 2, "nbytes": 6, "payload": b"bbbb"},
+        Lost(),
+        {"revision": 2, "nbytes": 6, "payload": b"bb", "offset": 4},
+    )
+    assert edits_over(door, "a", "swc") == b"bbbbbb"
+    assert [message.header.get("offset", 0) for message in door.said] == [0, 4, 0, 4, 4]
+    assert door.anew == [False, False, False, False, True]
+    assert {message.header["what"] for message in door.said} == {"swc"}
+
+
+def test_an_edit_that_a_server_cannot_take_is_not_sent() -> None:
+    door = Door()
+    with pytest.raises(LimitExceeded, match="4 bytes"):
+        edit_over(door, "a", {"op": "undo"}, 0)
+    earlier = Door(edits=False)
+    with pytest.raises(Forbidden, match="HTTP"):
+        edits_over(earlier, "a", "edits")
+    assert not door.said
+    assert not earlier.said
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"revision": 1, "nbytes": 3, "payload": b"aaaa"},
+        {"revision": 1, "nbytes": 10**12, "payload": b"a"},
+        {"revision": 1, "nbytes": 0},
+    ],
+)
+def test_an_answer_of_another_size_than_it_says_is_refused(answer: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError):
+        edits_over(Door(answer), "a", "edits")
 
 
 # The command

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dineuro_bridge.errors import BadRequest
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.protocol import TYPES, Message, RawVolume, decode, encode, raw_volume
-from tests.support.golden.dnp1 import BAD, GOOD, PLACE, document
+from tests.support.golden.dnp1 import BAD, EDITS, GOOD, PLACE, document
 
 
 def test_the_golden_file_is_what_the_protocol_makes() -> None:
@@ -20,10 +20,13 @@ def test_the_golden_file_is_what_the_protocol_makes() -> None:
 
 
 def test_every_type_has_a_golden_message() -> None:
-    assert {message.type for message in GOOD.values()} == set(TYPES)
+    assert {message.type for message in (GOOD | EDITS).values()} == set(TYPES)
 
 
-@pytest.mark.parametrize("entry", json.loads(PLACE.read_text())["good"], ids=lambda e: e["name"])
+_READ = json.loads(PLACE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("entry", _READ["good"] + _READ["edits"], ids=lambda e: e["name"])
 def test_golden_messages_are_written_and_read_byte_by_byte(entry: dict[str, Any]) -> None:
     message = Message(entry["type"], entry["header"], bytes.fromhex(entry["payload"]))
     frames = [bytes.fromhex(frame) for frame in entry["frames"]]

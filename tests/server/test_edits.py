@@ -403,7 +403,7 @@ def test_the_client_submits_attaches_and_edits(
         with pytest.raises(NotFound):
             client.edits("../../metrics")
     with Client("tcp://127.0.0.1:1") as client, pytest.raises(BadParameter, match="over HTTP"):
-        client.edits(job)
+        client.jobs()
 
 
 def test_the_tree_is_measured_before_and_after_its_edits(client: httpx.Client, job: str) -> None:

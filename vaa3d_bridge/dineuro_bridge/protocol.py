@@ -1,11 +1,12 @@
 """DNP1, the protocol between a client such as Vaa3D and the lab's server: messages as frames.
 
 A message is `[b"DNP1", TYPE, HEADER]` or `[b"DNP1", TYPE, HEADER, PAYLOAD]`. TYPE is in capital
-letters, and HEADER is a JSON object in UTF-8. PAYLOAD is raw bytes, and only a CHUNK has one. This
-module has no sockets. `docs/protocol.md` is the authority on the sequence of messages.
+letters, and HEADER is a JSON object in UTF-8. PAYLOAD is raw bytes; a CHUNK, an EDIT and an EDITED
+have one. This module has no sockets. `docs/protocol.md` is the authority on the sequence of
+messages.
 
-    client    HELLO SUBMIT CHUNK FETCH ATTACH CANCEL PING
-    server    WELCOME ACCEPT CREDIT REJECT QUEUED PROGRESS RESULT CHUNK CANCELLED ERROR PONG
+    client    HELLO SUBMIT CHUNK FETCH ATTACH CANCEL EDITS EDIT PING
+    server    WELCOME ACCEPT CREDIT REJECT QUEUED PROGRESS RESULT CHUNK CANCELLED EDITED ERROR PONG
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
             "protocol": _WHOLE, "server": _TEXT, "max_bytes": _WHOLE, "chunk_bytes": _WHOLE,
             "credit": _WHOLE, "heartbeat_s": _NUMBER, "idle_s": _NUMBER, "models": _LIST,
         },
-        {"devices": _LIST, "waiting": _WHOLE, "by_path": _FLAG},
+        {"devices": _LIST, "waiting": _WHOLE, "by_path": _FLAG, "edits": _FLAG},
     ),
     "SUBMIT": (
         {"request": _TEXT, "kind": _TEXT},
@@ -71,6 +72,12 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
     "ATTACH": ({}, {"transfer": _TEXT, "job": _TEXT}),
     "CANCEL": ({}, {"transfer": _TEXT, "job": _TEXT}),
     "CANCELLED": ({}, {"transfer": _TEXT, "job": _TEXT}),
+    "EDITS": ({"request": _TEXT, "job": _TEXT}, {"what": _TEXT, "offset": _WHOLE}),
+    "EDIT": ({"request": _TEXT, "job": _TEXT, "revision": _WHOLE}, {}),
+    "EDITED": (
+        {"request": _TEXT, "job": _TEXT, "revision": _WHOLE, "offset": _WHOLE, "nbytes": _WHOLE},
+        {},
+    ),
     "ERROR": (
         {"code": _TEXT, "detail": _TEXT},
         {"id": _TEXT, "job": _TEXT, "transfer": _TEXT, "request": _TEXT, "retry_after": _WHOLE},
@@ -81,6 +88,8 @@ _FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {
 TYPES = tuple(_FIELDS)
 #: The types whose header names either a transfer or a job.
 _ONE_OF = {"ATTACH", "CANCEL", "CANCELLED"}
+#: The types with a payload.
+_WITH_PAYLOAD = {"CHUNK", "EDIT", "EDITED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ class Message:
     Attributes:
         type: one of `TYPES`.
         header: JSON values.
-        payload: the bytes of a CHUNK; empty for all other types.
+        payload: the bytes of a CHUNK, an EDIT or an EDITED; empty for all other types.
     """
 
     type: str
@@ -106,7 +115,7 @@ def encode(message: Message) -> list[bytes | memoryview]:
     """
     header = json.dumps(dict(message.header), separators=(",", ":"), sort_keys=True).encode()
     frames: list[bytes | memoryview] = [MAGIC, message.type.encode(), header]
-    if message.type == "CHUNK":
+    if message.type in _WITH_PAYLOAD:
         frames.append(message.payload)
     _checked(message.type, header)
     return frames
@@ -120,18 +129,18 @@ def decode(frames: Sequence[bytes | memoryview]) -> Message:
     """
     if len(frames) < 3 or bytes(frames[0][:4]) != MAGIC or len(frames[0]) != len(MAGIC):
         raise BadRequest(
-            f"no message of DNP{VERSION}: it has the frames DNP{VERSION}, type, header and, if it "
-            "is a CHUNK, a payload"
+            f"no message of DNP{VERSION}: it has the frames DNP{VERSION}, type, header and, if its "
+            "type has one, a payload"
         )
     kind = bytes(frames[1][:32]).decode("ascii", errors="replace")
     if kind not in _FIELDS:
         raise BadRequest(f"{kind!r}: is no type of DNP{VERSION}; those are {', '.join(TYPES)}")
-    if len(frames) != (4 if kind == "CHUNK" else 3):
+    if len(frames) != (4 if kind in _WITH_PAYLOAD else 3):
         raise BadRequest(f"{kind}: has {len(frames)} frames")
     if len(frames[2]) > HEADER_BYTES:
         raise BadRequest(f"{kind}: the header has more than {HEADER_BYTES} bytes")
     header = _checked(kind, bytes(frames[2]))
-    return Message(kind, header, frames[3] if kind == "CHUNK" else b"")
+    return Message(kind, header, frames[3] if kind in _WITH_PAYLOAD else b"")
 
 
 def _checked(kind: str, raw: bytes) -> dict[str, Any]:

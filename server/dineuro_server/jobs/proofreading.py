@@ -11,13 +11,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dineuro_bridge.errors import BadRequest
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.trees.doubts import doubts_of
-from dineuro_bridge.trees.edits import Edits, sentence, summary
+from dineuro_bridge.trees.edits import Edits, sentence, short, summary
 from dineuro_bridge.trees.swc import read_numbered
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.trees.units import in_voxels
@@ -59,6 +61,31 @@ class Proofread:
             for one in in_force
         ]
         return self.edits.tree.as_tree((*self.comments, *(lines if self.log else [])))
+
+    def record(self, *, paths: bool = False) -> dict[str, Any]:
+        """The edits and the answers to doubts as JSON values, the same at both doors.
+
+        Args:
+            paths: whether paths and trees are whole, and not counted.
+        """
+        in_force = {step.revision for step in self.edits.done}
+        operations = [
+            {
+                **(one.operation if paths else short(one.operation)),
+                "revision": one.revision,
+                "author": one.author,
+                "time": datetime.fromtimestamp(one.time, UTC).isoformat().replace("+00:00", "Z"),
+                "in_force": one.revision in in_force,
+            }
+            for one in self.log
+        ]
+        return {
+            "revision": self.edits.revision,
+            "can_undo": self.edits.can_undo,
+            "can_redo": self.edits.can_redo,
+            "operations": operations,
+            "doubts": dict(self.edits.tree.answers),
+        }
 
 
 class Proofreading:
@@ -137,6 +164,18 @@ class Proofreading:
 
     def _nodes(self) -> int:
         return sum(len(state.edits.tree) + 100 for state in self._kept.values())
+
+
+def parsed(body: bytes | memoryview) -> object:
+    """The JSON value of an operation that a client sent.
+
+    Raises:
+        BadRequest: it is not JSON.
+    """
+    try:
+        return json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("an edit must be JSON") from error
 
 
 def utc(seconds: float) -> str:

@@ -2,10 +2,11 @@
 
     python -m tests.support.golden.dnp1        writes dnp1.json anew, after the protocol has changed
 
-`dnp1.json` has two lists. `good`: name, type, header (JSON), payload and frames (hexadecimal): a
+`dnp1.json` has three lists. `good`: name, type, header (JSON), payload and frames (hexadecimal): a
 message of that type with that header has exactly those frames, and is read from them. `bad`: name,
 frames, says: who gets these answers with an ERROR of the code bad_request, whose detail has that
-text in it.
+text in it. A third list, `edits`, is like `good`: its messages edit trees, and a client that edits
+none need not know them.
 """
 
 from __future__ import annotations
@@ -106,6 +107,36 @@ GOOD: dict[str, Message] = {
     "pong": Message("PONG"),
 }  # fmt: skip
 
+EDITS: dict[str, Message] = {
+    "welcome of a server that edits trees": Message(
+        "WELCOME",
+        {
+            "protocol": 1, "server": "0.2.0", "max_bytes": 17179869184, "chunk_bytes": 2097152,
+            "credit": 8, "heartbeat_s": 5.0, "idle_s": 60.0, "models": [], "by_path": False,
+            "edits": True,
+        },
+    ),
+    "ask for the edits": Message("EDITS", {"request": "e1", "job": _JOB}),
+    "ask for more of the edited tree": Message(
+        "EDITS", {"request": "e2", "job": _JOB, "what": "tree", "offset": 2097152}
+    ),
+    "edit": Message(
+        "EDIT", {"request": "e3", "job": _JOB, "revision": 7}, b'{"op":"cut","node":17}'
+    ),
+    "edited": Message(
+        "EDITED",
+        {"request": "e3", "job": _JOB, "revision": 8, "offset": 0, "nbytes": 14},
+        b'{"revision":8}',
+    ),
+    "another has edited the tree": Message(
+        "ERROR",
+        {
+            "code": "outdated", "detail": "the tree has revision 8", "id": "00ff00ff00ff00ff",
+            "job": _JOB, "request": "e3",
+        },
+    ),
+}  # fmt: skip
+
 BAD: dict[str, tuple[list[bytes], str]] = {
     "another protocol": ([b"DNP2", b"PING", b"{}"], "no message"),
     "too few frames": ([b"DNP1", b"PING"], "no message"),
@@ -127,22 +158,27 @@ BAD: dict[str, tuple[list[bytes], str]] = {
 def document() -> dict[str, Any]:
     """All of it as JSON values."""
     return {
-        "good": [
-            {
-                "name": name,
-                "type": message.type,
-                "header": dict(message.header),
-                "payload": bytes(message.payload).hex(),
-                "frames": [bytes(frame).hex() for frame in encode(message)],
-            }
-            for name, message in GOOD.items()
-        ],
+        "good": _entries(GOOD),
         "bad": [
             {"name": name, "frames": [frame.hex() for frame in frames], "says": says}
             for name, (frames, says) in BAD.items()
             if sum(map(len, frames)) < 1000
         ],
+        "edits": _entries(EDITS),
     }
+
+
+def _entries(messages: dict[str, Message]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "type": message.type,
+            "header": dict(message.header),
+            "payload": bytes(message.payload).hex(),
+            "frames": [bytes(frame).hex() for frame in encode(message)],
+        }
+        for name, message in messages.items()
+    ]
 
 
 if __name__ == "__main__":

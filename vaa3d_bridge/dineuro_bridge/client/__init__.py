@@ -6,7 +6,8 @@
         result = client.trace("neuron.tif", threshold=100)
     print(result.tree.length, result.report["warnings"])
 
-The client needs no torch. `AsyncClient` has the methods that trace, to be used with `await`.
+The client needs no torch. `AsyncClient` has the methods that trace and edit, to be used with
+`await`.
 """
 
 from dineuro_bridge.client.client import AsyncClient, Client

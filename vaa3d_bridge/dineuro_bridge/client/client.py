@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from dineuro_bridge.client.http import HttpTransport
-from dineuro_bridge.client.jobs import JobsOfServer
+from dineuro_bridge.client.jobs import JobsOfServer, TreeEdits
 from dineuro_bridge.client.transport import (
     Deadline,
     Job,
@@ -25,6 +25,7 @@ from dineuro_bridge.errors import BadParameter, Cancelled, plain_text
 from dineuro_bridge.fingerprint import fingerprint_of
 from dineuro_bridge.options import RetraceKwargs, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
 
 AnyVolume = Volume | np.ndarray[Any, Any] | Path | str
@@ -334,6 +335,18 @@ class AsyncClient:
     async def cancel(self, job: str) -> None:
         """See `Client.cancel`."""
         await asyncio.to_thread(self._client.cancel, job)
+
+    async def edits(self, job: str, *, paths: bool = False) -> TreeEdits:
+        """See `Client.edits`."""
+        return await asyncio.to_thread(self._client.edits, job, paths=paths)
+
+    async def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> TreeEdits:
+        """See `Client.edit`. A cancelled task does not take back an edit that was sent."""
+        return await asyncio.to_thread(self._client.edit, job, operation, revision)
+
+    async def edited_tree(self, job: str) -> Tree:
+        """See `Client.edited_tree`."""
+        return await asyncio.to_thread(self._client.edited_tree, job)
 
     def close(self) -> None:
         """Close the connection."""

@@ -10,7 +10,7 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -33,6 +33,8 @@ _SILENT_S = 60.0
 _TRIES, _FIRST_PAUSE_S = 6, 0.25
 #: The bytes of the longest line of an event.
 _LONGEST_LINE = 2**20
+#: Where a job's edits have their forms.
+_EDITS = {"edits": "", "paths": "?paths=true", "tree": "/tree", "swc": "/tree.swc"}
 
 
 class HttpTransport:
@@ -82,11 +84,15 @@ class HttpTransport:
         """The body of an answer to a GET request."""
         return self._ask("GET", path, Deadline(_SILENT_S))[2]
 
-    def post(self, path: str, value: Any, headers: dict[str, str]) -> Any:
-        """Send a JSON value, and return that of the answer."""
-        body = json.dumps(value).encode()
-        headers = {"Content-Type": "application/json", **headers}
-        return json.loads(self._ask("POST", path, Deadline(_SILENT_S), headers, body=body)[2])
+    def edits(self, job: str, what: str) -> bytes:
+        """See `Transport`."""
+        return self.fetch(f"{_edits_of(job)}{_EDITS[what]}")
+
+    def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> bytes:
+        """See `Transport`."""
+        headers = {"Content-Type": "application/json", "If-Match": f'"{int(revision)}"'}
+        body = json.dumps(dict(operation)).encode()
+        return self._ask("POST", _edits_of(job), Deadline(_SILENT_S), headers, body=body)[2]
 
     def models(self) -> list[str]:
         """See `Transport`."""
@@ -281,6 +287,10 @@ def _problem(status: int, body: bytes) -> DineuroError:
         return ServiceError(f"the server answered with status {status} and without a reason")
     own = status >= 500 and code in ("internal", "file_access")
     return error_for(code, f"{detail} [{identity}]" if own else detail, problem.get("retry_after"))
+
+
+def _edits_of(job: str) -> str:
+    return f"/v1/jobs/{quote(job, safe='')}/edits"
 
 
 def _query_value(value: Any) -> str:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from dineuro_bridge.client.http import HttpTransport
 from dineuro_bridge.client.transport import Deadline, TraceResult, Transport, understood
@@ -44,7 +43,10 @@ class TreeEdits:
 
 
 class JobsOfServer:
-    """The part of `Client` that needs the HTTP door. Its errors are those of `Client.trace`."""
+    """The part of `Client` that is about jobs of before. Its errors are those of `Client.trace`.
+
+    `jobs` and `attach` need the HTTP door.
+    """
 
     _address: str
     _door: Transport
@@ -85,8 +87,7 @@ class JobsOfServer:
             paths: whether paths have their points, and not only their number.
         """
         with understood(self._address, silent):
-            query = "?paths=true" if paths else ""
-            return TreeEdits.of(json.loads(self._http().fetch(f"{_edits_of(job)}{query}")))
+            return TreeEdits.of(json.loads(self._door.edits(job, "paths" if paths else "edits")))
 
     def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> TreeEdits:
         """Edit a job's tree; the edit is on the server's disk when the call returns.
@@ -102,13 +103,12 @@ class JobsOfServer:
                 connection was lost after the server had stored it.
         """
         with understood(self._address, silent):
-            headers = {"If-Match": f'"{int(revision)}"'}
-            return TreeEdits.of(self._http().post(_edits_of(job), dict(operation), headers))
+            return TreeEdits.of(json.loads(self._door.edit(job, operation, revision)))
 
     def edited_tree(self, job: str) -> Tree:
         """The tree of a job after its edits, in voxels; its comments tell what was changed."""
         with understood(self._address, silent):
-            return parse_swc(self._http().fetch(f"{_edits_of(job)}/tree.swc").decode(), job)
+            return parse_swc(self._door.edits(job, "swc").decode(), job)
 
     def _http(self) -> HttpTransport:
         """The door, which must be that of HTTP.
@@ -119,7 +119,3 @@ class JobsOfServer:
         if not isinstance(self._door, HttpTransport):
             raise BadParameter(f"{self._address}: this needs the server's address over HTTP")
         return self._door
-
-
-def _edits_of(job: str) -> str:
-    return f"/v1/jobs/{quote(job, safe='')}/edits"

@@ -248,6 +248,14 @@ class Transport(Protocol):
         """Cancel a job."""
         ...
 
+    def edits(self, job: str, what: str) -> bytes:
+        """Return a job's "edits" as JSON, with whole "paths", or its edited "tree" or "swc"."""
+        ...
+
+    def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> bytes:
+        """Edit a job's tree of a revision, and return its edits as JSON."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...

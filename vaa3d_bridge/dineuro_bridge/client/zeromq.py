@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 import zmq.auth
 
+from dineuro_bridge.client.asking import TRIES, Lost, edit_over, edits_over, error_of
 from dineuro_bridge.client.limits import checked_limits, positive
 from dineuro_bridge.client.transport import Deadline, Job, TraceResult, Upload, result_of
 from dineuro_bridge.errors import (
@@ -34,14 +35,8 @@ from dineuro_bridge.protocol import CREDIT, LOST_AFTER, VERSION, Message, decode
 
 #: The longest wait for the first answer (seconds).
 _WELCOME_S = 10.0
-#: The number of attempts to connect before the client gives up.
-_TRIES = 5
 #: The time between two checks of a waiting client for a refused handshake (seconds).
 _LOOK_S = 0.5
-
-
-class _Lost(Exception):
-    """The server was silent for too long, or no longer knows this connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,17 @@ class ZmqTransport:
             while (message := self.hear(deadline)).header.get("job") != job:
                 pass
             if message.type == "ERROR":
-                raise _error(message)
+                raise error_of(message)
+
+    def edits(self, job: str, what: str) -> bytes:
+        """See `Transport`."""
+        with self._lock:
+            return edits_over(self, job, what)
+
+    def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> bytes:
+        """See `Transport`."""
+        with self._lock:
+            return edit_over(self, job, operation, revision)
 
     def close(self) -> None:
         """See `Transport`."""
@@ -124,7 +129,7 @@ class ZmqTransport:
             self._socket.close(0)
             self._socket = None
 
-    # Methods for `_Run`
+    # Methods for `_Run` and for questions
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -160,7 +165,7 @@ class ZmqTransport:
         while True:
             try:
                 message = self.hear(wait)
-            except (_Lost, TimeLimit) as error:
+            except (Lost, TimeLimit) as error:
                 self.close()
                 why = "requires a key" if self._keys is None else "does not know the key"
                 raise ServerGone(f"{self._address}: does not answer, or {why}") from error
@@ -168,13 +173,13 @@ class ZmqTransport:
                 self._limits = checked_limits(message.header)
                 return
             if message.type == "ERROR" and not {"job", "transfer"} & set(message.header):
-                raise _error(message)
+                raise error_of(message)
 
     def say(self, message: Message) -> None:
         """Send a message. The memory of its payload must not change until the answer arrives.
 
         Raises:
-            _Lost: the server refused the handshake. A blocking send would never return then.
+            Lost: the server refused the handshake. A blocking send would never return then.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
         self._last_send = time.monotonic()
@@ -182,13 +187,13 @@ class ZmqTransport:
         try:
             self._socket.send_multipart(encode(message), zmq.DONTWAIT, copy=copy)
         except zmq.Again as error:
-            raise _Lost from error
+            raise Lost from error
 
     def hear(self, deadline: Deadline) -> Message:
         """Receive the next message other than PONG, and send PING during the wait.
 
         Raises:
-            _Lost: the server was silent for too long.
+            Lost: the server was silent for too long.
             TimeLimit: no time is left.
         """
         assert self._socket is not None  # noqa: S101 - connect comes first
@@ -204,7 +209,7 @@ class ZmqTransport:
             # A refused handshake leaves the socket without an outgoing pipe.
             is_refused = not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT
             if is_refused or time.monotonic() - since > LOST_AFTER * beat:
-                raise _Lost
+                raise Lost
             if time.monotonic() - self._last_send > beat:
                 self.say(Message("PING"))
 
@@ -229,12 +234,12 @@ class _Run:
             DineuroError: the error that the server reported.
         """
         until = time.monotonic() + self._door._patience_s
-        tries, anew = _TRIES, False
+        tries, anew = TRIES, False
         while True:
             try:
                 self._door.connect(self._deadline, anew=anew)
                 return self._once()
-            except _Lost as error:
+            except Lost as error:
                 tries, anew = tries - 1, True
                 if not tries:
                     raise ServerGone("the server no longer answers") from error
@@ -352,9 +357,9 @@ class _Run:
             if message.type == "CANCELLED" and header.get("job") == self._id:
                 raise error_for("cancelled", "the job was cancelled")
             if message.type in ("ERROR", "REJECT") and self._is_ours(header):
-                error = _error(message)
+                error = error_of(message)
                 if isinstance(error, Unauthorized):
-                    raise _Lost
+                    raise Lost
                 raise error
             if message.type in kinds and self._is_ours(header):
                 return message
@@ -377,10 +382,3 @@ class _Run:
                 self._door.say(Message("CANCEL", about))
                 # The message must be sent before the socket is closed.
                 self._door.hear(Deadline(1.0))
-
-
-def _error(message: Message) -> DineuroError:
-    header = message.header
-    own = header["code"] == "internal" and "id" in header
-    detail = f"{header['detail']} [{header['id']}]" if own else header["detail"]
-    return error_for(header["code"], detail, header.get("retry_after"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,14 +11,13 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from dineuro_bridge.errors import BadRequest, LimitExceeded, NoRevision, Outdated
-from dineuro_bridge.trees.edits import short
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_server.doors.http.answers import spacing_of, stem_of
 from dineuro_server.doors.http.openapi import problems
 from dineuro_server.doors.http.problems import problem_of
-from dineuro_server.doors.http.records import EditRecord, EditsRecord
+from dineuro_server.doors.http.records import EditsRecord
 from dineuro_server.doors.http.service import JobOf, Service, ServiceOf
-from dineuro_server.jobs.proofreading import Proofread
+from dineuro_server.jobs.proofreading import Proofread, parsed
 from dineuro_server.jobs.records import Job
 from dineuro_tracing.measure import measure
 
@@ -83,7 +80,7 @@ async def post_edit(
     the answer is 412 with the present record.
     """
     revision = _revision(if_match)
-    operation = _parsed(await _body(request))
+    operation = parsed(await _body(request))
     return await run_in_threadpool(_edited, service, job, revision, operation)
 
 
@@ -151,25 +148,7 @@ def _edited(service: Service, job: Job, revision: int, operation: object) -> Res
 
 
 def _record(state: Proofread, *, paths: bool = False) -> EditsRecord:
-    edits = state.edits
-    in_force = {step.revision for step in edits.done}
-    operations = [
-        EditRecord(
-            revision=one.revision,
-            author=one.author,
-            time=datetime.fromtimestamp(one.time, UTC),
-            in_force=one.revision in in_force,
-            **(one.operation if paths else short(one.operation)),
-        )
-        for one in state.log
-    ]
-    return EditsRecord(
-        revision=edits.revision,
-        can_undo=edits.can_undo,
-        can_redo=edits.can_redo,
-        operations=operations,
-        doubts=dict(edits.tree.answers),
-    )
+    return EditsRecord.model_validate(state.record(paths=paths))
 
 
 def _etag(state: Proofread) -> str:
@@ -203,15 +182,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _LONGEST:
             raise LimitExceeded(f"an edit has at most {_LONGEST} bytes")
     return bytes(body)
-
-
-def _parsed(body: bytes) -> object:
-    """The JSON value of a body.
-
-    Raises:
-        BadRequest: it is not JSON.
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("the body of an edit must be JSON") from error

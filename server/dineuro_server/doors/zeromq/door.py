@@ -32,9 +32,10 @@ from dineuro_bridge.protocol import (
     decode,
 )
 from dineuro_server.access.tokens import LOCAL
+from dineuro_server.doors.zeromq.edits import EditDesk
 from dineuro_server.doors.zeromq.fetches import Fetches, Piece
 from dineuro_server.doors.zeromq.loop import RouterLoop
-from dineuro_server.doors.zeromq.peers import Peer, Peers, Sender
+from dineuro_server.doors.zeromq.peers import Peer, Peers, Sender, share_of
 from dineuro_server.doors.zeromq.replies import (
     is_internal,
     part_file,
@@ -83,12 +84,15 @@ class Door(RouterLoop):
         self._transfers = Transfers(engine)
         self._fetches = Fetches(self._send_piece)
         self._named: Counter[str] = Counter()
+        desk = EditDesk(engine, limits.chunk_bytes, self.call_soon, self.send, self._refuse)
         self._handlers = {
             "SUBMIT": self._submit,
             "CHUNK": self._chunk,
             "FETCH": self._fetch,
             "ATTACH": self._attach,
             "CANCEL": self._cancel,
+            "EDITS": desk.show,
+            "EDIT": desk.edit,
             "PING": self._ping,
         }
 
@@ -160,6 +164,7 @@ class Door(RouterLoop):
             "devices": [runner.device for runner in self._engine.runners],
             "waiting": self._engine.waiting,
             "by_path": bool(self._engine.roots),
+            "edits": True,
         }
         self.send(identity, Message("WELCOME", welcome))
 
@@ -330,7 +335,7 @@ class Door(RouterLoop):
         if offset > end:
             raise BadRequest(f"FETCH: {header['part']} has {end} bytes, the offset is {offset}")
         piece = Piece(job.id, header["part"], path, start, offset, nbytes)
-        self._fetches.add(_share(identity, peer), identity, piece)
+        self._fetches.add(share_of(identity, peer), identity, piece)
 
     def _send_piece(self, identity: bytes, piece: Piece) -> zmq.MessageTracker | None:
         """Read and send a piece; an error goes to its peer."""
@@ -392,8 +397,3 @@ class Door(RouterLoop):
         message = refused(error, about, problem_id)
         self.send(identity, message)
         return message
-
-
-def _share(identity: bytes, peer: Peer) -> bytes:
-    """Whom a peer's use of the door counts for: its owner, or itself where no keys are required."""
-    return peer.owner.encode() if peer.sender.key else identity

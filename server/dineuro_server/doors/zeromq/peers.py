@@ -116,3 +116,8 @@ class Peers:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(list(self._peers))
+
+
+def share_of(identity: bytes, peer: Peer) -> bytes:
+    """Whom a peer's use of the door counts for: its owner, or itself where no keys are required."""
+    return peer.owner.encode() if peer.sender.key else identity
