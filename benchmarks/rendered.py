@@ -27,7 +27,6 @@ from dineuro_bridge.volumes.formats import write_volume
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import Rendering, RenderSettings, render
-from dineuro_model.synthesis.scenes import select_nodes
 
 SHAPE = (96, 192, 192)
 #: The settings of each look, and its number of passing neurites.
@@ -72,7 +71,7 @@ def passing(rng: np.random.Generator) -> Tree:
         kept[node] = True
         length += tree.link_lengths[node]
         node = int(tree.parents[node])
-    return select_nodes(tree, kept)
+    return tree.keep(kept)
 
 
 def write_cases(folder: Path, part: str) -> list[Case]:

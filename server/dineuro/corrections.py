@@ -69,8 +69,9 @@ class Lesson:
 
     @property
     def better(self) -> bool:
-        """Whether the new network has the higher mean F1 at 2 voxels."""
-        return mean_f1(self.after) > mean_f1(self.before)
+        """Whether the new network has the higher mean F1 at 2 voxels, and no stack failed."""
+        failed = any(row.error for row in (*self.before, *self.after))
+        return not failed and mean_f1(self.after) > mean_f1(self.before)
 
 
 def mean_f1(rows: Sequence[Row]) -> float:

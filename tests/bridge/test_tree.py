@@ -253,3 +253,24 @@ def test_an_export_without_its_library_says_what_to_install(
     monkeypatch.setitem(sys.modules, "networkx", None)
     with pytest.raises(MissingDependency, match="pip install networkx"):
         exported().to_networkx()
+
+
+def test_kept_nodes_without_their_parent_are_roots() -> None:
+    count = len(PARENTS)
+    tree = Tree(
+        np.array(XYZ), np.arange(1.0, count + 1), np.array(PARENTS), np.arange(count), ("a",)
+    )
+    part = tree.keep(~np.isin(np.arange(count), [2, 6]))
+    assert part.parents.tolist() == [-1, 0, -1, -1, 3, -1, 5]
+    assert part.types.tolist() == [0, 1, 3, 4, 5, 7, 8]
+    assert part.radii.tolist() == [1, 2, 4, 5, 6, 8, 9]
+    assert np.array_equal(part.xyz, np.array(XYZ)[part.types])
+    assert part.comments == ()
+
+
+def test_concatenated_trees_are_one_forest() -> None:
+    pair = Tree(np.array(XYZ)[:2], np.ones(2), np.array([-1, 0]), np.full(2, 3))
+    forest = Tree.concatenate([pair, Tree.empty(), pair.moved((1, 0, 0))])
+    assert forest.parents.tolist() == [-1, 0, -1, 2]
+    assert forest.xyz.tolist() == [XYZ[0], XYZ[1], [1, 0, 0], [4, 4, 0]]
+    assert len(Tree.concatenate([])) == 0

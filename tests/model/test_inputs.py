@@ -19,12 +19,12 @@ from dineuro_model.inference.segment import SegmentOptions, Stack, segment
 from dineuro_model.inputs import HALO, halo, local_scale, window_inputs
 from dineuro_model.intensity import intensity_range
 from dineuro_model.network.config import NetworkConfig
-from dineuro_model.network.network import Network
 from dineuro_model.network.weights import save_weights
 from dineuro_model.training.recipe import Recipe
 from dineuro_model.training.sampling import Rendered, WindowSource
 from dineuro_model.training.train import starting_network
 from tests.model.test_transfer import TINY
+from tests.support.networks import sensitive_network
 from tests.support.shapes import line, paint
 
 ALL = ("global", "local", "ridge")
@@ -39,19 +39,6 @@ def stack(*shape: int) -> np.ndarray:
     bright = paint([line((4, 12, depth / 2), (columns - 4, 12, depth / 2))], (depth, rows, columns))
     dim = paint([line((4, rows - 9, 6), (columns - 4, rows - 9, 6))], (depth, rows, columns))
     return np.asarray(rng.poisson(9, shape) + 40.0 * bright + dim / 4).astype(np.uint16)
-
-
-def trained(config: NetworkConfig) -> Network:
-    """A network in which every input matters."""
-    torch.manual_seed(6)
-    network = Network(config).eval()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("second.weight"):
-                parameter.normal_(0, 0.1)
-        network.head.bias.zero_()
-        network.head.weight *= 4
-    return network
 
 
 def test_the_local_scale_is_the_distance_from_the_mean_in_spreads() -> None:
@@ -104,7 +91,7 @@ def test_interpolated_slices_have_interpolated_ridges() -> None:
 
 
 def test_further_inputs_change_nothing_until_they_learn() -> None:
-    own = trained(TINY)
+    own = sensitive_network(TINY, 6)
     wider = own.with_inputs(ALL)
     assert wider.config == WIDE
     windows = torch.rand(2, 24, 32, 32)
@@ -120,7 +107,7 @@ def test_further_inputs_change_nothing_until_they_learn() -> None:
 
 
 def test_a_recipe_may_add_inputs_to_the_network_that_it_starts_from(tmp_path: Path) -> None:
-    save_weights(tmp_path / "mine.safetensors", trained(TINY))
+    save_weights(tmp_path / "mine.safetensors", sensitive_network(TINY, 6))
     started = starting_network(Recipe(network=WIDE, start=str(tmp_path / "mine.safetensors")))
     assert started.config == WIDE
     assert started.stem.weight[:, 0].any()
@@ -142,7 +129,7 @@ def test_an_older_file_reads_the_intensity_alone() -> None:
 
 def test_both_runtimes_read_all_inputs_and_windows_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "wide.safetensors"
-    save_weights(path, trained(WIDE))
+    save_weights(path, sensitive_network(WIDE, 6))
     volume = stack(14, 60, 70)
     found = []
     for entry in registry.RUNTIMES:

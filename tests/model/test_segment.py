@@ -48,6 +48,7 @@ from dineuro_model.training.recipe import Recipe, Schedule, read_recipe
 from dineuro_model.training.sampling import Case, Rendered
 from dineuro_model.training.train import train
 from tests.model.test_transfer import TINY
+from tests.support.networks import sensitive_network
 from tests.support.shapes import line, paint
 
 PLAIN = SegmentOptions(overlap=8)
@@ -55,16 +56,7 @@ PLAIN = SegmentOptions(overlap=8)
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """Random weights whose output depends on the input."""
-    torch.manual_seed(3)
-    network = Network(TINY).eval()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("second.weight"):
-                parameter.normal_(0, 0.1)
-        network.head.bias.zero_()
-        network.head.weight *= 4
-    return network
+    return sensitive_network(TINY, 3)
 
 
 @pytest.fixture(scope="module", params=[entry.name for entry in registry.RUNTIMES])

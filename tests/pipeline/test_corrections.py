@@ -138,11 +138,18 @@ def chain_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "better"), [(0.5, 0.6, True), (0.5, 0.5, False), (0.6, 0.5, False)]
+    ("before", "after", "error", "better"),
+    [
+        (0.5, 0.6, "", True),
+        (0.5, 0.5, "", False),
+        (0.6, 0.5, "", False),
+        (0.0, 0.6, "slow", False),  # the old network failed, which says nothing for the new one
+    ],
 )
 def test_a_network_is_offered_only_if_it_is_better(
     before: float,
     after: float,
+    error: str,
     better: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +157,7 @@ def test_a_network_is_offered_only_if_it_is_better(
 ) -> None:
     folder = fill(tmp_path / "f", "ab")
     lesson = Lesson(
-        tmp_path / "new", (Row("b", "", f1_2=before),), (Row("b", "", f1_2=after, error="slow"),)
+        tmp_path / "new", (Row("b", "", f1_2=before, error=error),), (Row("b", "", f1_2=after),)
     )
     monkeypatch.setattr(corrections, "learn", lambda *_, **__: lesson)
     words = ["--from", "dineuro-s1", "--corrections", folder, "-o", tmp_path / "run"]
@@ -162,7 +169,7 @@ def test_a_network_is_offered_only_if_it_is_better(
     assert shown.out == (f"{tmp_path / 'new'}\n" if better else "")
     assert f"mean F1@2 {before:.3f} before, {after:.3f} after" in shown.err
     assert ("not better, so keep dineuro-s1" in shown.err) is not better
-    assert "error: slow" in shown.err
+    assert ("error: slow" in shown.err) is bool(error)
 
 
 def test_without_a_recipe_the_run_has_to_be_named(

@@ -19,7 +19,6 @@ from dineuro_bridge.volumes.volume import Volume
 from dineuro_model.repair.slices import measure_light
 from dineuro_model.synthesis.growth import grow_tree
 from dineuro_model.synthesis.rendering import RenderSettings, render
-from dineuro_model.synthesis.scenes import select_nodes
 from dineuro_tracing.scores import score_trees
 from tests.support import looks
 
@@ -49,7 +48,7 @@ def is_right(tree: Tree, visible: Stack) -> bool:
     keep = visible[tuple(at.T)] > 0
     for node, parent in enumerate(_GROWN.parents):  # parents come first
         keep[node] &= parent < 0 or keep[parent]
-    reached = score_trees(select_nodes(_GROWN, keep), tree).at2.recall
+    reached = score_trees(_GROWN.keep(keep), tree).at2.recall
     return score_trees(_GROWN, tree).at2.precision > 0.97 and reached > 0.9
 
 

@@ -1,4 +1,7 @@
-"""A server with tokens for two people; modules that need another one define their own."""
+"""A server with tokens for two people, and the ZeroMQ door of an engine with a peer.
+
+Modules that need others define their own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ import httpx2 as httpx
 import pytest
 
 from dineuro_server.access.tokens import add_token
+from dineuro_server.doors.zeromq.door import Door
+from dineuro_server.engine import Engine
+from dineuro_server.settings import Settings
+from tests.support.peer import LIMITS, Peer
 from tests.support.server import Server
 
 
@@ -31,3 +38,27 @@ def server(
 def client(server: Server, tokens: dict[str, str]) -> Iterator[httpx.Client]:
     with server.client(tokens["anna"]) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    state = tmp_path_factory.mktemp("state")
+    fresh = Engine(Settings(state=state, warm=False, min_free_gib=0, max_gib=0.001, devices="cpu"))
+    fresh.start()
+    yield fresh
+    fresh.stop(drain=False)
+
+
+@pytest.fixture(scope="module")
+def door(engine: Engine) -> Iterator[Door]:
+    fresh = Door(engine, "tcp://127.0.0.1:0", limits=LIMITS)
+    fresh.start()
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def peer(door: Door) -> Iterator[Peer]:
+    fresh = Peer(door.address)
+    yield fresh
+    fresh.close()

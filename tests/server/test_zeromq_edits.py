@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,34 +14,9 @@ from dineuro_bridge.protocol import Message
 from dineuro_server.doors.zeromq.door import Door
 from dineuro_server.engine import Engine
 from dineuro_server.jobs.records import JobSpec
-from dineuro_server.settings import Settings
-from tests.server.test_zeromq import FAST, LIMITS, Peer, other
+from tests.support.peer import FAST, LIMITS, Peer, other
 
 _REQUESTS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    state = tmp_path_factory.mktemp("state")
-    fresh = Engine(Settings(state=state, warm=False, min_free_gib=0, max_gib=0.001, devices="cpu"))
-    fresh.start()
-    yield fresh
-    fresh.stop(drain=False)
-
-
-@pytest.fixture(scope="module")
-def door(engine: Engine) -> Iterator[Door]:
-    fresh = Door(engine, "tcp://127.0.0.1:0", limits=LIMITS)
-    fresh.start()
-    yield fresh
-    fresh.close()
-
-
-@pytest.fixture
-def peer(door: Door) -> Iterator[Peer]:
-    fresh = Peer(door.address)
-    yield fresh
-    fresh.close()
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def _without(trace: Trace, segments: Segments, stays: NDArray[np.bool_]) -> Trac
     bare = np.isin(nodes, segments.start) & ~np.isin(nodes, segments.start[stays]) & (of_node < 0)
     bare[0] = False  # the first root stands for the neuron
     kept = np.where(of_node >= 0, stays[of_node], ~bare)
-    smaller = _part(tree, kept)
+    smaller = tree.keep(kept)
     return replace(
         trace,
         tree=smaller,
@@ -90,18 +90,6 @@ def _without(trace: Trace, segments: Segments, stays: NDArray[np.bool_]) -> Trac
             *_doubts_of_branches(tree, segments, stays, kept),
         ),
         left_out=trace.left_out + float(segments.length[~stays].sum()),
-    )
-
-
-def _part(tree: Tree, kept: NDArray[np.bool_]) -> Tree:
-    """The nodes of a mask (N,); a node whose parent is not among them is a root."""
-    number = np.where(kept, np.cumsum(kept) - 1, -1)
-    parents = tree.parents[kept]
-    return Tree(
-        tree.xyz[kept],
-        tree.radii[kept],
-        np.where(parents >= 0, number[parents], -1),
-        tree.types[kept],
     )
 
 
@@ -141,6 +129,6 @@ def _doubts_of_branches(
         nodes = branch == at
         nodes[start] = not kept[start]  # a root that went with its branches
         x, y, z = tree.xyz[start].tolist()
-        missing = _part(tree, nodes)
+        missing = tree.keep(nodes)
         doubts.append(Doubt("branch", (x, y, z), chance, float(length[at]), missing=missing))
     return tuple(doubts)

@@ -331,11 +331,7 @@ def with_spines(
     """The tree and its joined links (N,) without the spines (N,), or with their type."""
     if options.spines == "keep":
         return replace(tree, types=np.where(spines, SPINE_TYPE, tree.types)), joined
-    kept = ~spines
-    number = np.cumsum(kept) - 1
-    parents = tree.parents[kept]
-    parents = np.where(parents >= 0, number[parents], -1)
-    return Tree(tree.xyz[kept], tree.radii[kept], parents, tree.types[kept]), joined[kept]
+    return tree.keep(~spines), joined[~spines]
 
 
 def as_tree(skeleton: Skeleton) -> tuple[Tree, NDArray[np.bool_]]:

@@ -134,16 +134,9 @@ def cut_fragment(tree: Tree, rng: np.random.Generator) -> Tree:
     first = int(rng.integers(1, max(2, n - length)))
     keep = np.zeros(n, dtype=bool)
     keep[first : first + length] = True
-    return select_nodes(tree, keep)
+    return tree.keep(keep)
 
 
 def _crop(tree: Tree, size: np.ndarray) -> Tree:
     """The nodes that lie in a volume of the size (3,) x, y, z."""
-    return select_nodes(tree, np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))
-
-
-def select_nodes(tree: Tree, keep: np.ndarray) -> Tree:
-    """The nodes of a tree where `keep` (N,) is true; a node without its parent becomes a root."""
-    new = np.where(keep, np.cumsum(keep) - 1, -1)
-    parents = np.where(tree.parents >= 0, new[tree.parents], -1)
-    return Tree(tree.xyz[keep], tree.radii[keep], parents[keep], tree.types[keep])
+    return tree.keep(np.asarray(((tree.xyz >= 0) & (tree.xyz <= size - 1)).all(1)))

@@ -127,7 +127,7 @@ def write_results(
     for old in (folder / "neurons").glob("*.swc"):
         if not old.stem.isdigit() or int(old.stem) > len(neurons):
             old.unlink()
-    whole = _joined([_in_unit(each.tree, options, scale) for each in ordered])
+    whole = Tree.concatenate([_in_unit(each.tree, options, scale) for each in ordered])
     with atomic_output(folder / "all.swc") as temporary:
         temporary.write_text(swc_text(whole.with_comments(comments)), encoding="utf-8")
     _write_table(folder / "neurons.csv", rows)
@@ -182,16 +182,3 @@ def _in_unit(tree: Tree, options: TraceOptions, scale: VoxelScale) -> Tree:
     return Tree(
         scale.micrometres_xyz(tree.xyz), scale.micrometres(tree.radii), tree.parents, tree.types
     )
-
-
-def _joined(trees: Sequence[Tree]) -> Tree:
-    """All trees as one forest."""
-    if not trees:
-        return Tree.empty()
-    first = np.cumsum([0, *(len(tree) for tree in trees)])
-    parents = [np.where(t.parents >= 0, t.parents + at, -1)
-               for t, at in zip(trees, first, strict=False)]  # fmt: skip
-    return Tree(
-        np.concatenate([t.xyz for t in trees]), np.concatenate([t.radii for t in trees]),
-        np.concatenate(parents), np.concatenate([t.types for t in trees]),
-    )  # fmt: skip

@@ -76,20 +76,7 @@ def segment_records(segments: Segments) -> list[dict[str, Any]]:
 
 def pieces_of(doubts: Sequence[Doubt]) -> Tree:
     """The pieces that the tree lacks where doubts are wrong, one tree after the other."""
-    pieces = [doubt.missing for doubt in doubts if doubt.missing is not None]
-    if not pieces:
-        return Tree.empty()
-    starts = np.cumsum([0, *(len(piece) for piece in pieces)])
-    parents = [
-        np.where(piece.parents >= 0, piece.parents + start, -1)
-        for piece, start in zip(pieces, starts, strict=False)
-    ]
-    return Tree(
-        np.concatenate([piece.xyz for piece in pieces]),
-        np.concatenate([piece.radii for piece in pieces]),
-        np.concatenate(parents),
-        np.concatenate([piece.types for piece in pieces]),
-    )
+    return Tree.concatenate([d.missing for d in doubts if d.missing is not None])
 
 
 def doubt_records(doubts: Sequence[Doubt], layout: str = "neuron") -> list[dict[str, Any]]:

@@ -24,15 +24,13 @@ from typing import Any
 
 from dineuro_bridge.errors import BadEdit
 from dineuro_bridge.trees.edited import Answer, Change, EditedTree, Node
-from dineuro_bridge.trees.replacement import LARGEST_TYPE, replaced, swc_field
+from dineuro_bridge.trees.replacement import LARGEST_TYPE, LEAST_RADIUS, replaced, swc_field
 
 #: The most points of one path, and the most nodes of a tree.
 MOST_POINTS, MOST_NODES = 10_000, 200_000
 _SOMA = 1
 #: A path's point this near to the node at its end is that node (voxels).
 _SAME = 0.5
-#: The radius of a point without one, where its node has none (voxels).
-_LEAST_RADIUS = 0.1
 #: Distance of the points of a line to a piece that was left out (voxels).
 _STEP = 2.0
 
@@ -225,7 +223,7 @@ def _straight(begin: Node, end: Node) -> list[Point]:
             begin.x + (end.x - begin.x) * at / count,
             begin.y + (end.y - begin.y) * at / count,
             begin.z + (end.z - begin.z) * at / count,
-            max(end.radius, _LEAST_RADIUS),
+            max(end.radius, LEAST_RADIUS),
         )
         for at in range(1, count)
     ]
@@ -352,7 +350,7 @@ def _between(operation: Operation, scene: Scene, begin: Node, end: Node | None) 
             -0.5 <= value <= side - 0.5 for value, side in zip((x, y, z), scene.size, strict=True)
         ):
             raise BadEdit(f"{operation['op']}: point {at} of the path lies outside the volume")
-        points.append((x, y, z, rest[0] if rest else max(begin.radius, _LEAST_RADIUS)))
+        points.append((x, y, z, rest[0] if rest else max(begin.radius, LEAST_RADIUS)))
     while points and math.dist(points[0][:3], begin[:3]) < _SAME:
         del points[0]
     while end is not None and points and math.dist(points[-1][:3], end[:3]) < _SAME:

@@ -16,8 +16,8 @@ from dineuro_bridge.trees.tree import Tree
 LARGEST_TYPE = 999
 #: Places that agree in this many decimals are one place; programs keep no more of a voxel.
 _DECIMALS = 3
-#: The radius of a node that has none (voxels).
-_LEAST_RADIUS = 0.1
+#: The radius of a point or a node that has none (voxels).
+LEAST_RADIUS = 0.1
 
 Nodes = dict[int, tuple[Node | None, Node | None]]
 
@@ -65,7 +65,7 @@ def replaced(
     columns = (tree.xyz.tolist(), tree.radii, tree.types, tree.parents)
     for name, (x, y, z), radius, kind, parent in zip(ids, *columns, strict=True):
         above = ids[parent] if parent >= 0 else -1
-        after = Node(x, y, z, max(float(radius), _LEAST_RADIUS), int(kind), above)
+        after = Node(x, y, z, max(float(radius), LEAST_RADIUS), int(kind), above)
         if (before := present.nodes.get(name)) != after:
             nodes[name] = (before, after)
     kept = set(ids)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,6 +163,32 @@ class Tree:
             if parent >= 0:
                 graph.add_edge(parent + 1, name, length=length)
         return graph
+
+    @classmethod
+    def concatenate(cls, trees: Sequence[Tree]) -> Tree:
+        """All nodes of some trees as one forest, without their comments."""
+        if not trees:
+            return cls.empty()
+        starts = itertools.accumulate((len(tree) for tree in trees[:-1]), initial=0)
+        parents = [
+            np.where(tree.parents >= 0, tree.parents + start, -1)
+            for tree, start in zip(trees, starts, strict=True)
+        ]
+        return cls(
+            np.concatenate([tree.xyz for tree in trees]),
+            np.concatenate([tree.radii for tree in trees]),
+            np.concatenate(parents),
+            np.concatenate([tree.types for tree in trees]),
+        )
+
+    def keep(self, mask: NDArray[np.bool_]) -> Tree:
+        """The nodes of a mask (N,); one without its parent is a root.
+
+        The comments are left out, because they tell of the whole tree.
+        """
+        number = np.where(mask, np.cumsum(mask) - 1, -1)
+        parents = np.where(self.parents >= 0, number[self.parents], -1)
+        return Tree(self.xyz[mask], self.radii[mask], parents[mask], self.types[mask])
 
     def moved(self, by: ArrayLike) -> Tree:
         """Return the tree, shifted by x, y, z."""
