@@ -270,6 +270,23 @@ class Engine:
             self._dispatcher.cancel(self.get(job_id, owner))
         return self.store.job(job_id)
 
+    def rename(self, job_id: str, owner: str, name: str) -> Job:
+        """Give an ended job another name, by the same rule as at its creation.
+
+        A job that waits or runs keeps its name, because it will be written into the results.
+
+        Raises:
+            BadParameter: the name is not allowed.
+            NotFound: see `get`.
+            Conflict: the job has not ended.
+        """
+        plain = TraceOptions.from_dict({"name": name}).name
+        with self._dispatcher.changed:
+            job = self.get(job_id, owner)
+            if not job.ended:
+                raise Conflict(f"job {job_id}: is {job.state}: rename it when it has ended")
+            return self.store.rename(job.id, plain)
+
     def remove(self, job_id: str, owner: str) -> None:
         """Remove an ended job and its results at once.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -13,7 +14,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
-from dineuro_bridge.client import Client
+from dineuro_bridge.client import AsyncClient, Client
 from dineuro_bridge.errors import BadEdit, BadParameter, LimitExceeded, NotFound, Outdated
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.volumes.formats import write_volume
@@ -389,6 +390,10 @@ def test_the_client_submits_attaches_and_edits(
         result = client.attach(job, progress=lambda step: stages.append(step.stage))
         assert (result.job, len(result.tree) > 3) == (job, True)
         assert client.jobs(limit=1)[0]["id"] == job
+        assert client.rename(job, "cell 3")["parameters"]["name"] == "cell 3"
+        assert client.jobs(limit=1)[0]["parameters"]["name"] == "cell 3"
+        with pytest.raises(BadParameter, match="name"):
+            client.rename(job, 5000 * "x")
         assert repr(result).startswith(f"TraceResult(job {job}, Tree({len(result.tree)} nodes")
         assert result._repr_png_().startswith(b"\x89PNG")
         assert client.edits(job).revision == 0
@@ -404,6 +409,23 @@ def test_the_client_submits_attaches_and_edits(
             client.edits("../../metrics")
     with Client("tcp://127.0.0.1:1") as client, pytest.raises(BadParameter, match="over HTTP"):
         client.jobs()
+
+
+def test_the_client_for_asyncio_submits_attaches_and_renames(
+    server: Server, tokens: dict[str, str], tmp_path: Path
+) -> None:
+    small(tmp_path / "later.tif")
+
+    async def work() -> None:
+        async with AsyncClient(server.url, token=tokens["anna"]) as client:
+            job = await client.submit(tmp_path / "later.tif", enhancer="classical")
+            result = await client.attach(job)
+            assert (result.job, len(result.tree) > 3) == (job, True)
+            await client.rename(job, "later, renamed")
+            listed = (await client.jobs(limit=1))[0]
+            assert (listed["id"], listed["parameters"]["name"]) == (job, "later, renamed")
+
+    asyncio.run(work())
 
 
 def test_the_tree_is_measured_before_and_after_its_edits(client: httpx.Client, job: str) -> None:

@@ -226,6 +226,7 @@ def test_owners_need_their_tokens_and_see_their_own_jobs_alone(
             assert ben.get(path).status_code == 404
         assert ben.get("/v1/jobs").json()["jobs"] == []
         assert ben.request("DELETE", place).status_code == 404
+        assert ben.patch(place, json={"name": "mine"}).status_code == 404
         # What another sent is not answered from the store as if it were one's own.
         theirs = ben.post("/v1/trace", params=FAST, content=body)
         assert theirs.headers["x-dineuro-reused"] == "false"

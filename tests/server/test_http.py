@@ -398,6 +398,37 @@ def test_jobs_are_listed_from_the_newest_on(client: httpx.Client) -> None:
     assert client.get("/v1/jobs", params={"limit": 0}).status_code == 422
 
 
+def test_a_job_that_has_ended_is_renamed(client: httpx.Client, server: Server, grid: bytes) -> None:
+    job = done_job(client, other(110))
+    files = {part: client.get(f"{job}/{part}").content for part in ("swc", "report", "preview.png")}
+    renamed = client.patch(job, json={"name": "a/b\\Zelle 3 \u03b2\x00\n"})
+    assert renamed.status_code == 200
+    assert renamed.json()["parameters"] == {
+        **client.get(job).json()["parameters"], "name": "Zelle 3 \u03b2",
+    }  # fmt: skip
+    assert client.get("/v1/jobs", params={"limit": 1}).json()["jobs"][0] == renamed.json()
+    for part, content in files.items():
+        assert client.get(f"{job}/{part}").content == content
+    # The same request is still answered from the store, under its own name.
+    again = client.post("/v1/trace", params=FAST, content=other(110))
+    assert again.headers["x-dineuro-reused"] == "true"
+    assert client.get(again.headers["location"]).json()["parameters"]["name"] == FAST["name"]
+    for body, status, code in (
+        (b"{", 400, "bad_request"),
+        (b'["name"]', 422, "bad_parameter"),
+        (b'{"name": 3}', 422, "bad_parameter"),
+        (b'{"name": null}', 422, "bad_parameter"),
+        (b'{"name": "x", "priority": 1}', 422, "bad_parameter"),
+        (b" " * 2**17, 413, "too_large"),
+    ):
+        check_problem(client.patch(job, content=body), server, status, code)
+    wait = {"Prefer": "respond-async"}
+    running = client.post("/v1/trace", params=SLOW, content=grid, headers=wait).json()["id"]
+    conflict = client.patch(f"/v1/jobs/{running}", json={"name": "late"})
+    assert "when it has ended" in check_problem(conflict, server, 409, "conflict")
+    client.delete(f"/v1/jobs/{running}")
+
+
 # What is refused
 
 

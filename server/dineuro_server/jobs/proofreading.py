@@ -166,8 +166,8 @@ class Proofreading:
         return sum(len(state.edits.tree) + 100 for state in self._kept.values())
 
 
-def parsed(body: bytes | memoryview) -> object:
-    """The JSON value of an operation that a client sent.
+def parsed(body: bytes | memoryview, what: str = "an edit") -> object:
+    """The JSON value that a client sent; `what` it is begins the sentence of the error.
 
     Raises:
         BadRequest: it is not JSON.
@@ -175,7 +175,7 @@ def parsed(body: bytes | memoryview) -> object:
     try:
         return json.loads(bytes(body))
     except (ValueError, RecursionError) as error:
-        raise BadRequest("an edit must be JSON") from error
+        raise BadRequest(f"{what} must be JSON") from error
 
 
 def utc(seconds: float) -> str:

@@ -239,6 +239,18 @@ class JobStore:
                 data |= {"code": error[0], "detail": error[1]}
             _add_event(db, job_id, "state", data)
 
+    def rename(self, job_id: str, name: str) -> Job:
+        """Give a job another name; its results stay as they were written.
+
+        The answer key stays, too: it belongs to the request that the results answer.
+        """
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE jobs SET parameters = json_set(parameters, '$.name', ?) WHERE id = ?",
+                (name, job_id),
+            )
+            return self.job(job_id)
+
     def remove(self, job_id: str) -> None:
         """Remove a job with its events and results."""
         with self._database.transaction() as db:

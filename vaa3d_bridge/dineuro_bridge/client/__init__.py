@@ -6,11 +6,11 @@
         result = client.trace("neuron.tif", threshold=100)
     print(result.tree.length, result.report["warnings"])
 
-The client needs no torch. `AsyncClient` has the methods that trace and edit, to be used with
-`await`.
+The client needs no torch. `AsyncClient` has the same methods, to be used with `await`.
 """
 
-from dineuro_bridge.client.client import AsyncClient, Client
+from dineuro_bridge.client.asynchronous import AsyncClient
+from dineuro_bridge.client.client import Client
 from dineuro_bridge.client.jobs import TreeEdits
 from dineuro_bridge.client.transport import Job, TraceResult
 

@@ -1,10 +1,8 @@
-"""`Client` and `AsyncClient`: one interface for both doors of a server."""
+"""`Client`: one interface for both doors of a server."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
@@ -12,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from dineuro_bridge.client.http import HttpTransport
-from dineuro_bridge.client.jobs import JobsOfServer, TreeEdits
+from dineuro_bridge.client.jobs import JobsOfServer
 from dineuro_bridge.client.transport import (
     Deadline,
     Job,
@@ -21,11 +19,10 @@ from dineuro_bridge.client.transport import (
     understood,
     upload_of,
 )
-from dineuro_bridge.errors import BadParameter, Cancelled, plain_text
+from dineuro_bridge.errors import BadParameter, plain_text
 from dineuro_bridge.fingerprint import fingerprint_of
 from dineuro_bridge.options import RetraceKwargs, TraceKwargs, TraceOptions
-from dineuro_bridge.progress import Progress, ProgressCallback, silent
-from dineuro_bridge.trees.tree import Tree
+from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.volumes.volume import Volume
 
 AnyVolume = Volume | np.ndarray[Any, Any] | Path | str
@@ -239,133 +236,3 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     every = TraceOptions.from_dict(options).as_dict()
     return {name: every[name] for name in options}
-
-
-class AsyncClient:
-    """`Client` for asyncio: each call runs in a thread, and cancelling its task cancels the job.
-
-    Arguments and errors are those of `Client`.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        token: str | None = None,
-        key: Path | str | None = None,
-        server_key: Path | str | None = None,
-        patience_s: float = 300.0,
-    ) -> None:
-        self._client = Client(
-            address, token=token, key=key, server_key=server_key, patience_s=patience_s
-        )
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
-
-    async def trace(
-        self,
-        volume: AnyVolume,
-        *,
-        progress: ProgressCallback = silent,
-        deadline_s: float | None = None,
-        reuse: bool = True,
-        by_path: bool = False,
-        **options: Unpack[TraceKwargs],
-    ) -> TraceResult:
-        """See `Client.trace`."""
-        return await _in_thread(
-            lambda watch: self._client.trace(
-                volume,
-                progress=watch,
-                deadline_s=deadline_s,
-                reuse=reuse,
-                by_path=by_path,
-                **options,
-            ),
-            progress,
-        )
-
-    async def enhance(
-        self,
-        volume: AnyVolume,
-        *,
-        progress: ProgressCallback = silent,
-        deadline_s: float | None = None,
-        reuse: bool = True,
-        by_path: bool = False,
-        **options: Unpack[TraceKwargs],
-    ) -> TraceResult:
-        """See `Client.enhance`."""
-        return await _in_thread(
-            lambda watch: self._client.enhance(
-                volume,
-                progress=watch,
-                deadline_s=deadline_s,
-                reuse=reuse,
-                by_path=by_path,
-                **options,
-            ),
-            progress,
-        )
-
-    async def retrace(
-        self,
-        job: str,
-        *,
-        progress: ProgressCallback = silent,
-        deadline_s: float | None = None,
-        **options: Unpack[RetraceKwargs],
-    ) -> TraceResult:
-        """See `Client.retrace`."""
-        return await _in_thread(
-            lambda watch: self._client.retrace(
-                job, progress=watch, deadline_s=deadline_s, **options
-            ),
-            progress,
-        )
-
-    async def models(self) -> list[str]:
-        """See `Client.models`."""
-        return await asyncio.to_thread(self._client.models)
-
-    async def cancel(self, job: str) -> None:
-        """See `Client.cancel`."""
-        await asyncio.to_thread(self._client.cancel, job)
-
-    async def edits(self, job: str, *, paths: bool = False) -> TreeEdits:
-        """See `Client.edits`."""
-        return await asyncio.to_thread(self._client.edits, job, paths=paths)
-
-    async def edit(self, job: str, operation: Mapping[str, Any], revision: int) -> TreeEdits:
-        """See `Client.edit`. A cancelled task does not take back an edit that was sent."""
-        return await asyncio.to_thread(self._client.edit, job, operation, revision)
-
-    async def edited_tree(self, job: str) -> Tree:
-        """See `Client.edited_tree`."""
-        return await asyncio.to_thread(self._client.edited_tree, job)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
-
-
-async def _in_thread(
-    call: Callable[[ProgressCallback], TraceResult], progress: ProgressCallback
-) -> TraceResult:
-    """Run a call in a thread; where the task is cancelled, its next progress cancels the job."""
-    cancelled = threading.Event()
-
-    def watch(step: Progress) -> None:
-        if cancelled.is_set():
-            raise Cancelled("the task was cancelled")
-        progress(step)
-
-    try:
-        return await asyncio.to_thread(call, watch)
-    except asyncio.CancelledError:
-        cancelled.set()
-        raise

@@ -84,6 +84,12 @@ class HttpTransport:
         """The body of an answer to a GET request."""
         return self._ask("GET", path, Deadline(_SILENT_S))[2]
 
+    def rename(self, job: str, name: str) -> bytes:
+        """Give an ended job another name, and return its JSON record."""
+        headers, body = {"Content-Type": "application/json"}, json.dumps({"name": name}).encode()
+        path = f"/v1/jobs/{quote(job, safe='')}"
+        return self._ask("PATCH", path, Deadline(_SILENT_S), headers, body=body)[2]
+
     def edits(self, job: str, what: str) -> bytes:
         """See `Transport`."""
         return self.fetch(f"{_edits_of(job)}{_EDITS[what]}")

@@ -45,7 +45,7 @@ class TreeEdits:
 class JobsOfServer:
     """The part of `Client` that is about jobs of before. Its errors are those of `Client.trace`.
 
-    `jobs` and `attach` need the HTTP door.
+    `jobs`, `attach` and `rename` need the HTTP door.
     """
 
     _address: str
@@ -78,6 +78,21 @@ class JobsOfServer:
         """
         with understood(self._address, progress) as watched:
             return self._http().attach(job, watched, Deadline(deadline_s))
+
+    def rename(self, job: str, name: str) -> dict[str, Any]:
+        """Give a job that has ended another name; returns its JSON record.
+
+        Args:
+            job: the id.
+            name: the name; folders are removed. The results keep that under which they were made.
+
+        Raises:
+            NotFound: this client has no such job.
+            Conflict: the job has not ended.
+            BadParameter: the name is not allowed.
+        """
+        with understood(self._address, silent):
+            return dict(json.loads(self._http().rename(job, name)))
 
     def edits(self, job: str, *, paths: bool = False) -> TreeEdits:
         """The edits of a job's tree.

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from dineuro_bridge.errors import BadRequest, LimitExceeded, NoRevision, Outdated
+from dineuro_bridge.errors import BadRequest, NoRevision, Outdated
 from dineuro_bridge.trees.swc import swc_text
 from dineuro_server.doors.http.answers import spacing_of, stem_of
 from dineuro_server.doors.http.openapi import problems
 from dineuro_server.doors.http.problems import problem_of
 from dineuro_server.doors.http.records import EditsRecord
-from dineuro_server.doors.http.service import JobOf, Service, ServiceOf
+from dineuro_server.doors.http.service import JobOf, Service, ServiceOf, body_of
 from dineuro_server.jobs.proofreading import Proofread, parsed
 from dineuro_server.jobs.records import Job
 from dineuro_tracing.measure import measure
@@ -80,7 +80,7 @@ async def post_edit(
     the answer is 412 with the present record.
     """
     revision = _revision(if_match)
-    operation = parsed(await _body(request))
+    operation = parsed(await body_of(request, _LONGEST, "an edit"))
     return await run_in_threadpool(_edited, service, job, revision, operation)
 
 
@@ -168,17 +168,3 @@ def _revision(if_match: str | None) -> int:
     if found is None:
         raise BadRequest(f'If-Match {if_match[:40]}: must be the ETag of the edits, as in "7"')
     return int(found[1])
-
-
-async def _body(request: Request) -> bytes:
-    """The body of a request.
-
-    Raises:
-        LimitExceeded: it is too long.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST:
-            raise LimitExceeded(f"an edit has at most {_LONGEST} bytes")
-    return bytes(body)

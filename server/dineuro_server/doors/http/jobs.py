@@ -10,19 +10,41 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
-from dineuro_bridge.errors import BadRequest
+from dineuro_bridge.errors import BadParameter, BadRequest
+from dineuro_bridge.options import OPTIONS
 from dineuro_bridge.parts import PARTS, Part
 from dineuro_server.doors.http.answers import part_answer, zip_answer
 from dineuro_server.doors.http.follow import events_of
 from dineuro_server.doors.http.negotiation import ZIP, choose
 from dineuro_server.doors.http.openapi import BINARY, content_schema, problems
 from dineuro_server.doors.http.records import JobList, JobRecord, record_of
-from dineuro_server.doors.http.service import JobOf, OwnerOf, ServiceOf
+from dineuro_server.doors.http.service import JobOf, OwnerOf, ServiceOf, body_of
 from dineuro_server.jobs.kinds import Kind
+from dineuro_server.jobs.proofreading import parsed
 from dineuro_server.jobs.records import Selection, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems(401, 403))
+
+#: Bytes of the longest change: a name of the most characters, all escaped.
+_LONGEST = 2**16
+_CHANGE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"name": OPTIONS["name"].schema()},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+                "example": {"name": "cell 3, second try"},
+            }
+        },
+    }
+}
 
 
 @router.get("", responses=problems(422))
@@ -48,6 +70,21 @@ def list_jobs(
 def get_job(job: JobOf) -> JobRecord:
     """The state of a job."""
     return record_of(job)
+
+
+@router.patch(
+    "/{job_id}",
+    response_model=JobRecord,
+    responses=problems(400, 404, 409, 413, 422),
+    openapi_extra=_CHANGE,
+)
+async def change_job(job: JobOf, service: ServiceOf, request: Request) -> JobRecord:
+    """Rename a job that has ended. Its results keep the name under which they were made."""
+    change = parsed(await body_of(request, _LONGEST, "a change"), "a change")
+    if not isinstance(change, dict) or list(change) != ["name"] or change["name"] is None:
+        raise BadParameter("a change of a job has a name and nothing else")
+    renamed = await run_in_threadpool(service.engine.rename, job.id, job.owner, change["name"])
+    return record_of(renamed)
 
 
 @router.delete("/{job_id}", responses=problems(404))

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from dineuro_bridge.errors import Forbidden, Unauthorized
+from dineuro_bridge.errors import Forbidden, LimitExceeded, Unauthorized
 from dineuro_server.access.addresses import is_loopback
 from dineuro_server.access.tokens import LOCAL, TokenFile
 from dineuro_server.doors.http.conversions import Conversions
@@ -131,3 +131,17 @@ def job_of(job_id: str, service: ServiceOf, owner: OwnerOf) -> Job:
 
 
 JobOf = Annotated[Job, Depends(job_of)]
+
+
+async def body_of(request: Request, most: int, what: str) -> bytes:
+    """The body of a request, at most so many bytes; `what` it is begins the sentence of the error.
+
+    Raises:
+        LimitExceeded: it is too long.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise LimitExceeded(f"{what} has at most {most} bytes")
+    return bytes(body)
