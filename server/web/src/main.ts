@@ -43,8 +43,7 @@ async function choose(id: string): Promise<void> {
   at("job").hidden = false;
   at("result").hidden = true;
   at("problem").textContent = "";
-  at("name").textContent = job.parameters.name;
-  document.title = `${job.parameters.name} – DINeuro`;
+  name(job);
   await list.refresh();
   if (job.state === "queued" || job.state === "running") {
     at("running").hidden = false;
@@ -188,12 +187,25 @@ function removed(id: string): void {
   at("empty").hidden = false;
 }
 
+function renamed(job: api.Job): void {
+  if (job.id !== chosen) return;
+  name(job);
+  if (job.state !== "done") return;
+  downloads(job, guarded);
+  measures.stem = proof.stem = stemOf(job);
+}
+
+function name(job: api.Job): void {
+  at("name").textContent = job.parameters.name;
+  document.title = `${job.parameters.name} – DINeuro`;
+}
+
 function wire(): void {
   pictures = new Pictures();
   proof = new Proof(pictures, guarded);
   measures = new Measures(guarded);
   proof.onchange = () => measures.changed();
-  list = new JobList({ chosen: () => chosen, choose, removed });
+  list = new JobList({ chosen: () => chosen, choose, removed, renamed });
   pictures.onview = () => address.update(here);
   pictures.onclick = (click) => {
     pictures.view?.point(click.place);

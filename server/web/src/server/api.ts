@@ -116,6 +116,14 @@ export const job = async (id: string): Promise<Job> =>
   (await (await ask(`/v1/jobs/${id}`)).json()) as Job;
 export const cancel = async (id: string): Promise<void> =>
   void (await ask(`/v1/jobs/${id}`, { method: "DELETE" }));
+export const rename = async (id: string, name: string): Promise<Job> =>
+  (await (
+    await ask(`/v1/jobs/${id}`, {
+      method: "PATCH",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name }),
+    })
+  ).json()) as Job;
 export const report = async (id: string): Promise<Report> =>
   (await (await ask(`/v1/jobs/${id}/report`)).json()) as Report;
 export const swc = async (id: string): Promise<string> => (await ask(`/v1/jobs/${id}/swc`)).text();

@@ -9,7 +9,8 @@ type Figure = [name: string, value: number | null, unit: string];
 
 export class Measures {
   private job = "";
-  private stem = "";
+  /** What the names of saved files begin with. */
+  stem = "";
   private told: Measurements | null = null;
 
   constructor(private readonly guarded: (work: () => Promise<void>) => void) {

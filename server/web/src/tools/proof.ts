@@ -18,7 +18,8 @@ export class Proof {
   /** Called when the tree is another than before. */
   onchange: () => void = () => undefined;
   private ledger: Ledger | null = null;
-  private job: api.Job | null = null;
+  /** What the names of saved files begin with. */
+  stem = "";
   private drawn: Tree | null = null;
   private refused: edits.Operation | null = null;
   private readonly doubts: Doubts;
@@ -45,7 +46,7 @@ export class Proof {
 
   /** Shows a job's doubts, and its edits where its kind has a tree. */
   async show(job: api.Job, report: api.Report, tree: Tree): Promise<void> {
-    this.job = job;
+    this.stem = stemOf(job);
     this.refused = null;
     this.ledger = new Ledger(job.id, tree);
     this.drawn = tree;
@@ -127,7 +128,7 @@ export class Proof {
       "conflict-again": run(async () => this.refused && (await this.make(this.refused))),
       "conflict-leave": () => (at("conflict").hidden = true),
       "edited-swc": run(async () =>
-        save(await api.file(this.ledger!.job, "edits/tree.swc"), `${stemOf(this.job!)}_edited.swc`),
+        save(await api.file(this.ledger!.job, "edits/tree.swc"), `${this.stem}_edited.swc`),
       ),
     };
     for (const [id, action] of Object.entries(actions)) at(id).onclick = action;
