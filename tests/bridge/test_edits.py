@@ -142,6 +142,11 @@ def test_an_answer_is_kept_and_a_rejected_join_leaves_with_what_hangs_on_it() ->
         start(doubts=doubts).after({"op": "delete", "node": 5}).after({"op": "reject", "doubt": 1})
     )
     assert gone.tree.answers == {1: "rejected"}
+    moot = start(doubts=doubts).after({"op": "delete", "node": 5})
+    assert moot.moot == (1,)
+    assert (moot.after({"op": "undo"}).moot, gone.moot) == ((), ())
+    cut = start(doubts=doubts).after({"op": "cut", "node": 5})
+    assert cut.moot == (1,)  # this link itself
     back = gone.after({"op": "undo"}).after({"op": "undo"})
     assert back.tree.same_as(start().tree)
 
@@ -170,6 +175,7 @@ def test_a_rejected_end_gets_the_piece_that_was_left_out() -> None:
     assert sorted(alone.tree.below(15)) == [15, 16, 17]
     # The place at which it would hang has left the tree.
     gone = start(doubts=doubts).after({"op": "delete", "node": 6})
+    assert gone.moot == (1,)
     assert gone.after({"op": "reject", "doubt": 1}).tree.nodes == gone.tree.nodes
 
 

@@ -71,6 +71,7 @@ def test_edits_are_logged_with_author_and_time_and_change_the_tree(
     assert empty.headers["etag"] == '"0"'
     assert empty.json() == {
         "revision": 0, "can_undo": False, "can_redo": False, "operations": [], "doubts": {},
+        "moot": [],
     }  # fmt: skip
     original = client.get(f"{job}/swc").text
     assert rows(client.get(f"{job}/edits/tree").text) == rows(original)

@@ -54,6 +54,7 @@ def test_an_edit_is_kept_and_a_second_editor_is_told(peer: Peer, job: str, door:
     assert peer.welcome["edits"] is True
     assert json.loads(whole(peer, job)) == {
         "revision": 0, "can_undo": False, "can_redo": False, "operations": [], "doubts": {},
+        "moot": [],
     }  # fmt: skip
     answer = edit(peer, job, 0, op="cut", node=3)
     assert (answer.type, answer.header["revision"]) == ("EDITED", 1)

@@ -186,6 +186,53 @@ test("a doubt is rejected: what hangs on it leaves the tree", async (t) => {
   await seen(page, [65, 18, 80, 24], true);
 });
 
+// A join at x 23, and an end at x 54 beyond which a piece from x 71 on was left out.
+const GAPS = [
+  [20, 26],
+  [55, 70],
+];
+
+test("a piece that was left out is drawn before it is added", async (t) => {
+  const page = await line(t, 40, { gaps: GAPS });
+  const pink = (id, wanted) => until(page, id, (now) => now.proposed > 5 === wanted);
+  await pink("slice-xy", false);
+  await page.locator("#doubts button", { hasText: /^end/ }).click();
+  await page.locator("#doubt-help", { hasText: /drawn in pink/ }).waitFor();
+  for (const id of ["slice-xy", "canvas-3d"]) await pink(id, true);
+  await page.locator("#doubts button", { hasText: /^join/ }).click();
+  for (const id of ["slice-xy", "canvas-3d"]) await pink(id, false);
+  await page.click("#show-2d");
+  await page.keyboard.press("n");
+  await pink("canvas-2d", true);
+  await page.click("#show-slices");
+  await page.click("#home");
+  await seen(page, [73, 18, 80, 24], false);
+  await page.keyboard.press("r");
+  await told(page, /reject doubt \d+: done/);
+  await page.locator("#doubts button[aria-current=true]", { hasText: /^join/ }).waitFor();
+  await page.click("#home");
+  await seen(page, [73, 18, 80, 24], true);
+  assert.match(await page.textContent("#doubts .rejected"), /^✗ end/);
+});
+
+test("a doubt in a part that was deleted is passed over, until that is undone", async (t) => {
+  const page = await line(t, 41, { gaps: GAPS });
+  const now = page.locator('#doubts button[aria-current="true"]');
+  await select(page, 48, 21);
+  await page.keyboard.press("Delete");
+  await told(page, /delete at node/);
+  await page.locator("#doubts .moot", { hasText: /^– end.*has left the tree/ }).waitFor();
+  assert.match(await page.textContent("#doubts-state"), /1 gone/);
+  for (const key of ["n", "n", "p"]) {
+    await page.keyboard.press(key);
+    assert.match(await now.textContent(), /^join/);
+  }
+  await page.keyboard.press("Control+z");
+  await page.locator("#doubts .moot").waitFor({ state: "detached" });
+  await page.keyboard.press("n");
+  assert.match(await now.textContent(), /^end/);
+});
+
 test("two people edit one tree: the second is told, and nothing is lost", async (t) => {
   const one = await line(t, 37, { allowed: /412/ });
   const two = await open(t, one.url());

@@ -49,7 +49,8 @@ export async function serve(name, ...more) {
 }
 
 // A .v3draw stack of 30 x 50 x 90 with a bright line along x, broken or not, and a branch.
-export function stack(name, { slow = false, broken = false, mark = 0 } = {}) {
+export function stack(name, { slow = false, broken = false, gaps = [], mark = 0 } = {}) {
+  const dark = broken ? [[55, 61], ...gaps] : gaps; // from the first x to the last
   const [depth, height, width] = slow ? [60, 300, 300] : [30, 50, 90];
   const header = Buffer.alloc(43);
   header.write("raw_image_stack_by_hpengL");
@@ -63,7 +64,7 @@ export function stack(name, { slow = false, broken = false, mark = 0 } = {}) {
         for (let x = 0; x < width; x++) if (y % 4 === 0 || x % 8 === 0) set(z, y, x);
   } else {
     for (let x = 8; x < 82; x++)
-      if (!broken || x < 55 || x > 61)
+      if (!dark.some(([first, last]) => x >= first && x <= last))
         for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), 20 + (d % 3), x);
     for (let y = 22; y < 44; y++)
       for (let d = 0; d < 9; d++) set(15 + Math.floor(d / 3), y, 40 + (d % 3));

@@ -85,6 +85,7 @@ class Proofread:
             "can_redo": self.edits.can_redo,
             "operations": operations,
             "doubts": dict(self.edits.tree.answers),
+            "moot": list(self.edits.moot),
         }
 
 

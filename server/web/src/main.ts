@@ -118,7 +118,7 @@ function offerEarlier({ id, source }: api.Job): void {
   box.oninput = () =>
     guarded(async () => {
       const tree = box.checked && source ? parseTree(await api.swc(source), []) : null;
-      if (chosen === id) pictures.compare(tree);
+      if (chosen === id) pictures.showBeside("earlier", tree);
     });
 }
 

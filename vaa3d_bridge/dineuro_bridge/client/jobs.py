@@ -24,6 +24,7 @@ class TreeEdits:
         can_undo, can_redo: whether an edit can be taken back, or brought back.
         operations: the edits, the oldest first: `op` and its fields, `author`, `time`, `in_force`.
         doubts: "accepted" or "rejected" by the number of the doubt.
+        moot: the numbers of the doubts without an answer whose place an edit has taken away.
     """
 
     revision: int
@@ -31,6 +32,7 @@ class TreeEdits:
     can_redo: bool
     operations: tuple[Mapping[str, Any], ...]
     doubts: Mapping[int, str]
+    moot: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> TreeEdits:
@@ -39,6 +41,7 @@ class TreeEdits:
         return cls(
             int(record["revision"]), bool(record["can_undo"]), bool(record["can_redo"]),
             tuple(record["operations"]), doubts,
+            tuple(int(number) for number in record.get("moot", ())),
         )  # fmt: skip
 
 

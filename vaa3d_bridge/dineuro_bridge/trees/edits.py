@@ -23,6 +23,7 @@ from dineuro_bridge.trees.operations import (
     Scene,
     change_of,
     checked,
+    lower_end,
 )
 from dineuro_bridge.trees.tree import Tree
 
@@ -84,6 +85,19 @@ class Edits:
             raise BadEdit(f"a tree of more than {MOST_NODES} nodes cannot be edited here")
         start = EditedTree.of(tree, ids)
         return cls(start, max(start.nodes, default=0) + 1, doubts=doubts or {}, size=size)
+
+    @property
+    def moot(self) -> tuple[int, ...]:
+        """The numbers of the doubts without an answer whose place an edit has taken away."""
+        answered = self.tree.answers
+        return tuple(n for n in sorted(self.doubts) if n not in answered and self._is_moot(n))
+
+    def _is_moot(self, number: int) -> bool:
+        """Whether the link in doubt has gone, or the node on which what is missing would hang."""
+        doubt = self.doubts[number]
+        if doubt.link is not None:
+            return lower_end(self.tree, doubt.link) is None
+        return doubt.hangs_on is not None and doubt.hangs_on not in self.tree.nodes
 
     @property
     def can_undo(self) -> bool:

@@ -184,7 +184,7 @@ def _accept(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
 def _reject(tree: EditedTree, operation: Operation, scene: Scene) -> Change:
     answers = _answer(tree, operation["doubt"], scene, "rejected")
     doubt = scene.doubts[operation["doubt"]]
-    lower = _lower_end(tree, doubt.link)
+    lower = lower_end(tree, doubt.link)
     if lower is None:
         return Change(_completed(tree, doubt, scene.next_id), answers)
     return Change(_apart(tree, lower) if doubt.alone else _removed(tree, lower), answers)
@@ -243,7 +243,7 @@ def _answer(
     return {number: (before, answer)}
 
 
-def _lower_end(tree: EditedTree, link: tuple[int, int] | None) -> int | None:
+def lower_end(tree: EditedTree, link: tuple[int, int] | None) -> int | None:
     """The lower node of a link, which may run the other way by now; None if it is gone."""
     for lower, upper in () if link is None else (link, link[::-1]):
         if lower in tree.nodes and tree.nodes[lower].parent == upper:

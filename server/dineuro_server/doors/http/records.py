@@ -134,13 +134,17 @@ class EditRecord(BaseModel):
 
 
 class EditsRecord(BaseModel):
-    """The edits of a job's tree, the oldest first, and the answers to its doubts."""
+    """The edits of a job's tree, the oldest first, and the answers to its doubts.
+
+    `moot` holds the numbers of the doubts without an answer whose place an edit has taken away.
+    """
 
     revision: int
     can_undo: bool
     can_redo: bool
     operations: list[EditRecord]
     doubts: dict[int, Literal["accepted", "rejected"]]
+    moot: list[int]
 
 
 class PathRecord(BaseModel):

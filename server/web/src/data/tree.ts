@@ -65,8 +65,9 @@ function grade(
     tree.confidence[node] = confidence;
 }
 
-/** "earlier" is the one colour of a tree that another one is compared with. */
-export type Colouring = "confidence" | "order" | "type" | "earlier";
+/** What is shown beside the tree, in one colour: an earlier tree, or a piece that the tree lacks. */
+export type Beside = "earlier" | "missing";
+export type Colouring = "confidence" | "order" | "type" | Beside;
 type Colour = readonly [number, number, number];
 
 export const ORDERS: readonly Colour[] = [
@@ -84,7 +85,7 @@ export const TYPE_NAMES: Record<number, string> = {
   4: "apical dendrite",
   0: "undefined",
 };
-export const EARLIER: Colour = [0.75, 0.6, 1];
+export const BESIDE: Record<Beside, Colour> = { earlier: [0.75, 0.6, 1], missing: [1, 0.36, 0.88] };
 const TYPES: Record<number, Colour> = {
   1: [0.25, 0.85, 0.9],
   2: [0.5, 0.6, 1],
@@ -109,7 +110,7 @@ export const colourFor = {
 
 /** The red, green and blue of a node, 0 to 1. */
 export const colourOf = (tree: Tree, node: number, by: Colouring): Colour =>
-  by === "earlier" ? EARLIER : colourFor[by](tree[by][node]!);
+  by === "earlier" || by === "missing" ? BESIDE[by] : colourFor[by](tree[by][node]!);
 
 /** The confidences of the traced tree for the nodes that an edited one kept; a person's are certain. */
 export function carryConfidence(edited: Tree, traced: Tree): Tree {
@@ -118,6 +119,21 @@ export function carryConfidence(edited: Tree, traced: Tree): Tree {
     if (before !== undefined) edited.confidence[i] = traced.confidence[before]!;
   }
   return edited;
+}
+
+/** One of several trees, by the id of its root. `from` is a place x, y, z before it, or null. */
+export function pieceOf(all: Tree, root: number, from: Triple | null): Tree {
+  const inside = new Uint8Array(all.count);
+  const lines = from ? [`0 0 ${from.join(" ")} 1 -1`] : [];
+  for (let i = 0; i < all.count; i++) {
+    const parent = all.parent[i]!;
+    if (all.id[i] !== root && !(parent >= 0 && inside[parent])) continue;
+    inside[i] = 1;
+    const above = all.id[i] === root ? (from ? 0 : -1) : all.id[parent]!;
+    const place = placeOf(all, i).join(" ");
+    lines.push(`${all.id[i]} ${all.type[i]} ${place} ${all.radius[i]} ${above}`);
+  }
+  return parseTree(lines.join("\n"), []);
 }
 
 /** The place of a node, x, y, z in voxels. */

@@ -1,7 +1,7 @@
 // All pictures of a result beside each other: linked slices, 3D, projections.
 import { PreviewSlices, type SliceSource } from "../data/slices";
 import { PLANES, type Plane, reversed, type Space, type Triple } from "../data/space";
-import { type Colouring, placeOf, type Tree } from "../data/tree";
+import { type Beside, type Colouring, placeOf, type Tree } from "../data/tree";
 import type { View } from "../data/view";
 import { Viewpoint } from "../data/viewpoint";
 import { automatic, type Contrast, PLAIN, table } from "../pictures/contrast";
@@ -65,7 +65,7 @@ export class Pictures {
       view: this.view,
       source: new PreviewSlices(view),
       tree,
-      earlier: null,
+      beside: new Map(),
       colour: "confidence",
       showImage: true,
       showTree: true,
@@ -75,7 +75,7 @@ export class Pictures {
     };
     this.view.onchange(() => this.moved());
     for (const slice of this.slices) slice.scenery = this.scenery;
-    this.flat.show(view, tree, space.spacing);
+    this.flat.show(view, tree, this.scenery.beside, space.spacing);
     const root = tree.count ? placeOf(tree, 0) : null;
     if (root) this.view.point(reversed(root));
     this.look();
@@ -92,11 +92,14 @@ export class Pictures {
     this.draw();
   }
 
-  /** Shows an earlier tree below the tree, or none. */
-  compare(tree: Tree | null): void {
+  /** Shows another tree below the tree, or none of its kind. */
+  showBeside(kind: Beside, tree: Tree | null): void {
     if (!this.scenery) return;
-    this.scenery.earlier = tree;
-    this.stage?.compare(tree);
+    const { beside } = this.scenery;
+    if (tree) beside.set(kind, tree);
+    else if (!beside.delete(kind)) return;
+    this.stage?.showBeside(kind, tree);
+    this.flat.draw();
     this.draw();
   }
 
@@ -161,6 +164,7 @@ export class Pictures {
       this.stage ??= new Stage(at<HTMLCanvasElement>("canvas-3d"));
       this.stage.show(view, space.spacing);
       this.stage.grow(this.scenery!.tree, this.scenery!.colour);
+      for (const [kind, other] of this.scenery!.beside) this.stage.showBeside(kind, other);
       this.stage.mark(this.scenery!.marks);
       this.stage.point(this.view!.cursor);
       this.look();

@@ -1,6 +1,6 @@
 // Three projections with the tree over them, on a canvas that needs no WebGL.
 import { type Axes, PLANES, type Triple } from "../data/space";
-import { type Colouring, colourOf, type Tree } from "../data/tree";
+import { type Beside, type Colouring, colourOf, type Tree } from "../data/tree";
 import type { View } from "../data/view";
 import type { Mark } from "./overlay";
 
@@ -25,6 +25,7 @@ interface Panel {
 export class Flat {
   private view: View | null = null;
   private tree: Tree | null = null;
+  private beside: ReadonlyMap<Beside, Tree> = new Map();
   private size: Triple = [1, 1, 1];
   private planes: { image: Uint8Array; mask: Uint8Array }[] | null = null;
   private panels: Panel[] = [];
@@ -35,9 +36,11 @@ export class Flat {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  show(view: View, tree: Tree, spacing: Triple): void {
+  /** beside: trees that are drawn below the tree; `draw` takes up what has changed in it. */
+  show(view: View, tree: Tree, beside: ReadonlyMap<Beside, Tree>, spacing: Triple): void {
     this.view = view;
     this.tree = tree;
+    this.beside = beside;
     this.marks = [];
     this.size = view.shape.map((n, axis) => n * view.step[axis]! * spacing[axis]!) as [
       number,
@@ -99,7 +102,7 @@ export class Flat {
     return best;
   }
 
-  private draw(): void {
+  draw(): void {
     const { clientWidth, clientHeight } = this.canvas;
     if (!this.view || !clientWidth) return;
     // Computed when the projections are first shown, because it takes as long as everything else.
@@ -120,7 +123,8 @@ export class Flat {
       pen.beginPath();
       pen.rect(panel.x, panel.y, panel.width, panel.height);
       pen.clip();
-      if (this.looks.tree) this.drawTree(pen, panel, ratio);
+      for (const [kind, tree] of this.beside) this.drawTree(pen, panel, ratio, tree, kind);
+      if (this.looks.tree) this.drawTree(pen, panel, ratio, this.tree!, this.looks.colour);
       this.drawMarks(pen, panel, ratio);
       pen.restore();
     });
@@ -176,13 +180,18 @@ export class Flat {
     ];
   }
 
-  private drawTree(pen: CanvasRenderingContext2D, panel: Panel, ratio: number): void {
-    const tree = this.tree!;
+  private drawTree(
+    pen: CanvasRenderingContext2D,
+    panel: Panel,
+    ratio: number,
+    tree: Tree,
+    colour: Colouring,
+  ): void {
     pen.lineWidth = 1.2 * ratio;
     for (let i = 0; i < tree.count; i++) {
       const parent = tree.parent[i]!;
       if (parent < 0) continue;
-      const [r, g, b] = colourOf(tree, i, this.looks.colour).map((v) => Math.round(255 * v));
+      const [r, g, b] = colourOf(tree, i, colour).map((v) => Math.round(255 * v));
       pen.strokeStyle = `rgb(${r} ${g} ${b})`;
       pen.beginPath();
       pen.moveTo(...this.at(tree.xyz.subarray(3 * parent, 3 * parent + 3), panel));

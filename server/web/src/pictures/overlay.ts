@@ -56,7 +56,7 @@ export function drawTree(pen: Pen, p: Projection, tree: Tree, by: Colouring): vo
     pen.stroke();
   }
   pen.globalAlpha = 1;
-  drawSomata(pen, p, tree);
+  if (by !== "missing") drawSomata(pen, p, tree);
 }
 
 /** The node nearest to a place z, y, x of the slice, among those that are drawn; null if none is near. */

@@ -9,7 +9,7 @@ import {
 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import type { Triple } from "../data/space";
-import type { Colouring, Tree } from "../data/tree";
+import type { Beside, Colouring, Tree } from "../data/tree";
 import type { View } from "../data/view";
 import { Furniture } from "./furniture";
 import type { Mark } from "./overlay";
@@ -33,7 +33,7 @@ export class Stage {
   private world: World | null = null;
   private volume: Box | null = null;
   private tubes: Tubes | null = null;
-  private earlier: Tubes | null = null;
+  private readonly beside = new Map<Beside, Tubes>();
   private furniture: Furniture | null = null;
   private tree: Tree | null = null;
   private asked = false;
@@ -75,12 +75,16 @@ export class Stage {
     this.draw();
   }
 
-  /** Shows an earlier tree too, or none. */
-  compare(tree: Tree | null): void {
-    this.earlier?.dispose();
-    this.earlier = tree && new Tubes(tree, this.world!);
-    this.earlier?.colour("earlier");
-    if (this.earlier) this.scene.add(this.earlier.group);
+  /** Shows another tree beside the tree, or none of its kind. */
+  showBeside(kind: Beside, tree: Tree | null): void {
+    this.beside.get(kind)?.dispose();
+    this.beside.delete(kind);
+    if (tree) {
+      const tubes = new Tubes(tree, this.world!);
+      tubes.colour(kind);
+      this.beside.set(kind, tubes);
+      this.scene.add(tubes.group);
+    }
     this.draw();
   }
 
@@ -167,9 +171,10 @@ export class Stage {
     this.volume?.material.dispose();
     this.volume?.removeFromParent();
     this.tubes?.dispose();
-    this.earlier?.dispose();
+    for (const tubes of this.beside.values()) tubes.dispose();
+    this.beside.clear();
     this.furniture?.dispose();
-    this.tubes = this.earlier = null;
+    this.tubes = null;
   }
 
   // Draws at most once per frame.

@@ -1,7 +1,7 @@
 // One slice on a canvas: its grey values, and what is drawn over them.
 import type { Patch, SliceSource } from "../data/slices";
 import type { Plane, Triple } from "../data/space";
-import type { Colouring, Tree } from "../data/tree";
+import type { Beside, Colouring, Tree } from "../data/tree";
 import type { Viewpoint } from "../data/viewpoint";
 import { drawCrosshair, drawMarks, drawPath, drawScale, drawTree, type Mark } from "./overlay";
 import { Projection } from "./projection";
@@ -11,7 +11,7 @@ export interface Scenery {
   view: Viewpoint;
   source: SliceSource;
   tree: Tree;
-  earlier: Tree | null; // drawn below the tree, to compare
+  beside: Map<Beside, Tree>; // drawn below the tree
   colour: Colouring;
   showImage: boolean;
   showTree: boolean;
@@ -63,7 +63,7 @@ export class Slice {
     pen.fillRect(0, 0, p.width, p.height);
     if (scenery.showImage) this.paintImage(pen, p, scenery);
     drawCrosshair(pen, p);
-    if (scenery.earlier) drawTree(pen, p, scenery.earlier, "earlier");
+    for (const [kind, tree] of scenery.beside) drawTree(pen, p, tree, kind);
     if (scenery.showTree) drawTree(pen, p, scenery.tree, scenery.colour);
     if (scenery.path) drawPath(pen, p, scenery.path);
     drawMarks(pen, p, scenery.marks);

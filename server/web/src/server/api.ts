@@ -24,6 +24,7 @@ export interface Doubt {
   place: [number, number, number];
   says: string;
   chance: number;
+  piece?: number | null; // the root of what is missing if the tree is wrong here
 }
 export interface Segment {
   start: number;

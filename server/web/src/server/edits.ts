@@ -26,6 +26,7 @@ export interface Record {
   can_redo: boolean;
   operations: Done[];
   doubts: { [doubt: string]: "accepted" | "rejected" };
+  moot: number[]; // doubts without an answer whose place an edit has taken away
 }
 
 /** Somebody else edited the tree: nothing was done, and `record` is what stands now. */
@@ -37,6 +38,10 @@ export class Conflict extends Error {
 
 export const record = async (job: string): Promise<Record> =>
   (await (await ask(`/v1/jobs/${job}/edits`)).json()) as Record;
+
+/** What the tree lacks where its doubts are wrong: a root for each piece, in voxels. */
+export const pieces = async (job: string): Promise<string> =>
+  (await ask(`/v1/jobs/${job}/pieces`)).text();
 
 export const tree = async (job: string): Promise<string> =>
   (await ask(`/v1/jobs/${job}/edits/tree`)).text();

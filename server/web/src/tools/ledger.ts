@@ -8,6 +8,7 @@ const NOTHING: edits.Record = {
   can_redo: false,
   operations: [],
   doubts: {},
+  moot: [],
 };
 
 export class Ledger {

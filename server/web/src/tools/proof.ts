@@ -1,6 +1,6 @@
 // Proofreading of one job: its doubts, its edits, and the keys for both.
 import { reversed, type Triple } from "../data/space";
-import type { Tree } from "../data/tree";
+import { parseTree, pieceOf, type Tree } from "../data/tree";
 import { at, make, save } from "../page/dom";
 import type { Click, Pictures } from "../page/pictures";
 import { stemOf } from "../page/result";
@@ -22,6 +22,8 @@ export class Proof {
   stem = "";
   private drawn: Tree | null = null;
   private refused: edits.Operation | null = null;
+  private pieces: Promise<Tree> | null = null;
+  private shown: api.Doubt | null = null; // whose piece is shown
   private readonly doubts: Doubts;
   private readonly editor: Editor;
 
@@ -32,6 +34,7 @@ export class Proof {
     this.doubts = new Doubts({
       look: (place) => pictures.fly(place),
       decide: async (doubt, op) => void (await this.make({ op, doubt })),
+      missing: (doubt) => guarded(() => this.showMissing(doubt)),
       marks: (marks) => pictures.mark("doubts", marks),
     });
     this.editor = new Editor({
@@ -49,6 +52,7 @@ export class Proof {
     this.stem = stemOf(job);
     this.refused = null;
     this.ledger = new Ledger(job.id, tree);
+    this.pieces = null;
     this.drawn = tree;
     at("edit-bar").hidden = at("history-area").hidden = job.kind === "enhance";
     at("doubts-area").hidden = job.kind === "enhance";
@@ -68,9 +72,22 @@ export class Proof {
     this.guarded(() => this.editor.click(there, node));
   }
 
+  // The pieces of a job are fetched once, when one of them is looked at.
+  private async showMissing(doubt: api.Doubt | null): Promise<void> {
+    this.shown = doubt;
+    const { ledger } = this;
+    if (!ledger || doubt?.piece == null) return this.pictures.showBeside("missing", null);
+    this.pieces ??= edits.pieces(ledger.job).then((text) => parseTree(text, []));
+    const all = await this.pieces;
+    if (this.ledger !== ledger || this.shown !== doubt) return;
+    // An end goes on over a gap; a branch begins at its fork.
+    const from = doubt.kind === "end" ? doubt.place : null;
+    this.pictures.showBeside("missing", pieceOf(all, doubt.piece, from));
+  }
+
   private changed(): void {
     const { record, tree } = this.ledger!;
-    this.doubts.decided(record.doubts);
+    this.doubts.decided(record.doubts, record.moot);
     this.editor.show(tree);
     if (tree !== this.drawn) this.pictures.grow(tree);
     this.drawn = tree;
