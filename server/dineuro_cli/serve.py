@@ -15,6 +15,7 @@ from dineuro_cli.options import EPILOG, needs_server
 from dineuro_cli.terminal import complain
 
 _DEFAULT_FILE = "tokens"
+_BLOCKS = "Volumes larger than the memory"
 
 
 def serve_command(
@@ -97,6 +98,49 @@ def serve_command(
             "for several. DINEURO_ROOTS separates them by ':'. [none]",
         ),
     ] = None,
+    large_voxels: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="A volume that a path names runs in blocks if a channel has more voxels. [what a "
+            "worker's memory holds, 2147483648 at most]",
+            rich_help_panel=_BLOCKS,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT",
+            help="The Dask cluster for blocks. Its workers see the roots and --runs under the same "
+            "paths. [processes of this machine]",
+            rich_help_panel=_BLOCKS,
+        ),
+    ] = None,
+    large_workers: Annotated[
+        int | None,
+        typer.Option(
+            help="The processes for blocks on this machine; 0 works without Dask. [one a "
+            "processor, with 3 GiB each]",
+            rich_help_panel=_BLOCKS,
+        ),
+    ] = None,
+    large_block: Annotated[
+        int | None,
+        typer.Option(help="The edge of a block (voxels). [256]", rich_help_panel=_BLOCKS),
+    ] = None,
+    large_hours: Annotated[
+        float | None,
+        typer.Option(help="The time limit of a job in blocks (h). [168]", rich_help_panel=_BLOCKS),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of the runs in blocks, with their masks as OME-Zarr. [in the state "
+            "folder]",
+            rich_help_panel=_BLOCKS,
+        ),
+    ] = None,
     keep_hours: Annotated[
         float | None, typer.Option(help="The time for which results are kept (h). [168]")
     ] = None,
@@ -139,6 +183,8 @@ def serve_command(
     roots = [str(folder.absolute()) for folder in options.pop("root", ())]
     if roots:
         options["roots"] = os.pathsep.join(roots)
+    if runs is not None:
+        options["runs"] = runs.absolute()
     needs_server("the server", network=True, service=True)
     from dineuro_server.ops.logs import configure
     from dineuro_server.serve import serve

@@ -23,12 +23,18 @@ from pathlib import PurePath
 
 import psutil
 
-from dineuro_bridge.errors import Conflict, NotFound, ServerStopping, error_for
+from dineuro_bridge.errors import (
+    Conflict,
+    NotFound,
+    ServerStopping,
+    error_for,
+)
 from dineuro_bridge.options import TraceOptions
 from dineuro_model.catalog import ModelInfo, list_models
 from dineuro_server.jobs.admission import Admission, Quota
 from dineuro_server.jobs.answer_key import answer_key
 from dineuro_server.jobs.fair_queue import FairThreads
+from dineuro_server.jobs.kinds import KINDS
 from dineuro_server.jobs.places import Places
 from dineuro_server.jobs.proofreading import Proofreading
 from dineuro_server.jobs.records import NEWEST, Event, Job, JobSpec, Selection
@@ -37,7 +43,7 @@ from dineuro_server.jobs.roots import Roots
 from dineuro_server.jobs.spool import Spool
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.jobs.sweeper import Sweeper
-from dineuro_server.jobs.validation import checked
+from dineuro_server.jobs.validation import check_dask, checked
 from dineuro_server.ops.metrics import Metrics
 from dineuro_server.settings import Settings
 from dineuro_server.workers.dispatcher import Dispatcher
@@ -72,17 +78,26 @@ class Engine:
     def __init__(self, settings: Settings, quota_of: Callable[[str], Quota] | None = None) -> None:
         self.settings = settings
         self.roots = Roots(settings.root_folders, settings.state)
-        self.store = JobStore(settings.state)
+        self.store = JobStore(settings.state, settings.runs)
         self.metrics = Metrics(self._gauges(), self.store.count_by_owner)
         self._admission = Admission(self.store, settings, quota_of)
-        self._places = Places(self.roots, self._admission.headers, settings.max_bytes)
-        self._dispatcher = Dispatcher(self.store, settings, self.metrics, self.roots)
+        self._places = Places(
+            self.roots, self._admission.headers, settings.max_bytes, settings.most_voxels
+        )
+        self._dispatcher = Dispatcher(
+            self.store, settings, self.metrics, self.roots, self._admission.left
+        )
         self.checks = FairThreads(_CHECKS, "check")
         self.proofreading = Proofreading(self.store.edits, settings.keep_hours * 3600)
         self._stopping = False
         self.runners = tuple(
             Runner(self._dispatcher, settings, device) for device in settings.device_names
         )
+        # Jobs in blocks come from paths alone.
+        self._block_runners = (
+            (Runner(self._dispatcher, settings, settings.block_device, in_blocks=True),)
+            if self.roots else ()
+        )  # fmt: skip
         self._sweeper = Sweeper(self.sweep, self.store.shift_expiry)
 
     # Start and stop
@@ -96,7 +111,7 @@ class Engine:
             log.info("was running when the server ended", extra={"job": job.id})
             self._dispatcher.lost(job)
         self.sweep()
-        for runner in self.runners:
+        for runner in (*self.runners, *self._block_runners):
             runner.start()
         self._sweeper.start()
 
@@ -109,6 +124,8 @@ class Engine:
             self._stopping = True
             for runner in self.runners:
                 runner.leave(deadline)
+            for runner in self._block_runners:
+                runner.leave(time.monotonic())  # what is done is kept: nothing is gained by waiting
             changed.notify_all()
         self._dispatcher.listeners.notify_all()
 
@@ -122,7 +139,7 @@ class Engine:
         """
         if not (drain and self._stopping):
             self.leave(drain)
-        for runner in self.runners:
+        for runner in (*self.runners, *self._block_runners):
             if runner.is_alive():
                 runner.join()
         self._sweeper.end()
@@ -191,7 +208,11 @@ class Engine:
         models = self.models()
         spec = checked(spec, models, lambda job_id: self._retraceable(job_id, spec.owner))
         key = answer_key(spec, models)
-        limit = min(spec.time_limit_s or self.settings.time_limit_s, self.settings.time_limit_s)
+        most = self.settings.time_limit_s
+        if KINDS[spec.kind].in_blocks:
+            check_dask(self.settings)
+            most = self.settings.large_hours * 3600
+        limit = min(spec.time_limit_s or most, most)
         with self._dispatcher.changed:
             earlier = self.store.job_of_key(spec)
             if earlier is None:
@@ -209,15 +230,19 @@ class Engine:
             path: path of the volume as the client wrote it; its last part is the default name.
             fingerprint: the fingerprint of the client's own file; None skips the comparison.
 
+        A trace of a volume that is too large for the memory becomes a job in blocks.
+
         Raises:
             Forbidden, NotFound, Conflict: see `Places.find`.
+            MissingDependency: it would run in blocks, and Dask is not installed.
             DineuroError: see `submit`.
         """
         self.admit(spec.owner)
         parameters = {"name": PurePath(path).name or "volume", **spec.parameters}
         roi = TraceOptions.from_dict(parameters).roi
         self._admission.headers.prepare()
-        place = self._places.find(path, fingerprint, roi)
+        in_blocks = spec.kind == "trace"
+        place = self._places.find(path, fingerprint, roi, in_blocks=in_blocks)
         return self.submit(replace(spec, parameters=parameters, input=place.sha256, place=place))
 
     def _new_bytes(self, spec: JobSpec) -> int:
@@ -341,6 +366,7 @@ class Engine:
             log.info("swept", extra={"job": job.id})
         for sha256 in self.store.unused_blobs():
             self._admission.drop(sha256)
+        self.store.remove_stray_runs()
 
     def _gauges(self) -> dict[str, Callable[[], float]]:
         """The measurement of each gauge, by name."""
@@ -350,6 +376,8 @@ class Engine:
             "uploads": lambda: self._admission.uploads,
             "ready": lambda: self.ready,
             "memory_bytes": lambda: psutil.Process().memory_info().rss,
-            "worker_memory_bytes": lambda: sum(runner.memory for runner in self.runners),
+            "worker_memory_bytes": lambda: sum(
+                runner.memory for runner in (*self.runners, *self._block_runners)
+            ),
             "disk_free_bytes": lambda: shutil.disk_usage(self.store.folder).free,
         }

@@ -21,6 +21,7 @@ from dineuro_server.doors.http.connections import BoundedProtocol
 from dineuro_server.doors.http.service import Service
 from dineuro_server.doors.zeromq.door import Door
 from dineuro_server.engine import Engine
+from dineuro_server.jobs.validation import check_dask
 from dineuro_server.settings import Settings
 
 #: Time that open connections have to end after the last running job (seconds).
@@ -40,8 +41,11 @@ def serve(settings: Settings) -> None:
     Raises:
         BadParameter: a door that others can reach has no keys, or an address is wrong.
         FileAccess: the state folder, the token file or an address cannot be used.
+        MissingDependency: a scheduler is named, and Dask is not installed.
     """
     check_doors(settings)
+    if settings.scheduler is not None:
+        check_dask(settings)
     _allow_descriptors()
     tokens = None if settings.tokens is None else TokenFile(settings.tokens, settings)
     listener = _listen(settings.http)

@@ -15,6 +15,12 @@ GIB = 2**30
 #: Share of the machine's memory for all workers together, if `memory_gib` is not set.
 _MEMORY_SHARE = 0.9
 
+#: Memory that a volume takes at most while it is traced, for each voxel, and the most voxels that
+#: are traced in memory anyway.
+_BYTES_PER_VOXEL, _MOST_VOXELS = 40, 2**31
+#: Memory of a process that works on blocks, at least.
+_WORKER_BYTES = 3 * GIB
+
 #: Bounds of settings in hours and seconds: beyond them no date and no timer can be computed.
 _CENTURY_H, _YEAR_S, _DAY_S = 876_600, 31_557_600, 86_400
 
@@ -57,6 +63,16 @@ class Settings(BaseSettings):
         owner_gib: disk space of one owner's inputs and results.
         min_free_gib: free disk space below which nothing is accepted.
         roots: folders whose files jobs may name by their path, separated by ":"; none by default.
+        large_voxels: voxels of one channel above which a volume that a path names runs in blocks
+            (docs/brain.md), and not in the memory of a worker; None is what that memory holds.
+        large_workers: processes that work on the blocks, on this machine; None is one a processor
+            as far as the memory allows, and 0 needs no Dask.
+        large_block: edge of a block in voxels.
+        large_hours: run time of a job in blocks; a request may set a lower limit.
+        scheduler: tcp://HOST:PORT of the Dask cluster that works on the blocks; None starts
+            processes on this machine. Its workers see the roots and `runs` under the same paths.
+        runs: folder of the runs in blocks, which holds their masks as OME-Zarr; None is `runs` in
+            the state folder.
         keep_hours: time that results are kept after their job has ended.
         time_limit_s: run time of one job; a request may set a lower limit.
         memory_gib: memory of one worker; None divides nine tenths of the machine's memory, or of
@@ -89,6 +105,12 @@ class Settings(BaseSettings):
     owner_gib: float = Field(default=100.0, gt=0, le=2**23)
     min_free_gib: float = Field(default=2.0, ge=0, le=2**23)
     roots: str = ""
+    large_voxels: int | None = Field(default=None, ge=1)
+    large_workers: int | None = Field(default=None, ge=0, le=4096)
+    large_block: int = Field(default=256, ge=32, le=2048, multiple_of=8)
+    large_hours: float = Field(default=168.0, gt=0, le=_YEAR_S / 3600)
+    scheduler: str | None = None
+    runs: Path | None = None
     keep_hours: float = Field(default=168.0, gt=0, le=_CENTURY_H)
     time_limit_s: float = Field(default=3600.0, gt=0, le=_YEAR_S)
     memory_gib: float | None = Field(default=None, gt=0, le=2**23)
@@ -107,6 +129,31 @@ class Settings(BaseSettings):
     def root_folders(self) -> tuple[Path, ...]:
         """The folders whose files jobs may name by their path."""
         return tuple(Path(folder) for folder in self.roots.split(os.pathsep) if folder)
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of the runs in blocks."""
+        return self.state / "runs" if self.runs is None else self.runs
+
+    @property
+    def most_voxels(self) -> int:
+        """Voxels of one channel that are traced in memory."""
+        if self.large_voxels is not None:
+            return self.large_voxels
+        return min(_MOST_VOXELS, self.memory_bytes // _BYTES_PER_VOXEL)
+
+    @property
+    def block_workers(self) -> tuple[int, int]:
+        """How many processes work on blocks, and the memory of each (bytes)."""
+        count = self.large_workers
+        if count is None:
+            count = max(1, min(os.cpu_count() or 1, self.memory_bytes // _WORKER_BYTES))
+        return count, max(_WORKER_BYTES, self.memory_bytes // max(count, 1))
+
+    @property
+    def block_device(self) -> str:
+        """The device of jobs in blocks: GPUs where the other jobs have them."""
+        return "cpu" if set(self.device_names) == {"cpu"} else "auto"
 
     @property
     def max_bytes(self) -> int:

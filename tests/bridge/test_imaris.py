@@ -288,4 +288,4 @@ def test_a_server_reads_it_by_its_path_and_never_from_an_upload(path: Path) -> N
     refused = header_process.answer(request | {"by_path": False})
     assert refused["code"] == "unsupported_format"
     assert "not read from an upload" in refused["detail"]
-    assert header_process.answer(request | {"by_path": True}) == {"suffix": ".ims"}
+    assert header_process.answer(request | {"by_path": True})["suffix"] == ".ims"

@@ -103,4 +103,4 @@ def test_volumes_that_cannot_be(said: dict[str, Any]) -> None:
 
 def test_a_result_has_the_parts_that_the_protocol_names() -> None:
     delivered = {part.name for part in PARTS.values() if part.is_delivered}
-    assert delivered == {"swc", "mask", "report", "doubts", "preview"}
+    assert delivered == {"swc", "mask", "report", "doubts", "preview", "neurons", "table"}

@@ -75,7 +75,7 @@ def test_the_levels_of_an_n5_group_are_read_box_by_box(tmp_path: Path) -> None:
         assert np.array_equal(source.read(level=1)[0], VOXELS[:, ::2, ::2])
     assert find_inputs([str(tmp_path)]) == [path]
     with closing(HeaderReader()) as reader:
-        assert reader.suffix(path, 2**30, by_path=True) == ".n5"
+        assert reader.check(path, 2**30, by_path=True).suffix == ".n5"
 
 
 def test_bigdataviewer_s_folder_of_one_image_is_read(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_scales_of_precomputed_are_levels_and_the_finest_is_first(tmp_path: Path
         assert np.array_equal(source.read((3, 14, 2, 21, 30, 5))[1], VOXELS[2:, 14:, 3:] + 1)
         assert np.array_equal(source.read(level=1)[0], VOXELS[:, ::2, ::2])
     with closing(HeaderReader()) as reader:
-        assert reader.suffix(path, 2**30, by_path=True) == ".precomputed"
+        assert reader.check(path, 2**30, by_path=True).suffix == ".precomputed"
 
 
 def test_damaged_and_foreign_folders_are_refused_with_a_reason(tmp_path: Path) -> None:

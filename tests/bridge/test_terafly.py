@@ -294,7 +294,7 @@ def test_a_tile_that_goes_away_while_the_volume_is_open_is_named(tmp_path: Path)
 def test_a_server_reads_it_by_its_path_and_follows_no_link(tmp_path: Path) -> None:
     path = folder(tmp_path / "data" / "brain")
     with closing(HeaderReader()) as reader:
-        places = Places(Roots([tmp_path / "data"], tmp_path / "state"), reader, 2**30)
+        places = Places(Roots([tmp_path / "data"], tmp_path / "state"), reader, 2**30, 2**31)
         found = places.find(str(path), None, None)
         assert (found.suffix, found.is_folder) == (".terafly", True)
         tile = path / "RES(30x22x7)" / MIDDLE

@@ -43,30 +43,30 @@ def test_the_suffix_is_that_of_the_content(
 ) -> None:
     write_volume(tmp_path / f"a{suffix}", Volume(np.zeros((1, 4, 5, 6), np.uint8)))
     path = (tmp_path / f"a{suffix}").rename(tmp_path / "upload.part")
-    assert reader.suffix(path, GIB) == suffix
+    assert reader.check(path, GIB).suffix == suffix
     with pytest.raises(LimitExceeded, match=r"upload\.part: 6 x 5 x 4 voxels"):
-        reader.suffix(path, 119)
+        reader.check(path, 119)
 
 
 def test_errors_are_those_of_the_reader(tmp_path: Path, reader: HeaderReader) -> None:
     path = tmp_path / "a.part"
     path.write_bytes(b"GIF89a" * 9)
     with pytest.raises(UnsupportedFormat, match=r"a\.part: is no volume"):
-        reader.suffix(path, GIB)
+        reader.check(path, GIB)
     path.write_bytes(b"raw_image_stack_by_hpengL")
     with pytest.raises(BadFile, match=r"a\.part: truncated"):
-        reader.suffix(path, GIB)
+        reader.check(path, GIB)
 
 
 def test_one_process_answers_many_headers(stack: Path) -> None:
     reader = HeaderReader()
     for _ in range(20):
-        reader.suffix(stack, GIB)
+        reader.check(stack, GIB)
     assert len(reader._idle) == 1
     process = reader._idle[0]._popen
     reader.close()
     assert process.poll() is not None
-    reader.suffix(stack, GIB)  # an upload that ends while the server stops
+    reader.check(stack, GIB)  # an upload that ends while the server stops
     assert not reader._idle
 
 
@@ -74,13 +74,13 @@ def test_a_header_that_takes_too_long_is_refused_and_its_process_replaced(
     stack: Path,
 ) -> None:
     reader = HeaderReader(limit_s=1.0)
-    reader.suffix(stack, GIB)
+    reader.check(stack, GIB)
     first = reader._idle[0]._popen
     os.kill(first.pid, 19)  # a process that stands still answers nothing
     with pytest.raises(BadFile, match=r"a\.tif: its header cannot be read within 1 s"):
-        reader.suffix(stack, GIB)
+        reader.check(stack, GIB)
     assert first.poll() is not None
-    assert reader.suffix(stack, GIB) == ".tif"
+    assert reader.check(stack, GIB).suffix == ".tif"
     assert reader._idle[0]._popen.pid != first.pid
     reader.close()
 
@@ -107,7 +107,7 @@ def test_what_a_process_says_forges_no_line_of_the_log_and_is_bounded(
         f"sys.stderr.write('x' * 10**6 + '\\n{forged}\\n'); sys.stderr.flush(); sys.exit(3)",
     )
     with pytest.raises(BadFile, match="header cannot be read"):
-        HeaderReader().suffix(stack, GIB)
+        HeaderReader().check(stack, GIB)
     assert capfd.readouterr().err == ""
     said = [record for record in caplog.records if "reads headers has ended" in record.message]
     assert said
@@ -123,15 +123,15 @@ def test_a_process_that_only_complains_is_ended_in_time(
     endless = "print('{}', flush=True)\nwhile True: sys.stderr.write('no ' * 1000)"
     speaking(monkeypatch, tmp_path, endless)
     with pytest.raises(BadFile, match="within 1 s"):
-        HeaderReader(limit_s=1.0).suffix(stack, GIB)
+        HeaderReader(limit_s=1.0).check(stack, GIB)
 
 
 def test_a_process_that_died_is_replaced(stack: Path) -> None:
     reader = HeaderReader()
-    reader.suffix(stack, GIB)
+    reader.check(stack, GIB)
     reader._idle[0]._popen.kill()
     reader._idle[0]._popen.wait()
-    assert reader.suffix(stack, GIB) == ".tif"
+    assert reader.check(stack, GIB).suffix == ".tif"
     reader.close()
 
 
@@ -141,7 +141,7 @@ def test_a_header_that_ends_every_process_is_refused(
     monkeypatch.setattr("sys.executable", "/bin/true")
     reader = HeaderReader()
     with pytest.raises(BadFile, match="header cannot be read"):
-        reader.suffix(stack, GIB)
+        reader.check(stack, GIB)
     assert not reader._idle
 
 
@@ -156,7 +156,7 @@ def test_the_memory_of_a_header_is_bounded(
     assert answer["code"] == "bad_file"
     assert "takes more memory" in answer["detail"]
     # The limit itself, as the system has it.
-    reader.suffix(stack, GIB)
+    reader.check(stack, GIB)
     limits = Path(f"/proc/{reader._idle[0]._popen.pid}/limits").read_text()
     (line,) = (line for line in limits.splitlines() if line.startswith("Max address space"))
     assert 2**28 < int(line.split()[3]) < 2**32
@@ -179,7 +179,7 @@ def test_a_page_list_that_points_back_ends_at_once(
     path = tmp_path / "loop.part"
     path.write_bytes(looping(pages))
     with pytest.raises(DineuroError, match=r"loop\.part: .*points back"):
-        reader.suffix(path, GIB)
+        reader.check(path, GIB)
     assert len(reader._idle) == 1  # it was refused, and not killed
 
 

@@ -21,7 +21,7 @@ from dineuro_server.access.tokens import TokenFile, add_token
 from dineuro_server.doors.http.app import make_app
 from dineuro_server.doors.http.service import Service
 from dineuro_server.engine import Engine
-from dineuro_server.jobs.headers import HeaderReader
+from dineuro_server.jobs.headers import Checked, HeaderReader
 from dineuro_server.ops.logs import TextLines
 from dineuro_server.settings import Settings
 from tests.support.server import FAST, Server, job_after, other, until
@@ -271,12 +271,12 @@ def test_headers_that_take_long_leave_threads_for_other_requests(
     engine = Engine(settings)
     checked = threading.Event()
 
-    def slow_suffix(*_: object) -> str:
+    def slow_check(*_: object) -> Checked:
         assert checked.wait(120)
-        return ".v3draw"
+        return Checked(".v3draw", in_blocks=False)
 
     monkeypatch.setattr(HeaderReader, "prepare", lambda _: None)
-    monkeypatch.setattr(HeaderReader, "suffix", slow_suffix)
+    monkeypatch.setattr(HeaderReader, "check", slow_check)
     spool = engine.store.folder / "spool"
     uploads = 60  # more than the threads of the server's pool
 
@@ -350,12 +350,12 @@ def test_many_headers_of_one_owner_do_not_keep_another_waiting(
     engine = Engine(settings)
     let_go = threading.Semaphore(0)
 
-    def slow_suffix(*_: object) -> str:
+    def slow_check(*_: object) -> Checked:
         assert let_go.acquire(timeout=120)
-        return ".v3draw"
+        return Checked(".v3draw", in_blocks=False)
 
     monkeypatch.setattr(HeaderReader, "prepare", lambda _: None)
-    monkeypatch.setattr(HeaderReader, "suffix", slow_suffix)
+    monkeypatch.setattr(HeaderReader, "check", slow_check)
     spool = engine.store.folder / "spool"
     tokens = {name: add_token(tmp_path / "tokens", name) for name in ("anna", "ben")}
     many = 30

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dineuro_bridge.errors import BadFile, FileAccess
@@ -23,6 +23,28 @@ def reading(path: Path | str) -> Iterator[None]:
         raise
     except OSError as error:
         raise FileAccess(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def descend(root: str, path: str) -> int:
+    """The descriptor of a file or folder below a folder, which is reached without following a link.
+
+    It is only held, and not opened for reading: to open a device or a pipe would have effects.
+
+    Args:
+        root: the folder.
+        path: the path in it.
+
+    Raises:
+        OSError: a part is missing, or is a link and not the last one.
+    """
+    at = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in PurePosixPath(path).parts:
+        try:
+            below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    return at
 
 
 @contextlib.contextmanager

@@ -224,6 +224,26 @@ OPTIONS: dict[str, Option] = table_of(TraceOptions)
 DEFAULTS = TraceOptions()
 
 
+#: The values that a run in blocks (docs/brain.md) takes of the options that it does not apply.
+_IN_BLOCKS: dict[str, tuple[object, ...]] = {
+    "roi": (None,), "root": (None,), "row_order": ("file",), "z_axis": ("z",),
+    "contrast": ("auto", "bright"), "trees": ("auto", "all"),
+    "enhancer": (*NETWORK_ENHANCERS, "classical"),
+}  # fmt: skip
+
+
+def check_in_blocks(options: TraceOptions) -> None:
+    """Refuse options that a run in blocks does not apply.
+
+    Raises:
+        BadParameter: names the option.
+    """
+    for name, taken in _IN_BLOCKS.items():
+        value = getattr(options, name)
+        if value not in taken:
+            raise BadParameter(f"{name} {value}: is not read by a run in blocks (dineuro brain)")
+
+
 def json_text() -> str:
     """The table as the text of a JSON file."""
     records = [each.record() for each in OPTIONS.values()]

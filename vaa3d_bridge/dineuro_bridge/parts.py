@@ -14,6 +14,8 @@ from typing import Literal
 
 #: Who a part is for: a user, the browser page of a server, or the server alone.
 Audience = Literal["user", "page", "server"]
+#: Whether a run in blocks (docs/brain.md) has a part too, and whether nothing else has it.
+InBlocks = Literal["no", "too", "alone"]
 #: What a part holds; a volume is uint8 and travels in any of several image formats.
 Content = Literal["text", "json", "volume", "binary"]
 
@@ -54,6 +56,7 @@ class Part:
         answer_rank: the order among the parts that may answer a submission; None for no such part.
         linker_key: its key in Vaa3D's linker file; see `dineuro_bridge.trees.ano`.
         option: its command line option; None where it has none.
+        in_blocks: whether a run in blocks has it.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Part:
     answer_rank: int | None = None
     linker_key: str | None = None
     option: Option | None = None
+    in_blocks: InBlocks = "no"
 
     @property
     def suffix(self) -> str:
@@ -137,6 +141,7 @@ PARTS = _table((
         inline=True,
         answer_rank=0,
         linker_key="SWCFILE",
+        in_blocks="too",
         option=Option(
             flags=("-o", "--output"),
             metavar="OUT.swc",
@@ -169,6 +174,7 @@ PARTS = _table((
         stored="report.json",
         media_types={".json": "application/json"},
         answer_rank=1,
+        in_blocks="too",
         option=Option(metavar="R.json", help="The report; or a folder."),
     ),
     Part(
@@ -194,6 +200,7 @@ PARTS = _table((
         media_types={".marker": "text/x-vaa3d-marker"},
         inline=True,
         linker_key="MARKERFILE",
+        in_blocks="too",
         option=Option(
             metavar="D.marker",
             help="The places to proofread first, at most 20, the most doubtful first; or a folder.",
@@ -210,6 +217,28 @@ PARTS = _table((
         stored="pieces.swc",
         media_types={".swc": "text/plain"},
         inline=True,
+    ),
+    Part(
+        name="neurons",
+        ending="_neurons.zip",
+        description="The tree of each neuron as SWC, in a zip file, of a volume that was traced in "
+        "blocks.",
+        content="binary",
+        needs_tree=True,
+        stored="neurons.zip",
+        media_types={".zip": "application/zip"},
+        in_blocks="alone",
+    ),
+    Part(
+        name="table",
+        ending="_neurons.csv",
+        description="Place, soma, length, tips, forks, confidence and doubts of each neuron as "
+        "CSV, of a volume that was traced in blocks.",
+        content="text",
+        needs_tree=True,
+        stored="neurons.csv",
+        media_types={".csv": "text/csv"},
+        in_blocks="alone",
     ),
     Part(
         name="ano",

@@ -28,13 +28,13 @@ from dineuro.brain.results import load_trees, write_results
 from dineuro.brain.stages import Run
 from dineuro.brain.store.folder import Ledger
 from dineuro.brain.store.grid import Grid
-from dineuro.brain.store.input import identity, occupied_blocks, open_input
+from dineuro.brain.store.input import occupied_blocks, open_input
 from dineuro.brain.store.volumes import create_volume
 from dineuro.brain.tasks import Job
 from dineuro.brain.workers import Workers
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.files import write_record
-from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.options import TraceOptions, check_in_blocks
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
 from dineuro_model.catalog import find_model
 from dineuro_model.inference.registry import runtimes_for
@@ -49,34 +49,48 @@ _MOST_LOST = 0.001
 _NOT_TOLD = ("spacing", "channel", "enhancer", "model")
 
 
-def prepare_job(path: Path, folder: Path, options: TraceOptions, edge: int) -> Job:
+def prepare_job(
+    path: Path,
+    folder: Path,
+    options: TraceOptions,
+    edge: int,
+    *,
+    root: str | None = None,
+    name: str | None = None,
+    most_bytes: int | None = None,
+) -> Job:
     """Check what was asked for, and open the volume.
+
+    Args:
+        path: of the volume.
+        folder: of the run.
+        options: of the trace.
+        edge: of a block in voxels.
+        root: see `Input`.
+        name: what the comments of the trees call the volume; None is the name of its file.
+        most_bytes: what the folder may take on disk; None is what the disk has.
 
     Raises:
         BadParameter: an option that no run has.
         BadFile, BadVolume, FileAccess, UnsupportedFormat: of the volume.
     """
-    if options.enhancer == "none":
-        raise BadParameter("enhancer none: a brain needs one: classical, dineuro or auto")
+    check_in_blocks(options)
     if options.enhancer == "dineuro":
         runtimes_for()
     if options.model is not None and find_model(options.model).path == Path(options.model):
         options = replace(options, model=str(Path(options.model).resolve()))
-    for name, usual in (("contrast", "dark"), ("root", None), ("roi", None)):
-        value = getattr(options, name)
-        if value == usual if usual else value is not None:
-            raise BadParameter(f"{name} {value}: is not read by `dineuro brain`")
     if edge < 32 or edge % 4:
         raise BadParameter(f"block {edge}: must be a multiple of 4 from 32 on")
     if options.enhancer != "classical" and edge % CELL:
         raise BadParameter(f"block {edge}: must be a multiple of {CELL} for the network")
-    given = open_input(path, options.channel)
+    given = open_input(path, options.channel, root)
     source = given.source()
     size = source.shape[1:]
     spacing = source.spacing if options.spacing is None else options.spacing[::-1]
     if spacing is None and options.units == "um":
         raise BadParameter(f"{path}: no voxel size is known: give --spacing for µm")
-    return Job(given, str(folder.resolve()), Grid(size, edge), spacing, options)
+    return Job(given, str(folder.resolve()), Grid(size, edge), spacing, options,
+               name or path.name, most_bytes)  # fmt: skip
 
 
 def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -> dict[str, Any]:
@@ -90,7 +104,8 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
     read = {name: job.options.as_dict()[name] for name in _READ}
     source = job.given.source()
     files.begin({
-        "input": job.given.path, "identity": identity(job.given.path), "size": job.grid.size,
+        "input": job.given.path, "identity": job.given.identity and job.given.identity._asdict(),
+        "size": job.grid.size,
         "dtype": str(source.dtype), "spacing": job.spacing, "block": job.grid.edge, **read,
     })  # fmt: skip
     ledger = Ledger(files.path / "ledger.sqlite")
@@ -100,7 +115,7 @@ def run_brain(job: Job, workers: Workers, progress: ProgressCallback = silent) -
         blocks, dark = occupied_blocks(
             job.given, job.grid, lambda at, n: progress(Progress("plan", at, n))
         )
-        files.check_room(job.grid, len(blocks), network=job.options.enhancer == "dineuro")
+        job.check_room(len(blocks), network=job.options.enhancer == "dineuro")
         found, groups = run_stages(run, list(blocks), dark)
         record = _report(run, blocks, dark, found, groups)
         if not run.holes:
@@ -140,7 +155,7 @@ def run_stages(
         create_volume(path, job.grid, job.spacing)
     stated = choice.stated()
     if choice.net is not None:
-        job.files.check_room(job.grid, len(ranges), network=True)
+        job.check_room(len(ranges), network=True)
         found = enhance_all(run, ranges, choice, choice.net)
     else:
         items = ((b, (job, b, choice.figures)) for b in run.without_holes(ranges))
@@ -210,7 +225,7 @@ def _comments(job: Job, record: dict[str, Any]) -> tuple[str, ...]:
     options = job.options.as_dict()
     return (
         f"DINeuro {record['dineuro']}",
-        f"image {Path(job.given.path).name}",
+        f"image {job.name}",
         f"coordinates x y z, {job.options.units}, 0-based, of the full volume",
         f"spacing_um_xyz {' '.join(f'{s:g}' for s in spacing) if spacing else 'unknown'}",
         f"enhancer {record.get('enhancer', options['enhancer'])}, in blocks of {job.grid.edge}",

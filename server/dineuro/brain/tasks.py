@@ -57,6 +57,8 @@ class Job:
         grid: the blocks.
         spacing: z, y, x in µm; None takes voxels as cubes.
         options: of the trace.
+        name: of the volume, for the comments of the trees.
+        most_bytes: that the folder may take; None is what the disk has.
     """
 
     given: Input
@@ -64,6 +66,8 @@ class Job:
     grid: Grid
     spacing: Spacing | None
     options: TraceOptions
+    name: str
+    most_bytes: int | None = None
 
     @property
     def files(self) -> RunFolder:
@@ -74,6 +78,10 @@ class Job:
     def scale(self) -> VoxelScale:
         """The voxel's edges."""
         return VoxelScale(self.spacing)
+
+    def check_room(self, n_blocks: int, *, network: bool) -> None:
+        """See `RunFolder.check_room`."""
+        self.files.check_room(self.grid, n_blocks, network=network, most=self.most_bytes)
 
     def part(self, window: Window, low: float, span: float) -> Part:
         """A window as the enhancer takes it."""

@@ -30,6 +30,8 @@ from dineuro_model.inference.registry import nvidia_gpus
 
 #: A task is tried so often before its block becomes a hole. Wrong input is not tried again.
 _TRIES = 3
+#: Time in which a scheduler has to answer (seconds).
+_ANSWERS_S = 30
 #: Tasks on their way for each worker.
 _WINDOW = 2
 #: The stages that run a network. Where workers have the resource GPU, only those do them.
@@ -177,7 +179,7 @@ class DaskWorkers:
                 dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR,
             )  # fmt: skip
         try:
-            self._client = distributed.Client(self._cluster or scheduler, timeout=30)
+            self._client = distributed.Client(self._cluster or scheduler, timeout=_ANSWERS_S)
         except (OSError, TimeoutError, ValueError) as error:
             raise ServiceError(f"{scheduler}: no Dask scheduler answers there") from error
 

@@ -125,6 +125,10 @@ class Admission:
         quota = self._quota_of(owner)
         return quota, quota.nbytes - self._store.usage(owner).nbytes
 
+    def left(self, owner: str) -> int:
+        """The bytes that an owner has left."""
+        return self.room(owner)[1]
+
     def close(self) -> None:
         """End the processes that read headers."""
         self.headers.close()

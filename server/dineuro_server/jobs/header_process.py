@@ -1,8 +1,8 @@
 """The process that reads the headers of uploads: one request a line, one answer a line.
 
     (at the start)                               ->  {}
-    {"path": …, "max_bytes": …,                  ->  {"suffix": ".tif"}
-     "limit_s": …, "roi": …, "by_path": …}       or  {"code": …, "detail": …}
+    {"path": …, "max_bytes": …, "limit_s": …,    ->  {"suffix": ".tif", "in_blocks": false}
+     "roi": …, "by_path": …, "most_voxels": …}   or  {"code": …, "detail": …}
 
 Its memory is bounded. The server kills it when an answer takes longer than `limit_s` seconds. A
 little later its own alarm ends it, so that it does not outlive a server that was killed.
@@ -27,7 +27,7 @@ from dineuro_bridge.volumes.views import PartSource
 _ROOM_BYTES = 2**29
 
 
-def answer(request: dict[str, Any]) -> dict[str, str]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Check the header of one file; errors become their code and text."""
     path = Path(request["path"])
     try:
@@ -41,13 +41,21 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
             # Of a folder the region alone is read; another file is read whole.
             roi = request["roi"] if each.folder else None
             part = source if roi is None else PartSource(source, tuple(roi))
-            part.header.check(path, request["max_bytes"])
-        return {"suffix": each.suffixes[0]}
+            most = request.get("most_voxels")
+            in_blocks = most is not None and source.reads_boxes and _voxels(source) > most
+            if not in_blocks:
+                part.header.check(path, request["max_bytes"])
+        return {"suffix": each.suffixes[0], "in_blocks": in_blocks}
     except DineuroError as error:
         return {"code": error.code, "detail": str(error)}
     except MemoryError:
         detail = f"{path}: its header takes more memory than a volume's: it is damaged"
         return {"code": BadFile.code, "detail": detail}
+
+
+def _voxels(source: Source) -> int:
+    """Of one channel."""
+    return math.prod(source.shape[1:])
 
 
 def _open_source(each: Format, path: Path) -> Source:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple
 
 from dineuro_bridge.errors import BadFile, error_for
 from dineuro_bridge.volumes.terms import Roi
@@ -20,6 +20,13 @@ _PROCESSES = 2
 _MODULE = "dineuro_server.jobs.header_process"
 
 log = logging.getLogger(__name__)
+
+
+class Checked(NamedTuple):
+    """The suffix that fits a volume's content, and whether the volume runs in blocks."""
+
+    suffix: str
+    in_blocks: bool
 
 
 class HeaderReader:
@@ -45,16 +52,24 @@ class HeaderReader:
                 finally:
                     self._free.release()
 
-    def suffix(
-        self, path: Path, max_bytes: int, roi: Roi | None = None, *, by_path: bool = False
-    ) -> str:
-        """Check a volume's header, and return the suffix that fits its content.
+    def check(
+        self,
+        path: Path,
+        max_bytes: int,
+        roi: Roi | None = None,
+        *,
+        by_path: bool = False,
+        most_voxels: int | None = None,
+    ) -> Checked:
+        """Check a volume's header.
 
         Args:
             path: path of the file or folder.
             max_bytes: limit of the volume in memory.
             roi: the region of a folder that will be read; None is all of it.
             by_path: whether it lies below a served folder; else it is an upload.
+            most_voxels: voxels of a channel above which it runs in blocks, where its format can be
+                read so, and then without a limit; None runs it in memory.
 
         Raises:
             UnsupportedFormat: a format that is not read from an upload.
@@ -67,6 +82,7 @@ class HeaderReader:
             "limit_s": self._limit_s,
             "roi": roi,
             "by_path": by_path,
+            "most_voxels": most_voxels,
         }
         try:
             with self._free:
@@ -82,15 +98,15 @@ class HeaderReader:
             ) from error
         if "code" in reply:
             raise error_for(reply["code"], reply["detail"])
-        return reply["suffix"]
+        return Checked(reply["suffix"], reply["in_blocks"])
 
-    def _ask(self, request: dict[str, object]) -> dict[str, str]:
+    def _ask(self, request: dict[str, object]) -> dict[str, Any]:
         """The answer of an idle process or of a new one."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         process = process or LineProcess(_MODULE)
         try:
-            reply = cast(dict[str, str], process.ask(request, self._limit_s))
+            reply = process.ask(request, self._limit_s)
         except BaseException:
             words = process.end()
             log.warning("a process that reads headers has ended: %s", words or "without a word")

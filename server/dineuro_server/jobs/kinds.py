@@ -8,7 +8,7 @@ from typing import Literal
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.parts import PARTS, Part
 
-Kind = Literal["trace", "enhance", "retrace"]
+Kind = Literal["trace", "enhance", "retrace", "brain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class JobKind:
         retraces: whether the input is a mask or an earlier job, so that no enhancer runs.
         main: the name of the part that answers a submission, unless the client asks for another.
         description: sentences for the HTTP interface's documentation.
+        in_blocks: whether it runs in blocks; the server makes such a job of a trace.
+        attempts: how often it is begun before the loss of its worker fails it.
     """
 
     name: Kind
@@ -28,6 +30,8 @@ class JobKind:
     retraces: bool
     main: str
     description: str
+    in_blocks: bool = False
+    attempts: int = 2
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -35,7 +39,9 @@ class JobKind:
         return tuple(
             part
             for part in PARTS.values()
-            if part.stored and (self.has_tree or not part.needs_tree)
+            if part.stored
+            and (self.has_tree or not part.needs_tree)
+            and part.in_blocks in (("too", "alone") if self.in_blocks else ("no", "too"))
         )
 
 
@@ -66,16 +72,29 @@ KINDS: dict[str, JobKind] = {
             description="Trace a mask, or with `job=ID` a finished job again with other parameters "
             "of the tracer.\n\nThe network does not run.",
         ),
+        JobKind(
+            name="brain",
+            has_tree=True,
+            retraces=False,
+            main="swc",
+            description="",
+            in_blocks=True,
+            attempts=10,  # what is done is kept, so that each one goes on
+        ),
     )
 }
 
 
+#: The kinds that clients ask for.
+ASKED: dict[str, JobKind] = {name: kind for name, kind in KINDS.items() if not kind.in_blocks}
+
+
 def kind_named(name: str) -> JobKind:
-    """The kind of that name.
+    """The kind that a client asks for by its name.
 
     Raises:
         BadParameter: there is no such kind.
     """
-    if name not in KINDS:
-        raise BadParameter(f"kind {name!r}: must be one of {', '.join(KINDS)}")
-    return KINDS[name]
+    if name not in ASKED:
+        raise BadParameter(f"kind {name!r}: must be one of {', '.join(ASKED)}")
+    return ASKED[name]

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dineuro_bridge.errors import (
     DineuroError,
@@ -23,6 +23,7 @@ from dineuro_bridge.errors import (
     NotFound,
     UnsupportedFormat,
 )
+from dineuro_bridge.files import descend
 from dineuro_server.jobs.roots import shown
 
 #: Files and folders in a volume that is a folder, and how deep they lie.
@@ -110,7 +111,7 @@ def pinned(root: str, path: str, named: str) -> Iterator[Pin]:
         Forbidden: it may not be read.
     """
     with _explained(named):
-        descriptor = _descend(root, path)
+        descriptor = descend(root, path)
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISLNK(mode):
@@ -123,21 +124,6 @@ def pinned(root: str, path: str, named: str) -> Iterator[Pin]:
         yield Pin(place, named, stat.S_ISDIR(mode))
     finally:
         os.close(descriptor)
-
-
-def _descend(root: str, path: str) -> int:
-    """The descriptor of a file or folder that is reached without following a link.
-
-    It is only held, and not opened for reading: to open a device or a pipe would have effects.
-    """
-    at = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for part in PurePosixPath(path).parts:
-        try:
-            below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-        finally:
-            os.close(at)
-        at = below
-    return at
 
 
 class _Listing:

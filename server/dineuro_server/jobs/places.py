@@ -31,44 +31,58 @@ class Places:
         roots: the folders that are served.
         headers: reads the headers of the volumes.
         max_bytes: limit of a file, and of a volume in memory.
+        most_voxels: voxels of a channel above which a volume runs in blocks.
     """
 
-    def __init__(self, roots: Roots, headers: HeaderReader, max_bytes: int) -> None:
+    def __init__(
+        self, roots: Roots, headers: HeaderReader, max_bytes: int, most_voxels: int
+    ) -> None:
         self._roots, self._headers, self._max_bytes = roots, headers, max_bytes
+        self._most_voxels = most_voxels
 
-    def find(self, named: str, fingerprint: str | None, roi: Roi | None) -> Place:
-        """The volume at a path; blocks while the file is read once.
+    def find(
+        self, named: str, fingerprint: str | None, roi: Roi | None, *, in_blocks: bool = False
+    ) -> Place:
+        """The volume at a path; blocks while the file is read once, unless it runs in blocks.
 
         Args:
             named: the path as a client wrote it.
             fingerprint: the fingerprint of the client's own file; None skips the comparison.
             roi: the region that the job reads of a volume that is a folder.
+            in_blocks: whether the job may run in blocks.
 
         Raises:
             Forbidden: see `Roots.find`; or the file may not be read.
             NotFound: there is no such file.
             Conflict: the fingerprint is another one, or the file changes while it is read.
-            DineuroError: it is no volume that can be traced here; see `HeaderReader.suffix`.
+            DineuroError: it is no volume that can be traced here; see `HeaderReader.check`.
         """
         root, path = self._roots.find(named)
         with pinned(root, path, named) as pin:
             before = pin.status()
             if pin.is_folder and not is_folder_volume(pin.path):
                 raise UnsupportedFormat(f"{shown(named)}: is a folder and no volume: name a file")
-            if not pin.is_folder and before.nbytes > self._max_bytes:
-                raise LimitExceeded(
-                    f"{shown(named)}: is larger than {self._max_bytes} bytes, this server's limit"
-                )
             with _told_as(pin):
                 if fingerprint is not None and fingerprint_of(pin.path) != fingerprint.lower():
                     raise Conflict(
                         f"{shown(named)}: is another file on the server's machine: send the file"
                     )
-                suffix = self._headers.suffix(pin.path, self._max_bytes, roi, by_path=True)
-                digest = _identity(pin, before.stamp, lambda _: None)
+                most = self._most_voxels if in_blocks and roi is None else None
+                checked = self._headers.check(
+                    pin.path, self._max_bytes, roi, by_path=True, most_voxels=most
+                )
+                if not (pin.is_folder or checked.in_blocks) and before.nbytes > self._max_bytes:
+                    raise LimitExceeded(
+                        f"{pin.path}: is larger than {self._max_bytes} bytes, this server's limit"
+                    )
+                by_stamp = pin.is_folder or checked.in_blocks
+                digest = _identity(pin, before.stamp, lambda _: None, by_stamp=by_stamp)
             if pin.status().exact != before.exact:
                 raise Conflict(f"{shown(named)}: was changed while it was read: try again")
-        return Place(root, path, named, suffix, pin.is_folder, before.stamp, digest)
+        return Place(
+            root, path, named, checked.suffix, pin.is_folder, before.stamp, digest,
+            checked.in_blocks,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -88,7 +102,7 @@ def reopened(place: Place, tick: Callable[[int], None]) -> Iterator[Path]:
         before = pin.status()
         if pin.is_folder != place.is_folder or before.stamp != place.stamp:
             raise changed
-        if _identity(pin, before.stamp, tick) != place.sha256:
+        if _identity(pin, before.stamp, tick, by_stamp=place.by_stamp) != place.sha256:
             raise changed
         yield pin.path
         if pin.status().exact != before.exact:
@@ -106,8 +120,9 @@ def _told_as(pin: Pin) -> Iterator[None]:
         raise kind(text) from error
 
 
-def _identity(pin: Pin, stamp: str, tick: Callable[[int], None]) -> str:
-    """The SHA-256 of a file's bytes; of a folder, whose voxels may be too many, of its listing."""
-    if pin.is_folder:
-        return hashlib.sha256(f"folder {stamp}".encode()).hexdigest()
+def _identity(pin: Pin, stamp: str, tick: Callable[[int], None], *, by_stamp: bool) -> str:
+    """The SHA-256 of a file's bytes; where they may be too many, of its sizes, names and times."""
+    if by_stamp:
+        kind = "folder" if pin.is_folder else "file"
+        return hashlib.sha256(f"{kind} {stamp}".encode()).hexdigest()
     return pin.sha256(tick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +42,9 @@ class Place:
         suffix: the suffix of its format, by its content.
         is_folder: whether it is a folder.
         stamp: a text that differs if it has changed; see `pins.Status`.
-        sha256: SHA-256 of the file's bytes, or of what identifies a folder, in hexadecimal.
+        sha256: SHA-256 of the file's bytes, or of what identifies a folder or a volume that runs in
+            blocks, in hexadecimal.
+        in_blocks: whether it is too large for the memory, and runs in blocks.
     """
 
     root: str
@@ -51,6 +54,17 @@ class Place:
     is_folder: bool
     stamp: str
     sha256: str
+    in_blocks: bool = False
+
+    @property
+    def by_stamp(self) -> bool:
+        """Whether it is known by sizes, names and times, because its bytes may be too many."""
+        return self.is_folder or self.in_blocks
+
+    @property
+    def full_path(self) -> str:
+        """Its path on the server's machine."""
+        return os.path.normpath(f"{self.root}/{self.path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,8 @@ class JobSpec:
 
     Attributes:
         kind: "trace" (tree, mask, report), "enhance" (mask, report) or "retrace" (tree and report
-            of a mask, or of an earlier job's probability, without the network).
+            of a mask, or of an earlier job's probability, without the network). A trace whose
+            volume is too large for the memory becomes "brain" (trees of all neurons, report).
         owner: name of the token or key, or `access.tokens.LOCAL`.
         input: SHA-256 of the input, or of what identifies a folder; None for a retrace of an
             earlier job.

@@ -120,7 +120,7 @@ class Spool:
             BadRequest: the upload is empty.
             BadFile: the hash differs: the upload was damaged in transit.
             DineuroError: the header is not that of a volume which can be traced here; see
-                `HeaderReader.suffix`.
+                `HeaderReader.check`.
         """
         if not self.nbytes:
             raise BadRequest(f"{self._name}: the upload is empty: send the volume's bytes")
@@ -153,7 +153,7 @@ class Spool:
     def _check_header(self) -> str:
         """The suffix by content, after the header has passed its check."""
         try:
-            return self._headers.suffix(self._path, self._max_bytes)
+            return self._headers.check(self._path, self._max_bytes).suffix
         except DineuroError as error:
             raise renamed(error, self._path, self._name) from error
 

@@ -6,6 +6,7 @@
     STATE/blobs/ab/ab…     inputs, named by their SHA-256 and the suffix of their format
     STATE/results/ID/      results of a done job
     STATE/results/ID.part  results of a running job
+    STATE/runs/ID/         run of a job in blocks, or in another folder
 
 The store does not know who runs a job. Its methods are safe to call from several threads.
 """
@@ -35,6 +36,7 @@ class JobStore:
 
     Args:
         folder: path of the state folder; it is created if it is missing.
+        runs: path of the folder of runs in blocks; None is in the state folder.
 
     Attributes:
         folder: path of the state folder.
@@ -45,15 +47,16 @@ class JobStore:
         FileAccess: the folder cannot be used, or another server uses it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: Path | None = None) -> None:
         self.folder = folder
-        self.results = ResultFolders(folder / "results")
+        self.results = ResultFolders(folder / "results", runs or folder / "runs")
         try:
             for name in ("spool", "blobs", "results"):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            (runs or folder).mkdir(parents=True, exist_ok=True)
             if folder.stat().st_uid == os.getuid():
                 folder.chmod(0o700)  # also where the folder was there before
-            self._lock_file = _locked(folder / "lock")
+            self._locks = [_locked(each / "lock") for each in (folder, runs) if each is not None]
             self._database = Database(folder / "jobs.sqlite")
             self.edits = EditLog(self._database)
         except (OSError, sqlite3.Error) as error:
@@ -65,7 +68,8 @@ class JobStore:
     def close(self) -> None:
         """Release the folder for another server."""
         self._database.close()
-        self._lock_file.close()
+        for lock in self._locks:
+            lock.close()
 
     # Jobs
 
@@ -266,6 +270,13 @@ class JobStore:
             if path.stem not in hashes:
                 path.unlink()
 
+    def remove_stray_runs(self) -> None:
+        """Remove the runs of jobs that have ended without results, or that are gone."""
+        rows = self._database.rows(
+            "SELECT id FROM jobs WHERE kind = 'brain' AND state IN ('queued', 'running', 'done')"
+        )
+        self.results.remove_other_runs({row["id"] for row in rows})
+
     def expired(self, now: float) -> list[Job]:
         """Jobs whose results are due to be swept at a time (seconds since 1970)."""
         rows = self._database.rows("SELECT * FROM jobs WHERE expires <= ?", (now,))
@@ -374,7 +385,7 @@ def _locked(path: Path) -> IO[bytes]:
     except BlockingIOError as error:
         file.close()
         raise FileAccess(
-            f"{path.parent}: is used by another server: stop it, or give this one --state"
+            f"{path.parent}: is used by another server: stop it, or give this one another folder"
         ) from error
     return file
 

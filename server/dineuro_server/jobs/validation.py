@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 
-from dineuro_bridge.errors import BadParameter
+from dineuro_bridge.errors import BadParameter, MissingDependency
 from dineuro_bridge.option_table import retrace_names
-from dineuro_bridge.options import OPTIONS, TraceOptions
+from dineuro_bridge.options import OPTIONS, TraceOptions, check_in_blocks
 from dineuro_model.catalog import ModelInfo
-from dineuro_server.jobs.kinds import JobKind, kind_named
+from dineuro_server.jobs.kinds import KINDS, JobKind, kind_named
 from dineuro_server.jobs.records import Job, JobSpec
+from dineuro_server.settings import Settings
 
 #: Options that a retrace may change; the others stay those of the earlier job.
 RETRACE_OPTIONS = retrace_names(OPTIONS.values())
@@ -30,7 +32,8 @@ def checked(
     Raises:
         BadParameter: names the parameter that is wrong.
     """
-    kind = kind_named(spec.kind)
+    in_blocks = spec.place is not None and spec.place.in_blocks
+    kind = KINDS["brain"] if in_blocks else kind_named(spec.kind)
     if not -10 <= spec.priority <= 10:
         raise BadParameter(f"priority {spec.priority}: must be from -10 to 10")
     if spec.time_limit_s is not None and not 0 < spec.time_limit_s < 1e9:
@@ -45,7 +48,9 @@ def checked(
         raise BadParameter(
             f"model {options.model}: is not installed; installed: {', '.join(names)}"
         )
-    return replace(spec, parameters=options.as_dict())
+    if kind.in_blocks:
+        check_in_blocks(options)
+    return replace(spec, kind=kind.name, parameters=options.as_dict())
 
 
 def _retrace(kind: JobKind, spec: JobSpec, earlier_job: Callable[[str], Job]) -> JobSpec:
@@ -60,3 +65,16 @@ def _retrace(kind: JobKind, spec: JobSpec, earlier_job: Callable[[str], Job]) ->
         )
     options = TraceOptions.from_dict({**source.parameters, **spec.parameters})
     return replace(spec, parameters=options.as_dict(), input=source.input, place=source.place)
+
+
+def check_dask(settings: Settings) -> None:
+    """Refuse what would run in blocks without the library for it.
+
+    Raises:
+        MissingDependency: Dask is not installed.
+    """
+    if settings.block_workers[0] + bool(settings.scheduler) and not find_spec("distributed"):
+        raise MissingDependency(
+            "volumes that are larger than the memory need Dask on the server: pip install "
+            "'dineuro[brain]' there, or trace a part (roi)"
+        )

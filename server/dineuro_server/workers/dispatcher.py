@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from dineuro_bridge.errors import (
     Cancelled,
@@ -19,6 +20,7 @@ from dineuro_bridge.errors import (
     WorkerLost,
 )
 from dineuro_server.jobs.fair_queue import FairQueue
+from dineuro_server.jobs.kinds import KINDS
 from dineuro_server.jobs.listeners import Listeners
 from dineuro_server.jobs.records import Job, State, WorkFigures
 from dineuro_server.jobs.results import PROBABILITY, REPORT
@@ -26,10 +28,8 @@ from dineuro_server.jobs.roots import Roots
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.ops.metrics import Metrics
 from dineuro_server.settings import Settings
-from dineuro_server.workers.source import Task
+from dineuro_server.workers.source import BlockWork, Task
 
-#: Number of times that a job is begun before the loss of its worker fails it.
-_ATTEMPTS = 2
 #: Pause before a change of the store that failed is tried again (seconds).
 _RETRY_S = 1.0
 #: Time for which a job that cannot be begun is passed over (seconds).
@@ -48,6 +48,7 @@ class Dispatcher:
         settings: the server's settings.
         metrics: counts ended jobs and lost workers.
         roots: the folders whose files jobs may name.
+        room: returns the bytes that an owner has left.
 
     Attributes:
         changed: the condition that is notified at every event of a job; its lock also guards
@@ -55,11 +56,19 @@ class Dispatcher:
         listeners: callbacks by job.
     """
 
-    def __init__(self, store: JobStore, settings: Settings, metrics: Metrics, roots: Roots) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        settings: Settings,
+        metrics: Metrics,
+        roots: Roots,
+        room: Callable[[str], int],
+    ) -> None:
         self._store, self._settings, self._metrics, self._roots = store, settings, metrics, roots
+        self._room = room
         self.changed = threading.Condition(threading.RLock())
         self.listeners = Listeners()
-        self._queue = FairQueue()
+        self._queues = {False: FairQueue(), True: FairQueue()}
         self._cancelled: set[str] = set()
         self._postponed: dict[str, float] = {}
         self._closed = threading.Event()
@@ -101,12 +110,12 @@ class Dispatcher:
 
     # For the runners
 
-    def next_job(self, leaving: Callable[[], bool]) -> Job | None:
-        """Begin the next job; blocks until there is one, and returns None once `leaving()`."""
+    def next_job(self, leaving: Callable[[], bool], *, in_blocks: bool = False) -> Job | None:
+        """See `JobSource.next_job`."""
         with self.changed:
             while not leaving():
                 try:
-                    job = self._queue.choose(self._due())
+                    job = self._queues[in_blocks].choose(self._due(in_blocks))
                 except TryLater as error:
                     log.warning("the queue cannot be read: %s", error)
                     self.changed.wait(_RETRY_S)
@@ -117,11 +126,15 @@ class Dispatcher:
                     return self._store.job(job.id)
         return None
 
-    def _due(self) -> list[Job]:
-        """The queued jobs that are not postponed, the oldest first."""
+    def _due(self, in_blocks: bool) -> list[Job]:
+        """The queued jobs of a runner that are not postponed, the oldest first."""
         now = time.monotonic()
         self._postponed = {job: until for job, until in self._postponed.items() if until > now}
-        return [job for job in self._store.in_state("queued") if job.id not in self._postponed]
+        return [
+            job
+            for job in self._store.in_state("queued")
+            if job.id not in self._postponed and KINDS[job.kind].in_blocks == in_blocks
+        ]
 
     def _begin(self, job: Job) -> bool:
         """Begin a queued job, unless the store answers it; no error of one job holds up the next.
@@ -173,7 +186,23 @@ class Dispatcher:
             max_bytes=self._settings.max_bytes,
             probability=probability,
             report=report,
+            blocks=self._block_work(job) if KINDS[job.kind].in_blocks else None,
         )
+
+    def _block_work(self, job: Job) -> dict[str, Any]:
+        """The fields of the `BlockWork` of a job in blocks."""
+        settings = self._settings
+        count, memory = settings.block_workers
+        work = BlockWork(
+            folder=str(self._store.results.run(job.id)),
+            tells_folder=settings.runs is not None,
+            edge=settings.large_block,
+            scheduler=settings.scheduler,
+            workers=count,
+            memory=memory,
+            most_bytes=self._room(job.owner),
+        )
+        return asdict(work)
 
     def is_cancelled(self, job_id: str) -> bool:
         """Whether the owner has cancelled a running job."""
@@ -190,13 +219,15 @@ class Dispatcher:
     def complete(self, job: Job, figures: WorkFigures) -> None:
         """Publish the results of a running job; the job is done."""
         self._store.results.publish(job.id)
-        if job.started is not None:
+        if job.started is not None and not KINDS[job.kind].in_blocks:
             self._run_times.append(max(0.0, time.time() - job.started))
         self._retry(lambda: self._end(job, "done", figures=figures))
+        self._store.results.trim_run(job.id)
 
     def fail(self, job: Job, error: DineuroError) -> None:
         """End a running job with an error: it is cancelled or failed."""
         self._store.results.discard(job.id)
+        self._store.results.drop_run(job.id)
         state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
         self._retry(lambda: self._end(job, state, error=error))
 
@@ -204,9 +235,8 @@ class Dispatcher:
         """Queue a job once more after its worker died, or fail it after the last attempt."""
         self._store.results.discard(job.id)
         if job.cancel_requested or self.is_cancelled(job.id):
-            cancelled = Cancelled("the job was cancelled")
-            self._retry(lambda: self._end(job, "cancelled", error=cancelled))
-        elif job.attempts < _ATTEMPTS:
+            self.fail(job, Cancelled("the job was cancelled"))
+        elif job.attempts < KINDS[job.kind].attempts:
             self._retry(lambda: self._store.requeue(job.id, counted=True))
             log.warning("the worker was lost: the job is queued again", extra={"job": job.id})
             self.notify(job.id)
@@ -215,7 +245,7 @@ class Dispatcher:
                 f"the process that worked on it died {job.attempts} times: the machine's memory "
                 "may be too small for it: trace a part of it (roi)"
             )
-            self._retry(lambda: self._end(job, "failed", error=WorkerLost(text)))
+            self.fail(job, WorkerLost(text))
 
     def put_back(self, job: Job) -> None:
         """Queue a running job for the next start of the server; the attempt does not count."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -98,8 +99,10 @@ class WorkerProcess:
         return int(used.rss) - int(getattr(used, "shared", 0))
 
     def kill(self) -> None:
-        """End the worker at once."""
-        self._process.kill()
+        """End the worker and the processes that it started at once."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._close()
 
     def stop(self, timeout: float) -> None:

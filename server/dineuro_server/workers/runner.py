@@ -1,4 +1,8 @@
-"""The thread of one device: takes the next job, hands it to the worker, and watches it."""
+"""The thread of one device: takes the next job, hands it to the worker, and watches it.
+
+Jobs in blocks have a runner of their own, so that no other job waits for them. Its worker is
+started for one job, and ends with it.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +44,19 @@ class Runner(threading.Thread):
         source: the queue that the jobs come from.
         settings: the server's settings.
         device: "auto", "cpu" or "cuda:N".
+        in_blocks: whether it does jobs in blocks, or the others.
 
     Attributes:
         device: "auto", "cpu" or "cuda:N".
         ready: whether the worker is warm.
     """
 
-    def __init__(self, source: JobSource, settings: Settings, device: str) -> None:
-        super().__init__(name=f"runner {device}", daemon=True)
+    def __init__(
+        self, source: JobSource, settings: Settings, device: str, *, in_blocks: bool = False
+    ) -> None:
+        super().__init__(name=f"runner {device}{' in blocks' * in_blocks}", daemon=True)
         self.device = device
+        self._in_blocks = in_blocks
         self.ready = False
         self._source, self._settings = source, settings
         self._job: Job | None = None
@@ -77,7 +85,10 @@ class Runner(threading.Thread):
         while not self.leaving:
             try:
                 self._lose_job()
-                self._do_jobs(self._start_worker())
+                if self._in_blocks:
+                    self._do_one()
+                else:
+                    self._do_jobs(self._start_worker())
             except _Leave:
                 break
             except (Gone, _Killed):
@@ -109,23 +120,45 @@ class Runner(threading.Thread):
             Gone: the worker ended first.
             _Leave: the server shuts down.
         """
-        worker = WorkerProcess(self.device, warm=self._settings.warm, log=self._settings.log)
+        warm = self._settings.warm and not self._in_blocks
+        worker = WorkerProcess(self.device, warm=warm, log=self._settings.log)
         self._worker = worker
         while not self.leaving:
             message = worker.receive(_CHECK_S)
             if message is not None and "ready" in message:
                 self.ready = True
-                log.info("the worker on %s is ready (process %d)", self.device, worker.pid)
+                what = "for blocks" if self._in_blocks else f"on {self.device}"
+                log.info("the worker %s is ready (process %d)", what, worker.pid)
                 return worker
         raise _Leave
 
     def _do_jobs(self, worker: WorkerProcess) -> None:
         """Do one job after the other until the worker dies or the runner leaves."""
-        while (job := self._source.next_job(lambda: self.leaving)) is not None:
+        while (job := self._next_job()) is not None:
             self._job = job
             self._do(worker, job)
             self._job = None
         worker.stop(_FAREWELL_S)
+
+    def _do_one(self) -> None:
+        """Wait for a job, and do it with a worker of its own."""
+        self._job = job = self._next_job()
+        if job is None:
+            return
+        try:
+            worker = self._start_worker()
+        except _Leave:
+            self._put_back(job)
+            raise
+        self._do(worker, job)
+        self._job = None
+
+    def _next_job(self) -> Job | None:
+        return self._source.next_job(lambda: self.leaving, in_blocks=self._in_blocks)
+
+    def _put_back(self, job: Job) -> None:
+        self._source.put_back(job)
+        self._job = None
 
     def _do(self, worker: WorkerProcess, job: Job) -> None:
         """Hand a job to the worker and watch it until it has ended.
@@ -154,8 +187,7 @@ class Runner(threading.Thread):
                 self._job = None
                 raise _Killed from error
             if self._deadline is not None and time.monotonic() > self._deadline:
-                self._source.put_back(job)
-                self._job = None
+                self._put_back(job)
                 raise _Leave
 
     def _ends(self, job: Job, message: dict[str, Any]) -> bool:

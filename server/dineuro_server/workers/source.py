@@ -12,12 +12,35 @@ from dineuro_server.jobs.records import Job, WorkFigures
 
 
 @dataclass(frozen=True, slots=True)
+class BlockWork:
+    """Where and by whom a job in blocks is done; all fields are JSON values.
+
+    Attributes:
+        folder: of the run; the next attempt goes on in it.
+        tells_folder: whether the report tells the folder.
+        edge: of a block in voxels.
+        scheduler: address of a Dask cluster; None starts processes here.
+        workers: number of processes to start; 0 without Dask.
+        memory: of each of them (bytes).
+        most_bytes: that the run may take on disk.
+    """
+
+    folder: str
+    tells_folder: bool
+    edge: int
+    scheduler: str | None
+    workers: int
+    memory: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One job as its worker gets it; all fields are JSON values.
 
     Attributes:
         job: id of the job.
-        kind: "trace", "enhance" or "retrace".
+        kind: "trace", "enhance", "retrace" or "brain".
         input: path of the volume; of the mask for a retrace without `probability`. Empty with a
             `place`.
         sha256: SHA-256 of that file, in hexadecimal.
@@ -26,6 +49,7 @@ class Task:
         max_bytes: limit of a volume in memory.
         probability, report: paths of an earlier job's results, for a retrace of that job.
         place: fields of the `jobs.records.Place` of a volume that a path named.
+        blocks: fields of the `BlockWork` of a job in blocks.
     """
 
     job: str
@@ -38,13 +62,19 @@ class Task:
     probability: str | None = None
     report: str | None = None
     place: dict[str, Any] | None = None
+    blocks: dict[str, Any] | None = None
 
 
 class JobSource(Protocol):
     """The queue as a runner sees it; every method may be called from any thread."""
 
-    def next_job(self, leaving: Callable[[], bool]) -> Job | None:
-        """Begin the next job; blocks until there is one, and returns None once `leaving()`."""
+    def next_job(self, leaving: Callable[[], bool], *, in_blocks: bool = False) -> Job | None:
+        """Begin the next job; blocks until there is one, and returns None once `leaving()`.
+
+        Args:
+            leaving: whether the runner begins no further job.
+            in_blocks: whether it does jobs in blocks, or the others.
+        """
 
     def task(self, job: Job) -> Task:
         """The work of a job, for its worker."""

@@ -39,6 +39,7 @@ from dineuro_server.jobs.kinds import KINDS
 from dineuro_server.jobs.places import reopened
 from dineuro_server.jobs.records import Place, WorkFigures
 from dineuro_server.jobs.spool import renamed
+from dineuro_server.workers.blocks import run_blocks
 from dineuro_server.workers.source import Task
 
 _SLICES = PARTS["slices"]
@@ -63,6 +64,8 @@ def run_task(
     Raises:
         DineuroError: an error of the input or the parameters, with the client's name of the image.
     """
+    if task.blocks is not None:
+        return run_blocks(task, progress)
     options = TraceOptions.from_dict(task.parameters)
     start = time.perf_counter()
     folder = Path(task.output)

@@ -20,6 +20,13 @@ const STAGES: Record<string, string> = {
   load: "Loading the network",
   enhance: "Enhancing",
   trace: "Tracing",
+  plan: "Looking for blocks that hold something",
+  range: "Measuring the range",
+  ground: "Measuring the ground",
+  ridges: "Measuring the ridges",
+  lines: "Tracing the blocks",
+  joins: "Joining",
+  trees: "Finishing the trees",
   write: "Writing the results",
 };
 
@@ -68,6 +75,9 @@ function progress(now: api.Progress | null): void {
 // A result
 
 async function show(job: api.Job): Promise<void> {
+  const inBlocks = job.kind === "brain";
+  at("stage-area").hidden = inBlocks;
+  if (inBlocks) return showFiles(job);
   const [report, text, buffer] = await Promise.all([
     api.report(job.id),
     job.kind === "enhance" ? "" : api.swc(job.id),
@@ -88,6 +98,18 @@ async function show(job: api.Job): Promise<void> {
   at("measures-area").hidden = job.kind === "enhance";
   measures.show(job.kind === "enhance" ? "" : job.id, stemOf(job));
   await Promise.all([drawn, proof.show(job, report, tree)]);
+}
+
+// A volume that was traced in blocks is larger than a browser's memory: it has no pictures.
+async function showFiles(job: api.Job): Promise<void> {
+  const report = await api.report(job.id);
+  if (job.id !== chosen) return;
+  at("result").hidden = false;
+  describe(job, report);
+  downloads(job, guarded);
+  for (const id of ["doubts-area", "history-area", "conflict"]) at(id).hidden = true;
+  at("measures-area").hidden = false;
+  measures.show(job.id, stemOf(job));
 }
 
 // The address says where the pictures look.

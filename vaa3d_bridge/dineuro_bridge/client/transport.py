@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dineuro_bridge.errors import DineuroError, ServiceError, TimeLimit, plain_text
+from dineuro_bridge.errors import DineuroError, NotFound, ServiceError, TimeLimit, plain_text
 from dineuro_bridge.files import size_of_file
 from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import Progress, ProgressCallback
@@ -134,9 +134,9 @@ class TraceResult:
         what = repr(self.tree) if self.swc else "no tree"
         return f"TraceResult(job {self.job}, {what}, {len(self.report['warnings'])} warnings)"
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         """The projections, which Jupyter shows."""
-        return self.preview
+        return self.preview or None
 
     @property
     def swc(self) -> str:
@@ -145,7 +145,13 @@ class TraceResult:
 
     @property
     def mask(self) -> Volume:
-        """The mask, (1, Z, Y, X) uint8, 0 and 255."""
+        """The mask, (1, Z, Y, X) uint8, 0 and 255.
+
+        Raises:
+            NotFound: the volume was traced in blocks, and its mask stays on the server.
+        """
+        if "mask" not in self.volumes:
+            raise NotFound(f"job {self.job}: was traced in blocks: its mask stays on the server")
         return self.volumes["mask"]
 
     @property
@@ -155,8 +161,8 @@ class TraceResult:
 
     @property
     def preview(self) -> bytes:
-        """Three projections with the tree, as PNG."""
-        return self.files["preview"]
+        """Three projections with the tree, as PNG; empty for a volume that was traced in blocks."""
+        return self.files.get("preview", b"")
 
     @cached_property
     def tree(self) -> Tree:
@@ -282,7 +288,9 @@ def result_of(
         ServiceError: a required part is missing.
     """
     names = set(names)
-    missing = [name for name in ("report", "mask", "preview") if name not in names]
+    in_blocks = any(part.in_blocks == "alone" for part in PARTS.values() if part.name in names)
+    required = ("report", "swc") if in_blocks else ("report", "mask", "preview")
+    missing = [name for name in required if name not in names]
     if missing:
         raise ServiceError(f"job {job}: the server's result has no {missing[0]}")
     files = {

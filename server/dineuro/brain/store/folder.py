@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from dineuro.brain.store.grid import Grid
-from dineuro_bridge.errors import BadParameter, FileAccess
+from dineuro_bridge.errors import BadParameter, FileAccess, QuotaExceeded
 from dineuro_bridge.files import reading, reason, write_record
 
 #: Bytes on disk for each voxel of an occupied block, for the pieces of the network's tiles, and for
 #: the rest. Rendered volumes took two thirds of it.
 _BYTES_PER_VOXEL, _PIECES_PER_VOXEL, _BASE_BYTES = 0.6, 3.9, 20_000_000
+#: Seconds after which a run that is too large for its owner may be tried again.
+_RETRY_S = 3600
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS work (
     stage TEXT, number INTEGER, state TEXT, inputs TEXT, tries INTEGER, error TEXT,
@@ -131,21 +133,33 @@ class RunFolder:
         """The voxels that reach the threshold."""
         return self.path / "mask.ome.zarr"
 
-    def check_room(self, grid: Grid, n_blocks: int, *, network: bool = False) -> None:
+    def check_room(
+        self, grid: Grid, n_blocks: int, *, network: bool = False, most: int | None = None
+    ) -> None:
         """Refuse a run of so many occupied blocks that the disk has no room for.
 
         A run that has its report once needed its room then.
 
+        Args:
+            grid: the blocks.
+            n_blocks: those to work on.
+            network: whether the pieces of its tiles are stored.
+            most: bytes that the folder may take; None is what the disk has.
+
         Raises:
             FileAccess: there is too little room.
+            QuotaExceeded: the run needs more than `most`.
         """
         if (self.path / "report.json").exists():
             return
+        whole = disk_bytes(grid, n_blocks, network=network)
+        if most is not None and whole > most:
+            raise QuotaExceeded(
+                f"the run needs about {whole / 1e9:.1f} GB, and {most / 1e9:.1f} GB of your limit "
+                "are left: delete jobs that you no longer need", _RETRY_S,
+            )  # fmt: skip
         used = sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
-        needed, free = (
-            disk_bytes(grid, n_blocks, network=network) - used,
-            shutil.disk_usage(self.path).free,
-        )
+        needed, free = whole - used, shutil.disk_usage(self.path).free
         if needed > free:
             raise FileAccess(
                 f"{self.path}: the run needs about {needed / 1e9:.1f} GB, and the disk has "

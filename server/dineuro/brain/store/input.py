@@ -5,19 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dineuro.brain.store.grid import Grid, Window
 from dineuro_bridge.errors import BadFile, BadParameter, BadVolume
-from dineuro_bridge.files import reading
-from dineuro_bridge.volumes.formats import open_volume
-from dineuro_bridge.volumes.source import Reading, Source
+from dineuro_bridge.files import descend, reading
+from dineuro_bridge.volumes.formats import format_of_content, open_volume
+from dineuro_bridge.volumes.source import DEFAULT_READING, Reading, Source
 from dineuro_bridge.volumes.terms import Roi
 
 #: The coarsest level that tells where nothing is, in finest voxels: a coarser one loses neurites.
@@ -32,6 +33,14 @@ _SAMPLED_BLOCKS = 64
 _PATCH = 64
 
 
+class Identity(NamedTuple):
+    """What the files of a volume are: their number, their bytes, a digest of names and times."""
+
+    files: int
+    bytes: int
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """The volume of a run, as every worker opens it.
@@ -39,14 +48,19 @@ class Input:
     Attributes:
         path: where it lies, for all workers.
         channel: from 0.
+        root: a folder below which it lies, and from which no link is followed; None follows links,
+            and reads other files that belong to the volume.
+        identity: what its files were at the start; see `identity`.
     """
 
     path: str
     channel: int
+    root: str | None = None
+    identity: Identity | None = None
 
     def source(self) -> Source:
         """The opened volume; it stays open in this process."""
-        return _opened(self.path)
+        return _opened(self.path, self.root, self.identity)
 
     def core(self, window: Window) -> NDArray[Any]:
         """The intensities (Z, Y, X) of a core.
@@ -109,8 +123,24 @@ class Input:
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(path: str) -> Source:
-    return open_volume(path, Reading(beside=True, stack_folder=True))
+def _opened(path: str, root: str | None, _: Identity | None) -> Source:
+    """The volume, opened once; a worker that outlives a run opens a changed volume anew."""
+    if root is None:
+        return open_volume(path, Reading(beside=True, stack_folder=True))
+    descriptor = _held(path, root)
+    held = Path(f"/proc/self/fd/{descriptor}")
+    try:
+        source = format_of_content(held).open(held, DEFAULT_READING)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    weakref.finalize(source, os.close, descriptor)
+    return source
+
+
+def _held(path: str, root: str) -> int:
+    with reading(path):
+        return descend(root, os.path.relpath(path, root))
 
 
 def _patches(window: Window) -> Iterator[Roi]:
@@ -125,8 +155,13 @@ def _patches(window: Window) -> Iterator[Roi]:
                 yield x0, y0, z0, x1, y1, z1
 
 
-def open_input(path: Path, channel: int | None) -> Input:
+def open_input(path: Path, channel: int | None, root: str | None = None) -> Input:
     """Open the volume of a run.
+
+    Args:
+        path: of the volume.
+        channel: from 1; None is the first.
+        root: see `Input`.
 
     Raises:
         BadVolume: a single slice.
@@ -134,9 +169,10 @@ def open_input(path: Path, channel: int | None) -> Input:
         BadFile, FileAccess, UnsupportedFormat: it cannot be read, or not box by box.
     """
     with reading(path):
-        place = str(path.resolve())
+        place = str(path.resolve() if root is None else path)
     _opened.cache_clear()
-    source = _opened(place)
+    given = Input(place, 0, root, identity(place, root))
+    source = given.source()
     channels, depth, _, _ = source.shape
     at = 0 if channel is None else channel - 1
     if not 0 <= at < channels:
@@ -148,11 +184,17 @@ def open_input(path: Path, channel: int | None) -> Input:
             f"{path}: is compressed as a whole, so that no box can be read by itself: convert it: "
             f"dineuro convert {path} brain.ome.zarr"
         )
-    return Input(place, at)
+    return replace(given, channel=at)
 
 
-def identity(path: str) -> dict[str, Any]:
+def identity(path: str, root: str | None) -> Identity:
     """The number, the bytes and a digest of names, sizes and times of a volume's files."""
+    if root is not None:
+        descriptor = _held(path, root)
+        try:
+            return identity(f"/proc/self/fd/{descriptor}", None)
+        finally:
+            os.close(descriptor)
     digest, count, size = hashlib.sha256(), 0, 0
     for file in _files(path):
         state = file.stat()
@@ -160,7 +202,7 @@ def identity(path: str) -> dict[str, Any]:
         digest.update(
             f"{os.path.relpath(file, path)} {state.st_size} {state.st_mtime_ns}\n".encode()
         )
-    return {"files": count, "bytes": size, "digest": digest.hexdigest()}
+    return Identity(count, size, digest.hexdigest())
 
 
 def _files(path: str) -> Iterator[Path]:

@@ -56,7 +56,7 @@ class JobRecord(BaseModel):
     """A job; times are UTC.
 
     `result_bytes` is the size of its results on the server's disk. `path` names a volume that was
-    not uploaded; that of a folder has no `input_sha256`.
+    not uploaded; that of a folder, or of a job in blocks, has no `input_sha256`.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -231,7 +231,7 @@ def record_of(job: Job) -> JobRecord:
         error=None
         if job.error_code is None
         else ErrorRecord(code=job.error_code, detail=job.error_text or ""),
-        input_sha256=None if job.place is not None and job.place.is_folder else job.input,
+        input_sha256=None if job.place is not None and job.place.by_stamp else job.input,
         source=job.source,
         path=None if job.place is None else job.place.named,
         parameters=job.parameters,

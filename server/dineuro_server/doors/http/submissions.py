@@ -22,7 +22,7 @@ from dineuro_server.doors.http.problems import problem_of
 from dineuro_server.doors.http.records import record_of
 from dineuro_server.doors.http.service import OwnerOf, Service, ServiceOf
 from dineuro_server.doors.http.uploads import announced_bytes, check_content_type, receive
-from dineuro_server.jobs.kinds import KINDS, JobKind
+from dineuro_server.jobs.kinds import ASKED, JobKind
 from dineuro_server.jobs.records import Job, JobSpec
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
@@ -250,5 +250,5 @@ def _add_route(kind: JobKind) -> None:
     )
 
 
-for _kind in KINDS.values():
+for _kind in ASKED.values():
     _add_route(_kind)

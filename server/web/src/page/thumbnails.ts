@@ -16,7 +16,7 @@ export class Thumbnails {
   of(job: api.Job): HTMLImageElement {
     const image = make("img", { className: "thumbnail", alt: "" });
     image.dataset.picture = job.id;
-    if (job.state === "done") this.sight.observe(image);
+    if (job.state === "done" && job.kind !== "brain") this.sight.observe(image);
     return image;
   }
 

@@ -9,7 +9,7 @@ export interface Progress {
 
 export interface Job {
   id: string;
-  kind: "trace" | "enhance" | "retrace";
+  kind: "trace" | "enhance" | "retrace" | "brain";
   state: "queued" | "running" | "done" | "failed" | "cancelled";
   created: string;
   source: string | null; // the job that was traced again

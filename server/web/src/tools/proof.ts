@@ -167,7 +167,8 @@ export class Proof {
       "Ctrl+Z": actions.redo!,
       "Ctrl+y": actions.redo!,
     };
-    listenTo(keys, () => this.ledger !== null && !at("result").hidden);
+    const shown = (): boolean => !at("result").hidden && !at("stage-area").hidden;
+    listenTo(keys, () => this.ledger !== null && shown());
   }
 }
 
