@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dineuro.pipeline.reconstruct import reconstruct
 from dineuro_bridge.options import TraceOptions
+from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.trace import trace
 
 SHAPE = (40, 120, 140)
@@ -47,3 +49,22 @@ def test_no_line_runs_inside_a_flat_soma() -> None:
     tree = trace(neuron((4, 18, 18))).tree
     away = np.linalg.norm((tree.xyz - tree.xyz[0]) / (18, 18, 4), axis=1)
     assert (away[1:] > 0.8).all()
+
+
+@pytest.mark.parametrize("rival", [True, False])
+def test_a_place_as_thick_as_the_soma_is_told(rival: bool) -> None:
+    """A ball on a thin neurite is a soma; a vessel as thick makes it unsure."""
+    z, y, x = np.indices((40, 60, 240))
+    mask = ((z - 20) ** 2 + (y - 30) ** 2 <= 4) | (
+        (z - 20) ** 2 + (y - 30) ** 2 + (x - 30) ** 2 <= 64
+    )
+    if rival:
+        mask |= ((z - 20) ** 2 + (y - 30) ** 2 <= 56) & (x > 120)
+    volume = np.where(mask, np.uint8(255), np.uint8(0))
+    made = trace(volume)
+    assert made.root_kind == "soma"
+    assert made.tree.xyz[0] == pytest.approx([30, 30, 20], abs=3)
+    assert made.soma_radius is not None
+    assert (made.rival_radius > 0.9 * made.soma_radius) == rival
+    warnings = reconstruct(Volume(volume[None]), TraceOptions(enhancer="none")).report.warnings
+    assert any("the soma is unsure" in each for each in warnings) == rival

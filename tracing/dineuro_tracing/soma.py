@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import edt
@@ -132,6 +133,18 @@ def find_somata(foreground: Foreground) -> tuple[Soma, ...]:
         if is_round and (not somata or _is_another(foreground, soma, somata)):
             somata.append(soma)
     return tuple(somata)
+
+
+def rival_radius(foreground: Foreground, somata: Sequence[Soma]) -> float:
+    """The radius of the thickest place outside all somata, in finest voxels; 0 without one.
+
+    A soma is alone so thick: on the tuning stacks this is at most 0.79 of a right soma's radius.
+    """
+    others = np.flatnonzero(foreground.strong)
+    for soma in somata:
+        away = foreground.distances(soma.voxel, others)
+        others = others[away > 2 * max(soma.radius, soma.lateral)]
+    return float(foreground.depth[others].max(initial=0.0))
 
 
 def soma_cores(

@@ -34,7 +34,7 @@ from dineuro_tracing.neurons import part_neurons
 from dineuro_tracing.paths import find_paths
 from dineuro_tracing.refine import centre, gather_somata, resample, smooth
 from dineuro_tracing.skeleton import Skeleton
-from dineuro_tracing.soma import Soma, find_somata
+from dineuro_tracing.soma import Soma, find_somata, rival_radius
 from dineuro_tracing.spines import REACH_RADII, SPINE_TYPE, find_spines, lateral_radii
 
 SOMA_TYPE, NEURITE_TYPE = 1, 3
@@ -73,6 +73,7 @@ class Trace:
         root_kind: the reason for the first root: the user's marker, a soma, or the thickest end;
             "none" for an empty tree.
         soma_radius: finest voxels; None for a tree that does not start in a soma.
+        rival_radius: finest voxels, of the thickest place outside all somata; 0 without somata.
         root_moved: finest voxels from the user's root to the foreground; 0 without such a root.
         layout: what the trees are: the neuron of the root, neurons with a soma each, a field of
             axons, or all pieces as the options ask; "none" for an empty tree.
@@ -85,6 +86,7 @@ class Trace:
     left_out: float
     root_kind: RootKind
     soma_radius: float | None
+    rival_radius: float = 0.0
     root_moved: float = 0.0
     layout: Layout = "none"
     field: Field | None = None
@@ -145,7 +147,10 @@ def trace(
     tree, joined = _refined_tree(skeleton, foreground, lines.somata, options)
     kind: RootKind = "marker" if options.root is not None else "soma" if is_soma else "end"
     layout = _layout(skeleton, options, field)
-    return Trace(tree, joined, doubts, left_out, kind, radius, lines.root_moved, layout, field)
+    return Trace(
+        tree, joined, doubts, left_out, kind, radius, lines.rival_radius, lines.root_moved,
+        layout, field,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,12 +162,14 @@ class _Lines:
         root: the point of the user's root, or of the thickest soma; None without both.
         root_moved: finest voxels from the user's root to the foreground.
         somata: the thickest first.
+        rival_radius: finest voxels, of the thickest place outside all somata; 0 without somata.
     """
 
     skeleton: Skeleton
     root: int | None
     root_moved: float
     somata: tuple[Soma, ...]
+    rival_radius: float
 
 
 def _find_lines(
@@ -170,7 +177,12 @@ def _find_lines(
 ) -> _Lines:
     """The somata, and the centre lines from the root on."""
     # Blur along z makes neurites look as thick as a small soma, but only in the true scale.
-    somata = find_somata(foreground) or find_somata(foreground.optical())
+    bodies = foreground
+    somata = find_somata(bodies)
+    if not somata:
+        bodies = foreground.optical()
+        somata = find_somata(bodies)
+    rival = rival_radius(bodies, somata) if somata else 0.0
     soma = somata[0] if somata else None
     voxel, moved = None if soma is None else soma.voxel, 0.0
     if options.root is not None:
@@ -182,7 +194,7 @@ def _find_lines(
     if soma is not None and paths.root is not None:
         skeleton = skeleton.with_soma(paths.root, soma.radius)
     others = [s for s in somata if s is not soma]
-    return _Lines(_with_somata(skeleton, others, foreground), paths.root, moved, somata)
+    return _Lines(_with_somata(skeleton, others, foreground), paths.root, moved, somata, rival)
 
 
 def _empty_trace() -> Trace:

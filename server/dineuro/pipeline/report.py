@@ -22,6 +22,8 @@ _REACH_SHARE, _REACH = 1.5, 2.0
 #: Mask and image disagree where the mask has less than this share of the bright places; see
 #: `agreement`.
 _LEAST_BRIGHT_SHARE = 0.6
+#: A soma is unsure if another place has this share of its radius.
+_RIVAL = 0.9
 #: A warning names the distance of the root to the tree above this, in finest voxels.
 _FAR_ROOT = 5.0
 #: A warning names the foreground's share of the volume above this.
@@ -45,6 +47,7 @@ class Report:
             "field" (a field of axons), "all" (every piece, as the options ask) or "none".
         root: the kind of the first root: "soma", "marker", "end" (without a soma) or "none".
         soma_radius: the radius of the soma; None without a soma.
+        rival_radius: the radius of the thickest place outside all somata; 0 without somata.
         mask_voxels: the number of voxels of the mask.
         mask_share: the mask's share of the volume.
         explained: share of the mask's voxels that lie in or beside the tree.
@@ -70,6 +73,7 @@ class Report:
     layout: str
     root: str
     soma_radius: float | None
+    rival_radius: float
     mask_voxels: int
     mask_share: float
     explained: float
@@ -121,6 +125,7 @@ def make_report(
         layout=trace.layout,
         root=trace.root_kind,
         soma_radius=trace.soma_radius,
+        rival_radius=trace.rival_radius,
         mask_voxels=voxels,
         mask_share=voxels / mask.size,
         explained=_explained(tree, mask, scale) if voxels and len(tree) else 0.0,
@@ -182,8 +187,8 @@ def _with_warnings(
         )
     if report.nodes and report.joined_length > _MOST_JOINED * report.length:
         warnings.append(
-            f"{report.joined_length / report.length:.0%} of the tree's length crosses gaps of the "
-            "mask: look at these joins first"
+            f"{report.joined_length / report.length:.0%} of the tree's length crosses gaps and dim "
+            "stretches of the mask: look at these joins first"
         )
     return replace(report, warnings=tuple(warnings))
 
@@ -204,6 +209,11 @@ def _about_layout(report: Report, field: Field | None) -> list[str]:
         ]
     if report.root == "end":
         return ["no soma was found: the root is the thickest end (--root or --marker sets it)"]
+    if report.root == "soma" and report.rival_radius > _RIVAL * (report.soma_radius or np.inf):
+        return [
+            f"the soma is unsure: another place is as thick (radius {report.rival_radius:.1f} "
+            f"beside {report.soma_radius:.1f} voxels; --root or --marker sets the root)"
+        ]
     return []
 
 
