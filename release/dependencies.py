@@ -32,8 +32,10 @@ _BUILD = ("setuptools",)
 _PYTHON = "3.11"
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
+#: The extras of the image for CPUs, and those of the image for GPUs.
+CPU, CUDA = frozenset({"cpu", "brain"}), frozenset({"server", "brain"})
 #: The extras that the images do not contain, with that which they build on.
-OPTIONAL = frozenset({"server", "brain", "imaris", "stores"})
+OPTIONAL = CUDA | {"imaris", "stores"}
 #: Licences of packages whose metadata states none, or only as a text; from their repositories.
 _KNOWN = {
     "cuda-bindings": "NVIDIA Software License (comes with CUDA builds of torch)",
@@ -43,9 +45,7 @@ _KNOWN = {
 _FORBIDDEN = re.compile(r"(?<!L)(?<!Lesser )\bA?GPL|(?<!Lesser )General Public", re.IGNORECASE)
 
 
-def closure(
-    name: str = "dineuro", extras: frozenset[str] = frozenset({"server"})
-) -> list[Distribution]:
+def closure(name: str = "dineuro", extras: frozenset[str] = CUDA) -> list[Distribution]:
     """Return all distributions that `name` with its extras needs here, sorted by name.
 
     `name` itself is not in the list.
@@ -130,8 +130,8 @@ def hashes(pins: Sequence[str]) -> dict[str, list[str]]:
 _HEAD = """# Licences of the dependencies
 
 `python -m release.dependencies` writes this table.
-It lists every package that `pip install 'dineuro[server]'` installs.
-`pip install 'dineuro[cpu]'` installs those whose second column is empty.
+It lists every package that `pip install 'dineuro[server,brain]'` installs, and the image for GPUs.
+`pip install 'dineuro[cpu,brain]'` installs those whose second column is empty.
 A test keeps the table complete and free of the GPL.
 The page at `/` contains three.js (MIT).
 The plugin for Vaa3D is linked dynamically to libzmq and Qt.
@@ -141,7 +141,7 @@ It contains cppzmq and nlohmann-json (both MIT).
 |---|---|---|
 """
 _ADDED = """
-`pip install 'dineuro[brain,imaris,stores]'` adds these; the images do not contain them.
+`pip install 'dineuro[imaris,stores]'` adds these; the images do not contain them.
 
 | package | licence |
 |---|---|
@@ -156,7 +156,7 @@ def _by_name(packages: Sequence[Distribution]) -> dict[str, Distribution]:
 def main() -> None:
     """Write the four files."""
     all_of_them = _by_name(closure())
-    cpu = _by_name(closure(extras=frozenset({"cpu"})))
+    cpu = _by_name(closure(extras=CPU))
     rows = "".join(
         f"| {name} | {'' if name in cpu else 'yes'} | {licence(package)} |\n"
         for name, package in all_of_them.items()

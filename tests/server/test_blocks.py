@@ -324,6 +324,38 @@ def test_a_shutdown_puts_the_job_back_at_once(
         assert (job["state"], job["attempts"]) == ("done", 1)
 
 
+@pytest.mark.slow
+def test_a_cluster_at_hand_does_the_work(
+    data: Path, command_line: Path, servers: list[Server], tmp_path: Path
+) -> None:
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m"]
+    scheduler = [*dask, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+                 "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
+    worker = [*dask, "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads",
+              "1", "--no-dashboard", "--death-timeout", "60"]  # fmt: skip
+    started = [
+        subprocess.Popen(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": PACKAGES},
+            stderr=subprocess.DEVNULL,
+        )
+        for command in (scheduler, worker)
+    ]  # fmt: skip
+    try:
+        until(file.exists, 60, "the scheduler")
+        address = json.loads(file.read_bytes())["address"]
+        settings = {**BLOCKS, "scheduler": address}
+        servers.append(server := Server(tmp_path / "state", roots=data, **settings))
+        with server.client() as client:
+            path = submitted(client, data / "brain.ome.zarr")
+            assert job_after(client, path, 120)["state"] == "done"
+            assert client.get(f"{path}/swc").text == (command_line / "all.swc").read_text()
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+
+
 # The pieces by themselves
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
+import subprocess
+import sys
 import tomllib
 from functools import reduce
 from importlib.resources import files
@@ -15,14 +19,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from release.dependencies import OPTIONAL, closure, is_forbidden, licence
+from release.dependencies import CPU, OPTIONAL, closure, is_forbidden, licence
 
 from dineuro_server import settings as settings_module
 from dineuro_server.jobs.records import JobSpec, WorkFigures
 from dineuro_server.jobs.store import JobStore
 from dineuro_server.ops.metrics import GAUGES, Metrics
 from dineuro_server.settings import GIB, Settings
-from tests.support.server import ROOT
+from tests.support.server import ROOT, until
 
 DOCKER = ROOT / "docker"
 BASE, PLAIN = "docker-compose.yml", "docker-compose.override.yml"
@@ -90,6 +94,70 @@ def test_one_server_alone_uses_the_state(stack: tuple[str, ...]) -> None:
     ]
     assert users == ["server"]
     assert "replicas" not in services(*stack)["server"]["deploy"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_cluster_has_the_image_the_runs_and_the_network_of_the_server(
+    stack: tuple[str, ...],
+) -> None:
+    merged = services(*stack)
+    server, scheduler, blocks = (merged[name] for name in ("server", "scheduler", "blocks"))
+    for service in (scheduler, blocks):
+        assert service["profiles"] == ["cluster"]
+        assert service["image"] == server["image"]  # Dask's versions must agree
+        assert service["networks"] == ["cluster"]
+        assert "ports" not in service
+        check = service["healthcheck"]["test"][-1]
+        port = re.search(r"127\.0\.0\.1', (\d+)", check)
+        assert port
+        assert port[1] in service["command"]
+    assert "cluster" in server["networks"]
+    assert read(BASE)["networks"]["cluster"]["internal"] is True
+    runs = [volume for volume in server["volumes"] if volume.startswith("runs:")]
+    assert runs == blocks["volumes"] == [f"runs:{server['environment']['DINEURO_RUNS']}"]
+    assert server["environment"]["DINEURO_RUNS"] in (DOCKER / "Dockerfile").read_text()
+    example = (DOCKER / ".env.example").read_text()
+    (address,) = re.findall(r"^#DINEURO_SCHEDULER=(.*)", example, re.MULTILINE)
+    assert address in blocks["entrypoint"]
+    text = (DOCKER / BASE).read_text()
+    assert text.count("# - /srv/lab:/srv/lab:ro") == 2
+
+
+def test_the_cluster_s_commands_start_and_are_healthy(tmp_path: Path) -> None:
+    """The commands of the compose file, on free ports and without Docker."""
+    merged = services(BASE)
+    places = {"8786": str(free_port()), "8788": str(free_port())}
+    bin_folder = Path(sys.executable).parent
+
+    def words(name: str) -> list[str]:
+        service = merged[name]
+        line = [*service["entrypoint"], *service["command"]]
+        local = {"/tmp/dask": str(tmp_path), "tcp://scheduler:8786":
+                 f"tcp://127.0.0.1:{places['8786']}"}  # fmt: skip
+        return [str(bin_folder / line[0]), *(local.get(w, places.get(w, w)) for w in line[1:])]
+
+    def healthy(name: str) -> bool:
+        check = merged[name]["healthcheck"]["test"][-1]
+        for port, other in places.items():
+            check = check.replace(port, other)
+        return not subprocess.run(
+            [sys.executable, "-c", check], capture_output=True, check=False
+        ).returncode
+
+    with contextlib.ExitStack() as stack:
+        for name in ("scheduler", "blocks"):
+            assert not healthy(name)
+            process = subprocess.Popen(words(name), cwd=tmp_path, stderr=subprocess.PIPE)
+            stack.callback(process.communicate)
+            stack.callback(process.terminate)
+            until(lambda name=name: healthy(name), 60, name)  # type: ignore[misc]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
 
 
 def test_plain_http_is_published_only_without_tls() -> None:
@@ -285,7 +353,7 @@ def test_the_images_pin_what_the_packages_ask_for() -> None:
             assert name in pinned, f"{name}: run python -m release.dependencies"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for line in project["dependencies"] + extras["cpu"] + extras["server"]:
+    for line in project["dependencies"] + extras["cpu"] + extras["brain"] + extras["server"]:
         requirement = Requirement(line)
         if requirement.name == "dineuro":
             continue
@@ -294,9 +362,9 @@ def test_the_images_pin_what_the_packages_ask_for() -> None:
 
 
 def test_the_image_for_the_processor_has_no_torch_and_nothing_of_cuda() -> None:
-    """The packages of the extra `cpu`, without those that only torch or timm need."""
+    """The packages of its extras, without those that only torch or timm need."""
     names = {Requirement(line.split(" --hash")[0]).name for line in lines_of("requirements.txt")}
-    assert {canonicalize_name(p.metadata["Name"]) for p in closure(extras=frozenset({"cpu"}))} == (
+    assert {canonicalize_name(p.metadata["Name"]) for p in closure(extras=CPU)} == (
         {canonicalize_name(name) for name in names} - {"setuptools"}
     )
     assert not [name for name in names if re.match(r"torch|timm|nvidia-|cuda-|triton", name)]
