@@ -85,9 +85,10 @@ def train_command(
     corrections: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER",
-            help="Learn from corrected trees: X.tif, X_traced.swc and the corrected X.swc. Every "
-            "fourth stack judges whether the new network is better.",
+            metavar="STATE|FOLDER",
+            help="Learn from corrected trees: the edited jobs in a server's state folder, or a "
+            "folder with X.tif, X_traced.swc and the corrected X.swc. Every fourth stack judges "
+            "whether the new network is better.",
         ),
     ] = None,
     steps: Annotated[
@@ -135,7 +136,14 @@ def _learn(
 ) -> None:
     """Train with the corrections of a folder; print the new network's path if it is better."""
     from dineuro.corrections import find_corrections, learn, mean_f1
+    from dineuro_server.jobs.corrected import is_state, write_corrected
 
+    if is_state(folder):
+        if gold_spacing is not None:
+            raise BadParameter("train: --gold-spacing: a server's edited trees are in voxels")
+        state, folder = folder, run / "corrected"
+        for left_out in write_corrected(state, folder):
+            complain(left_out)
     found = find_corrections(folder)
     with ProgressBar(run.name, remaining=True) as bar:
         lesson = learn(recipe, found, run, resume=resume, gold_spacing=gold_spacing, progress=bar)

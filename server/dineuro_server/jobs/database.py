@@ -65,15 +65,16 @@ class Database:
 
     Args:
         path: path of the file.
+        read_only: whether it is only read, also while a server uses it; it must exist then.
 
     Raises:
         FileAccess: another version of DINeuro wrote the file.
         sqlite3.Error: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._lock = threading.RLock()
-        self._connection = _open(path)
+        self._connection = _open_to_read(path) if read_only else _open(path)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -153,8 +154,26 @@ def _open(path: Path) -> sqlite3.Connection:
         version += 1
     if version not in (0, _SCHEMA_VERSION):
         connection.close()
-        raise FileAccess(
-            f"{path}: was written by another version of DINeuro (schema {version}, this version "
-            f"has {_SCHEMA_VERSION}): see docs/operating.md on upgrades"
-        )
+        raise _other_version(path, version)
     return connection
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, not even the schema."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != _SCHEMA_VERSION:
+        connection.close()
+        raise _other_version(path, version)
+    return connection
+
+
+def _other_version(path: Path, version: int) -> FileAccess:
+    return FileAccess(
+        f"{path}: was written by another version of DINeuro (schema {version}, this version "
+        f"has {_SCHEMA_VERSION}): see docs/operating.md on upgrades"
+    )

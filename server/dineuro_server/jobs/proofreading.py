@@ -115,7 +115,7 @@ class Proofreading:
 
     def original(self, results: Results) -> Proofread:
         """The tree of a done job without its edits, in voxels; errors as `state`."""
-        return _begin(results)
+        return proofread(results, ())
 
     def edit(
         self, job: Job, results: Results, revision: int, author: str, record: object
@@ -151,7 +151,7 @@ class Proofreading:
         with self._kept_lock:
             kept = self._kept.get(job.id)
         if kept is None or kept.edits.revision != self._log.revision(job.id):
-            kept = _repeated(_begin(results), self._log.after(job.id))
+            kept = proofread(results, self._log.after(job.id))
         self._keep(job.id, kept)
         return kept
 
@@ -184,8 +184,9 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _repeated(state: Proofread, log: Sequence[LoggedEdit]) -> Proofread:
-    """The state after logged edits."""
+def proofread(results: Results, log: Sequence[LoggedEdit]) -> Proofread:
+    """The tree of a done job after logged edits; errors as `Proofreading.state`."""
+    state = _begin(results)
     edits = state.edits
     for entry in log:
         edits = edits.after(entry.operation)

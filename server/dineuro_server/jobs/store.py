@@ -111,7 +111,7 @@ class JobStore:
             "SELECT * FROM jobs WHERE owner = ? AND idempotency_key = ?",
             (spec.owner, spec.idempotency_key),
         )
-        return _job(rows[0]) if rows else None
+        return job_of_row(rows[0]) if rows else None
 
     def job(self, job_id: str) -> Job:
         """The job in its present state.
@@ -122,7 +122,7 @@ class JobStore:
         rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", (job_id,))
         if not rows:
             raise NotFound(f"job {job_id}: there is none, or it has been swept")
-        return _job(rows[0])
+        return job_of_row(rows[0])
 
     def jobs(self, owner: str, selection: Selection) -> list[Job]:
         """The selected jobs of an owner, the newest first."""
@@ -139,14 +139,14 @@ class JobStore:
                 selection.limit,
             ),
         )
-        return [_job(row) for row in rows]
+        return [job_of_row(row) for row in rows]
 
     def in_state(self, state: State) -> list[Job]:
         """All jobs in a state, the oldest first."""
         rows = self._database.rows(
             "SELECT * FROM jobs WHERE state = ? ORDER BY created, rowid", (state,)
         )
-        return [_job(row) for row in rows]
+        return [job_of_row(row) for row in rows]
 
     def count(self, state: State) -> int:
         """Number of jobs in a state."""
@@ -168,7 +168,7 @@ class JobStore:
             " ORDER BY finished DESC LIMIT 1",
             (answer_key, owner),
         )
-        return _job(rows[0]) if rows else None
+        return job_of_row(rows[0]) if rows else None
 
     def begin(self, job_id: str) -> Job:
         """Record that a worker begins a queued job."""
@@ -280,7 +280,7 @@ class JobStore:
     def expired(self, now: float) -> list[Job]:
         """Jobs whose results are due to be swept at a time (seconds since 1970)."""
         rows = self._database.rows("SELECT * FROM jobs WHERE expires <= ?", (now,))
-        return [_job(row) for row in rows]
+        return [job_of_row(row) for row in rows]
 
     def shift_expiry(self, seconds: float) -> None:
         """Move the expiry of all jobs after the wall clock was set."""
@@ -315,7 +315,7 @@ class JobStore:
 
     def blob_path(self, sha256: str, suffix: str) -> Path:
         """Path of an input with this hash."""
-        return self.folder / "blobs" / sha256[:2] / f"{sha256}{suffix}"
+        return blob_path(self.folder, sha256, suffix)
 
     def add_blob(self, sha256: str, suffix: str, nbytes: int) -> Blob:
         """Record an input whose file is already at its path."""
@@ -390,7 +390,13 @@ def _locked(path: Path) -> IO[bytes]:
     return file
 
 
-def _job(row: sqlite3.Row) -> Job:
+def blob_path(state: Path, sha256: str, suffix: str) -> Path:
+    """Path of an input with this hash in a state folder."""
+    return state / "blobs" / sha256[:2] / f"{sha256}{suffix}"
+
+
+def job_of_row(row: sqlite3.Row) -> Job:
+    """The job of a row of the table `jobs`."""
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row is no mapping
     values["parameters"] = json.loads(values["parameters"])
     if values["place"] is not None:
