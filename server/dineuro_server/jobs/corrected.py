@@ -11,13 +11,11 @@ from pathlib import Path
 
 from dineuro_bridge.errors import DineuroError, FileAccess, NotFound
 from dineuro_bridge.trees.swc import write_swc
-from dineuro_server.jobs.database import Database
+from dineuro_server.jobs.database import Database, blob_path, job_of_row
 from dineuro_server.jobs.edit_log import EditLog
 from dineuro_server.jobs.proofreading import proofread
 from dineuro_server.jobs.records import Job
-from dineuro_server.jobs.result_folders import ResultFolders
 from dineuro_server.jobs.results import Results
-from dineuro_server.jobs.store import blob_path, job_of_row
 
 _DATABASE = "jobs.sqlite"
 #: The characters of a job's name that its files keep.
@@ -63,7 +61,7 @@ class _Writer:
 
     def __init__(self, state: Path, database: Database, folder: Path) -> None:
         self._state, self._database, self._folder = state, database, folder
-        self._log, self._results = EditLog(database), ResultFolders(state / "results")
+        self._log = EditLog(database)
 
     def write(self) -> list[str]:
         jobs, left_out = dict[Path, Job](), list[str]()
@@ -113,7 +111,7 @@ class _Writer:
         return path.absolute()
 
     def _write(self, number: str, volume: Path, job: Job) -> None:
-        results = Results(job.id, job.kind, self._results.folder(job.id))
+        results = Results(job.id, job.kind, self._state / "results" / job.id)
         state = proofread(results, self._log.after(job.id))
         if not state.edits.done:
             return  # every edit was taken back

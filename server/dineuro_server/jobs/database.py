@@ -6,6 +6,7 @@ may lock the file, and the disk may be full: both become errors that a client ca
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dineuro_bridge.errors import DiskFull, FileAccess, TryLater
+from dineuro_server.jobs.records import Job, Place
 
 #: Time that a transaction waits for a lock, of this process or of another one (seconds).
 _WAIT_S = 2.0
@@ -177,3 +179,19 @@ def _other_version(path: Path, version: int) -> FileAccess:
         f"{path}: was written by another version of DINeuro (schema {version}, this version "
         f"has {_SCHEMA_VERSION}): see docs/operating.md on upgrades"
     )
+
+
+def blob_path(state: Path, sha256: str, suffix: str) -> Path:
+    """Path of an input with this hash in a state folder."""
+    return state / "blobs" / sha256[:2] / f"{sha256}{suffix}"
+
+
+def job_of_row(row: sqlite3.Row) -> Job:
+    """The job of a row of the table `jobs`."""
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row is no mapping
+    values["parameters"] = json.loads(values["parameters"])
+    if values["place"] is not None:
+        values["place"] = Place(**json.loads(values["place"]))
+    for name in ("reuse", "reused", "cancel_requested"):
+        values[name] = bool(values[name])
+    return Job(**values)

@@ -25,9 +25,9 @@ from typing import IO, Any
 
 from dineuro_bridge.errors import Conflict, FileAccess, NotFound
 from dineuro_bridge.files import reason
-from dineuro_server.jobs.database import Database
+from dineuro_server.jobs.database import Database, blob_path, job_of_row
 from dineuro_server.jobs.edit_log import EditLog
-from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Place, Selection, State, Usage
+from dineuro_server.jobs.records import Blob, Event, Job, JobSpec, Selection, State, Usage
 from dineuro_server.jobs.result_folders import ResultFolders
 
 
@@ -388,19 +388,3 @@ def _locked(path: Path) -> IO[bytes]:
             f"{path.parent}: is used by another server: stop it, or give this one another folder"
         ) from error
     return file
-
-
-def blob_path(state: Path, sha256: str, suffix: str) -> Path:
-    """Path of an input with this hash in a state folder."""
-    return state / "blobs" / sha256[:2] / f"{sha256}{suffix}"
-
-
-def job_of_row(row: sqlite3.Row) -> Job:
-    """The job of a row of the table `jobs`."""
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row is no mapping
-    values["parameters"] = json.loads(values["parameters"])
-    if values["place"] is not None:
-        values["place"] = Place(**json.loads(values["place"]))
-    for name in ("reuse", "reused", "cancel_requested"):
-        values[name] = bool(values[name])
-    return Job(**values)
