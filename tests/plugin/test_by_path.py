@@ -66,5 +66,5 @@ def test_a_file_elsewhere_is_sent(build: Build, server: Server, lab: Path) -> No
 
 
 def test_the_test_of_the_connection_says_so(build: Build, server: Server, tmp_path: Path) -> None:
-    host = Host(build, tmp_path, [menu(server.zmq, 3, test=True)])
+    host = Host(build, tmp_path, [menu(server.zmq, 4, test=True)])
     assert "reads files by their path" in host.step(0)["answer"]

@@ -38,7 +38,7 @@ from tests.support.server import Server, job_after, slow
 
 
 def test_what_vaa3d_is_told_of_the_plugin(build: Build, tmp_path: Path) -> None:
-    host = Host(build, tmp_path, [{"menu": MENU[4]}])
+    host = Host(build, tmp_path, [{"menu": MENU[5]}])
     assert host.seen["menus"] == MENU
     assert host.seen["funcs"] == ["enhance_trace", "trace", "help"]
     assert host.seen["version"] == pytest.approx(0.1)
@@ -184,7 +184,7 @@ def test_what_is_wished_is_done_and_no_more(build: Build, server: Server, tmp_pa
 def test_what_was_chosen_is_remembered(build: Build, server: Server, tmp_path: Path) -> None:
     path = stack_file(tmp_path)
     steps = [
-        menu(server.zmq, 3, test=True, fields={"minutes": 7.0}),
+        menu(server.zmq, 4, test=True, fields={"minutes": 7.0}),
         {"open": str(path)},
         {"menu": MENU[0], "fields": {"enhancer": "classical", "mask": False}},
         {"menu": MENU[0], "fields": {"save": False}},

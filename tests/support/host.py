@@ -25,8 +25,8 @@ from tests.support.shapes import line, paint
 
 ROOT = Path(__file__).resolve().parents[2]
 MENU = [
-    "Enhance && trace…", "Trace without enhancing…", "Places to proofread…", "Server settings…",
-    "About and help",
+    "Enhance && trace…", "Trace without enhancing…", "Places to proofread…", "Send corrections…",
+    "Server settings…", "About and help",
 ]  # fmt: skip
 SHAPE = (30, 60, 80)
 SOMA = (20, 30, 15)

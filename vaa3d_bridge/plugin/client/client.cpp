@@ -12,7 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kTries = 5;  // attempts to connect before the client gives up
 constexpr double kPatience =
     300;  // seconds for which the client repeats a request to a full server
 constexpr std::uint64_t kMostPart = std::uint64_t{1} << 40;
@@ -353,6 +352,10 @@ Result Client::run(const Volume& volume, const Job& job, const Progress& progres
     if (!volume.samples || volume.nbytes() == 0)
         throw Error("bad_volume", "the image has no voxels");
     return Run(address_, keys_, name_, volume, job, progress, cancelled).result();
+}
+
+Editor Client::editor(const std::string& job, Cancelled cancelled) const {
+    return Editor(address_, keys_, name_, job, std::move(cancelled));
 }
 
 }  // namespace dineuro

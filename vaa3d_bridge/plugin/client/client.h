@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "connection.h"
+#include "editor.h"
 
 namespace dineuro {
 
@@ -76,6 +77,9 @@ public:
     // about a second. Throws Error with the address and the server's reason.
     Result run(const Volume& volume, const Job& job, const Progress& progress = {},
                Cancelled cancelled = {}) const;
+
+    // The edits of the tree of a done job.
+    Editor editor(const std::string& job, Cancelled cancelled = {}) const;
 
 private:
     std::string address_;

@@ -96,12 +96,12 @@ void Connection::say(const Message& message) {
     Frames frames = encode(message);
     said_ = Clock::now();
     const auto more = zmq::send_flags::sndmore | zmq::send_flags::dontwait;
-    const bool chunk = message.type == "CHUNK";
+    const bool pays = hasPayload(message.type);
     // After a refused handshake the socket has no outgoing pipe, and a blocking send never returns.
     if (!socket_ || !socket_->send(zmq::buffer(frames.magic), more)) throw Lost();
     socket_->send(zmq::buffer(frames.type), more);
-    socket_->send(zmq::buffer(frames.header), chunk ? more : zmq::send_flags::dontwait);
-    if (!chunk) return;
+    socket_->send(zmq::buffer(frames.header), pays ? more : zmq::send_flags::dontwait);
+    if (!pays) return;
     zmq::message_t borrowed(const_cast<char*>(message.payload.data()), message.payload.size(), keep,
                             nullptr);
     socket_->send(borrowed, zmq::send_flags::dontwait);

@@ -14,6 +14,9 @@
 
 namespace dineuro {
 
+// The attempts to connect before a client gives up.
+inline constexpr int kTries = 5;
+
 // Called at least ten times a second during a wait.
 using Cancelled = std::function<bool()>;
 

@@ -7,7 +7,7 @@
 namespace dineuro {
 
 // A failure with a sentence for a person. `code` is one of the protocol's codes, or one of the
-// client's own: "cancelled", "server_gone", "time_limit", "bad_key", "bad_tree".
+// client's own: "cancelled", "server_gone", "time_limit", "bad_key", "bad_tree", "no_edits".
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& detail, int retryAfter = 0)

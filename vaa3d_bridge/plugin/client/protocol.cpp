@@ -33,7 +33,8 @@ const std::map<std::string, std::vector<Field>, std::less<>>& types() {
           {"models", list, true},
           {"devices", list, false},
           {"waiting", whole, false},
-          {"by_path", flag, false}}},
+          {"by_path", flag, false},
+          {"edits", flag, false}}},
         {"SUBMIT",
          {{"request", text, true},
           {"kind", text, true},
@@ -80,6 +81,18 @@ const std::map<std::string, std::vector<Field>, std::less<>>& types() {
         {"ATTACH", {{"transfer", text, false}, {"job", text, false}}},
         {"CANCEL", {{"transfer", text, false}, {"job", text, false}}},
         {"CANCELLED", {{"transfer", text, false}, {"job", text, false}}},
+        {"EDITS",
+         {{"request", text, true},
+          {"job", text, true},
+          {"what", text, false},
+          {"offset", whole, false}}},
+        {"EDIT", {{"request", text, true}, {"job", text, true}, {"revision", whole, true}}},
+        {"EDITED",
+         {{"request", text, true},
+          {"job", text, true},
+          {"revision", whole, true},
+          {"offset", whole, true},
+          {"nbytes", whole, true}}},
         {"ERROR",
          {{"code", text, true},
           {"detail", text, true},
@@ -153,6 +166,10 @@ void check(const std::string& type, const Json& header) {
 
 }  // namespace
 
+bool hasPayload(std::string_view type) {
+    return type == "CHUNK" || type == "EDIT" || type == "EDITED";
+}
+
 Frames encode(const Message& message) {
     if (types().find(message.type) == types().end())
         refuse(printable(message.type) + ": is no type of DNP1");
@@ -167,12 +184,12 @@ Frames encode(const Message& message) {
 Message decode(const std::vector<std::string_view>& frames) {
     if (frames.size() < 3 || frames[0] != kMagic)
         refuse(
-            "no message of DNP1: it has the frames DNP1, type, header and, if it is a CHUNK, a "
+            "no message of DNP1: it has the frames DNP1, type, header and, if its type has one, a "
             "payload");
     const auto found = types().find(frames[1]);
     if (found == types().end()) refuse(printable(frames[1]) + ": is no type of DNP1");
     const std::string& type = found->first;
-    if (frames.size() != (type == "CHUNK" ? 4u : 3u))
+    if (frames.size() != (hasPayload(type) ? 4u : 3u))
         refuse(type + ": has " + std::to_string(frames.size()) + " frames");
     if (frames[2].size() > kHeaderBytes) refuse(type + ": the header has more than 65536 bytes");
     Json header;
@@ -182,7 +199,7 @@ Message decode(const std::vector<std::string_view>& frames) {
         refuse(type + ": the header is no JSON: " + error.what());
     }
     check(type, header);
-    return {type, std::move(header), type == "CHUNK" ? frames[3] : std::string_view()};
+    return {type, std::move(header), hasPayload(type) ? frames[3] : std::string_view()};
 }
 
 }  // namespace dineuro

@@ -19,7 +19,10 @@ inline constexpr std::size_t kHeaderBytes = 65536;
 // A peer that is silent for this number of heartbeats counts as disconnected.
 inline constexpr int kLostAfter = 4;
 
-// One message. Only a CHUNK has a payload, which is borrowed from the creator of the message.
+// Whether messages of a type have a payload: CHUNK, EDIT and EDITED.
+bool hasPayload(std::string_view type);
+
+// One message. Its payload is borrowed from the creator of the message.
 struct Message {
     std::string type;
     Json header = Json::object();

@@ -1,6 +1,7 @@
 #include "swc.h"
 
 #include <cmath>
+#include <iomanip>
 #include <locale>
 #include <sstream>
 #include <string>
@@ -48,6 +49,18 @@ std::vector<Node> parseSwc(std::string_view text) {
             throw Error("bad_tree", "the tree's node " + std::to_string(node.id) +
                                         " has a parent that does not exist");
     return nodes;
+}
+
+std::string swcText(const std::vector<Node>& nodes) {
+    std::ostringstream text;
+    // The decimal sign is a point in every locale.
+    text.imbue(std::locale::classic());
+    text << std::fixed << std::setprecision(3);
+    const auto number = [](double value) { return std::round(1000 * value) / 1000 + 0.0; };
+    for (const Node& node : nodes)
+        text << node.id << ' ' << node.type << ' ' << number(node.x) << ' ' << number(node.y) << ' '
+             << number(node.z) << ' ' << number(node.radius) << ' ' << node.parent << '\n';
+    return text.str();
 }
 
 }  // namespace dineuro

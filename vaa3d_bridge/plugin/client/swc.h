@@ -1,6 +1,7 @@
 // The nodes of an SWC text.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,5 +18,8 @@ struct Node {
 // The nodes of a text, in its order. Throws Error("bad_tree") for a malformed line, a second use of
 // an id, or a missing parent. The message has the number of the line.
 std::vector<Node> parseSwc(std::string_view text);
+
+// The lines of nodes, with at most three decimals.
+std::string swcText(const std::vector<Node>& nodes);
 
 }  // namespace dineuro

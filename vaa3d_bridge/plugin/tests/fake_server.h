@@ -68,7 +68,7 @@ private:
     void send(const std::string& who, const dineuro::Message& message) {
         const dineuro::Frames frames = dineuro::encode(message);
         std::vector<std::string> all{who, frames.magic, frames.type, frames.header};
-        if (message.type == "CHUNK") all.emplace_back(message.payload);
+        if (dineuro::hasPayload(message.type)) all.emplace_back(message.payload);
         for (std::size_t i = 0; i < all.size(); ++i)
             (void)door_.send(zmq::buffer(all[i]),
                              i + 1 < all.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);

@@ -43,7 +43,7 @@ bool decodes(const std::vector<std::string>& frames) {
         const Message message = decode(viewsOf(frames));
         // What was taken can be said again, and means the same.
         const Frames again = encode(message);
-        if (decode(message.type == "CHUNK"
+        if (decode(hasPayload(message.type)
                        ? std::vector<std::string_view>{again.magic, again.type, again.header, ""}
                        : std::vector<std::string_view>{again.magic, again.type, again.header})
                 .type != message.type)
@@ -61,7 +61,7 @@ int main(int count, char** words) {
     random_.seed(count > 2 ? std::strtoull(words[2], nullptr, 10) : 1);
     std::vector<std::vector<std::string>> seeds;
     const Json document = golden();
-    for (const char* list : {"good", "bad"})
+    for (const char* list : {"good", "bad", "edits"})
         for (const Json& entry : document[list]) seeds.push_back(framesOf(entry));
     const std::string swc = "# x\n1 1 1.5 2 3 4.25 -1\n2 3 1 0 10 1 1\n3 3 1 0 11 1 2\n";
     const std::string zpl = "curve\n    public-key = \"abc\"\n    secret-key = \"def\"\n";

@@ -9,7 +9,10 @@ using namespace dineuro;
 TEST_CASE("golden messages are written and read byte by byte") {
     const Json document = golden();
     REQUIRE(document["good"].size() > 15);
-    for (const Json& entry : document["good"]) {
+    REQUIRE(document["edits"].size() > 5);
+    Json all = document["good"];
+    all.insert(all.end(), document["edits"].begin(), document["edits"].end());
+    for (const Json& entry : all) {
         CAPTURE(entry["name"].get<std::string>());
         const auto frames = framesOf(entry);
         const std::string payload = bytesOf(entry["payload"]);

@@ -12,6 +12,7 @@
 #include "client/errors.h"
 #include "images.h"
 #include "messages.h"
+#include "origins.h"
 #include "outcome.h"
 #include "source.h"
 #include "words.h"
@@ -163,6 +164,11 @@ void traceOne(V3DPluginCallback2& callback, const dineuro::Client& client, const
         input.upload ? input.upload->volume() : channelOf(*input.image, words.choices.channel);
     dineuro::Result result = run(client, volume, job, progress, words.marker);
     write(callback, plan, words.choices, input.image.get(), result);
+    // A tree in micrometres does not lie over its image.
+    const auto absolute = [](const QString& file) { return QFileInfo(file).absoluteFilePath(); };
+    if (!words.choices.micrometres)
+        keepOrigin({absolute(plan.input), absolute(plan.swc), words.choices.server,
+                    QString::fromStdString(result.job), now(), 1, 1, 0});
     if (result.byPath) say("  the server read the file itself");
     say("  " + summary(result));
 }

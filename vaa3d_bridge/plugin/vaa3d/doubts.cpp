@@ -56,6 +56,21 @@ void readDecisions(QList<Doubt>& doubts, const QString& file) {
             if (line.startsWith(placeOf(doubt) + ",")) doubt.decision = line.section(',', -1);
 }
 
+QList<Doubt> decidedDoubts(const QString& swcFile) {
+    const QString file = doubtsFileOf(swcFile);
+    if (swcFile.isEmpty() || !QFileInfo::exists(file)) return {};
+    QList<Doubt> decided;
+    try {
+        QList<Doubt> doubts = readDoubts(file);
+        readDecisions(doubts, decisionsFileOf(file));
+        for (const Doubt& doubt : doubts)
+            if (!doubt.decision.isEmpty()) decided << doubt;
+    } catch (const dineuro::Error&) {
+        return {};  // a tree without places to proofread
+    }
+    return decided;
+}
+
 void saveDecisions(const QList<Doubt>& doubts, const QString& file) {
     QString text = "x,y,z,name,decision\n";
     for (const Doubt& doubt : doubts)

@@ -19,6 +19,9 @@ QString decisionsFileOf(const QString& doubtsFile);
 // Add the decisions of a file to the places that they are about. A missing file has none.
 void readDecisions(QList<Doubt>& doubts, const QString& file);
 
+// The places of a saved tree that are decided. Without a file there are none.
+QList<Doubt> decidedDoubts(const QString& swcFile);
+
 // Write the decisions as x,y,z,name,decision, with voxels from 0 as in an SWC.
 // Throws dineuro::Error("file_access").
 void saveDecisions(const QList<Doubt>& doubts, const QString& file);

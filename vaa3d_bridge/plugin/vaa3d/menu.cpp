@@ -9,6 +9,7 @@
 #include "client/errors.h"
 #include "doubts_dialog.h"
 #include "images.h"
+#include "origins.h"
 #include "messages.h"
 #include "outcome.h"
 #include "source.h"
@@ -37,19 +38,6 @@ QString newFileOf(const QString& swcFile) {
 QMap<v3dhandle, QString>& savedTrees() {
     static QMap<v3dhandle, QString> files;
     return files;
-}
-
-// The windows of enhanced volumes, and those of their images.
-QMap<v3dhandle, v3dhandle>& masks() {
-    static QMap<v3dhandle, v3dhandle> windows;
-    return windows;
-}
-
-// The current window. An enhanced volume, which comes to the front, stands for its image.
-v3dhandle imageWindow(V3DPluginCallback2& callback) {
-    const v3dhandle window = callback.currentImageWindow();
-    const v3dhandle image = masks().value(window);
-    return image && callback.getImageWindowList().contains(image) ? image : window;
 }
 
 ImageFacts factsOf(V3DPluginCallback2& callback, v3dhandle window, const Image4DSimple& image,
@@ -119,20 +107,25 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
     if (choices.showMask) {
         Image4DSimple mask;
         fillMask(mask, result, choices.sendFile ? nullptr : &image);
-        masks()[showMask(callback, mask, name + "_mask")] = window;
+        showMask(callback, window, mask, name + "_mask");
         bringToFront(name + "_mask");
         text += QString("\nThe enhanced volume is the window %1_mask (menu Window).").arg(name);
     }
+    Drawing drawing;
+    if (choices.sendFile) drawing.step = source.slicesPerSlice(image);
+    if (drawing.step > 1) drawing.channel = choices.channel;
+    drawing.byConfidence = choices.confidence;
     if (choices.overlay != "no") {
         auto nodes = dineuro::parseSwc(result.swc);
         if (choices.confidence) nodes = gradedNodes(std::move(nodes), result.report);
-        // The slices of the other channels lie between those of this one.
-        const int step = choices.sendFile ? source.slicesPerSlice(image) : 1;
-        for (dineuro::Node& node : nodes)
-            if (step > 1) node.z = node.z * step + choices.channel - 1;
+        for (dineuro::Node& node : nodes) node.z = drawing.windowZ(node.z);
+        const bool joins = choices.overlay == "add" && tracedNodes(callback, window) > 0;
         drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro"),
-                 choices.overlay == "add");
+                 joins ? callback.getSWC(window) : NeuronTree(), QString::fromStdString(result.job),
+                 drawing);
     }
+    keepOrigin({callback.getImageName(window), choices.swcFile, choices.server,
+                QString::fromStdString(result.job), now(), drawing.step, drawing.channel, 0});
     if (choices.swcFile.isEmpty()) return text;
     saveText(choices.swcFile, result.swc);
     savedTrees()[window] = choices.swcFile;
@@ -159,8 +152,12 @@ void trace(V3DPluginCallback2& callback, QWidget* parent, bool enhance, v3dhandl
     if (choices.sendFile) upload.emplace(file);
     const dineuro::Volume volume = upload ? upload->volume() : channelOf(*image, choices.channel);
     const dineuro::Job job = jobOf(callback, window, *image, choices, source);
-    TaskDialog running(choices.client(), volume, job, parent);
-    dineuro::Result result = running.run();
+    const dineuro::Client client = choices.client();
+    dineuro::Result result;
+    const auto work = [&](const dineuro::Progress& progress, const dineuro::Cancelled& cancelled) {
+        result = client.run(volume, job, progress, cancelled);
+    };
+    TaskDialog(QString::fromStdString(job.name), work, parent).run();
     const QString text = deliver(callback, window, *image, choices, source, result);
     QMessageBox::information(parent, "DINeuro", text);
 }

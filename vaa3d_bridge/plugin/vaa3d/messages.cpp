@@ -75,6 +75,8 @@ QString stageName(const QString& stage) {
         {"trace", "Tracing"},
         {"write", "Writing the results"},
         {"download", "Receiving the results"},
+        {"edits", "Asking for the server's tree"},
+        {"send", "Sending the corrections"},
     };
     return known.value(stage, stage);
 }

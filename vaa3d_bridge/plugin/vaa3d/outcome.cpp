@@ -31,20 +31,42 @@ QByteArray digestOf(const NeuronTree& tree) {
     return hash.result();
 }
 
+struct Drawn {
+    QByteArray digest;  // of all that was traced in the window then
+    bool alone;         // whether that is the plugin's tree and nothing else
+    QString job;
+    Drawing drawing;
+};
+
 // The trees that this plugin drew, by window.
-std::map<v3dhandle, QByteArray>& drawn() {
-    static std::map<v3dhandle, QByteArray> trees;
+std::map<v3dhandle, Drawn>& drawn() {
+    static std::map<v3dhandle, Drawn> trees;
     return trees;
+}
+
+// The windows of enhanced volumes, and those of their images.
+std::map<v3dhandle, v3dhandle>& masks() {
+    static std::map<v3dhandle, v3dhandle> windows;
+    return windows;
 }
 
 }  // namespace
 
-v3dhandle showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name) {
+void showMask(V3DPluginCallback2& callback, v3dhandle image, Image4DSimple& mask,
+              const QString& name) {
     const v3dhandle window = callback.newImageWindow(name);
     callback.setImage(window, &mask);
     callback.setImageName(window, name);
     callback.updateImageWindow(window);
-    return window;
+    masks()[window] = image;
+}
+
+v3dhandle imageWindow(V3DPluginCallback2& callback) {
+    const v3dhandle window = callback.currentImageWindow();
+    const auto found = masks().find(window);
+    const bool isMask =
+        found != masks().end() && callback.getImageWindowList().contains(found->second);
+    return isMask ? found->second : window;
 }
 
 void bringToFront(const QString& name) {
@@ -61,18 +83,38 @@ void bringToFront(const QString& name) {
 int tracedNodes(V3DPluginCallback2& callback, v3dhandle window) {
     const NeuronTree tree = callback.getSWC(window);
     const auto own = drawn().find(window);
-    if (own != drawn().end() && own->second == digestOf(tree)) return 0;
+    if (own != drawn().end() && own->second.alone && own->second.digest == digestOf(tree)) return 0;
     return static_cast<int>(tree.listNeuron.size());
 }
 
-void drawTree(V3DPluginCallback2& callback, v3dhandle window, NeuronTree tree, bool keep) {
-    const bool joins = keep && tracedNodes(callback, window) > 0;
-    if (joins) tree = joinedTrees(callback.getSWC(window), tree);
-    callback.setSWC(window, tree);
-    drawn().erase(window);
-    if (!joins) drawn()[window] = digestOf(callback.getSWC(window));
+void drawTree(V3DPluginCallback2& callback, v3dhandle window, const NeuronTree& tree,
+              const NeuronTree& kept, const QString& job, Drawing drawing) {
+    const bool alone = kept.listNeuron.isEmpty();
+    NeuronTree all = alone ? tree : joinedTrees(kept, tree);
+    callback.setSWC(window, all);
+    const NeuronTree given = callback.getSWC(window);
+    std::set<Place> own;
+    for (const NeuronSWC& node : tree.listNeuron) own.insert(placeOf(node));
+    drawing.types.clear();
+    drawing.others.clear();
+    for (const NeuronSWC& node : given.listNeuron) {
+        if (own.count(placeOf(node)))
+            drawing.types[placeOf(node)].insert(node.type);
+        else
+            drawing.others.insert(placeOf(node));
+    }
+    drawn()[window] = {digestOf(given), alone, job, std::move(drawing)};
     callback.open3DWindow(window);
     callback.pushObjectIn3DWindow(window);
+}
+
+Drawing drawingOf(v3dhandle window, const Origin& origin) {
+    const auto own = drawn().find(window);
+    if (own != drawn().end() && own->second.job == origin.job) return own->second.drawing;
+    Drawing drawing;
+    drawing.step = origin.step;
+    drawing.channel = origin.channel;
+    return drawing;
 }
 
 void saveText(const QString& file, const std::string& text) {

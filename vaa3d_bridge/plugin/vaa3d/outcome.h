@@ -6,9 +6,15 @@
 #include <v3d_interface.h>
 
 #include "client/client.h"
+#include "corrections.h"
+#include "origins.h"
 
-// Show the enhanced volume in a new window.
-v3dhandle showMask(V3DPluginCallback2& callback, Image4DSimple& mask, const QString& name);
+// Show the enhanced volume of a window's image in a new window.
+void showMask(V3DPluginCallback2& callback, v3dhandle image, Image4DSimple& mask,
+              const QString& name);
+
+// The current window. An enhanced volume, which comes to the front, stands for its image.
+v3dhandle imageWindow(V3DPluginCallback2& callback);
 
 // Bring an image window to the front when all dialogs are closed. Vaa3D then shows the first image
 // again, and a new one stays behind it.
@@ -18,8 +24,12 @@ void bringToFront(const QString& name);
 // nobody changed does not count.
 int tracedNodes(V3DPluginCallback2& callback, v3dhandle window);
 
-// Draw a tree over an image, in its 3D window. `keep` leaves the neuron that is traced already.
-void drawTree(V3DPluginCallback2& callback, v3dhandle window, NeuronTree tree, bool keep);
+// Draw the tree of a job over an image, in its 3D window. `kept` are the traced neurons that stay.
+void drawTree(V3DPluginCallback2& callback, v3dhandle window, const NeuronTree& tree,
+              const NeuronTree& kept, const QString& job, Drawing drawing);
+
+// What is known of a tree that was drawn in a window, or loaded into it.
+Drawing drawingOf(v3dhandle window, const Origin& origin);
 
 // Write a complete file or none. Throws dineuro::Error("file_access") with the file.
 void saveText(const QString& file, const std::string& text);

@@ -6,6 +6,7 @@
 #include "command.h"
 #include "menu.h"
 #include "messages.h"
+#include "send_corrections.h"
 #include "vtable.h"
 
 namespace {
@@ -14,12 +15,15 @@ namespace {
 const QString kEnhance = QStringLiteral("Enhance && trace\u2026");
 const QString kTrace = QStringLiteral("Trace without enhancing\u2026");
 const QString kDoubts = QStringLiteral("Places to proofread\u2026");
+const QString kSend = QStringLiteral("Send corrections\u2026");
 const QString kServer = QStringLiteral("Server settings\u2026");
 const QString kAbout = QStringLiteral("About and help");
 
 }  // namespace
 
-QStringList DineuroPlugin::menulist() const { return {kEnhance, kTrace, kDoubts, kServer, kAbout}; }
+QStringList DineuroPlugin::menulist() const {
+    return {kEnhance, kTrace, kDoubts, kSend, kServer, kAbout};
+}
 
 QStringList DineuroPlugin::funclist() const { return {"enhance_trace", "trace", "help"}; }
 
@@ -32,6 +36,7 @@ void DineuroPlugin::domenu(const QString& menu, V3DPluginCallback2& callback, QW
     if (menu == kEnhance) traceFromMenu(callback, parent, true);
     if (menu == kTrace) traceFromMenu(callback, parent, false);
     if (menu == kDoubts) proofread(callback, parent);
+    if (menu == kSend) sendCorrections(callback, parent);
     if (menu == kServer) serverSettings(parent);
     if (menu == kAbout) about(parent);
 }

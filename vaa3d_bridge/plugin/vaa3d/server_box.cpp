@@ -54,6 +54,8 @@ QWidget* ServerBox::fileRow(QLineEdit* line, const QString& title) {
     return row;
 }
 
+void ServerBox::setAddress(const QString& address) { address_->setText(address); }
+
 void ServerBox::store(Choices& choices) const {
     choices.server = address_->text().trimmed();
     choices.key = key_->text().trimmed();

@@ -18,6 +18,8 @@ class ServerBox : public QGroupBox {
 public:
     explicit ServerBox(const Choices& choices, QWidget* parent = nullptr);
 
+    void setAddress(const QString& address);
+
     // Store address and keys in the choices.
     void store(Choices& choices) const;
 

@@ -13,21 +13,21 @@ constexpr int kPoll = 100;  // milliseconds
 
 }  // namespace
 
-TaskDialog::TaskDialog(const dineuro::Client& client, const dineuro::Volume& volume,
-                       const dineuro::Job& job, QWidget* parent)
+TaskDialog::TaskDialog(const QString& name, Work work, QWidget* parent)
     : QDialog(parent),
       label_(new QLabel(this)),
       bar_(new QProgressBar(this)),
       cancel_(new QPushButton("Cancel", this)),
-      task_([this, client, volume, job](dineuro::Cancelled cancelled) {
+      task_([this, work = std::move(work)](dineuro::Cancelled cancelled) {
           const auto progress = [this](const std::string& stage, std::uint64_t done,
                                        std::uint64_t total) {
               const std::lock_guard<std::mutex> lock(mutex_);
               state_ = {QString::fromStdString(stage), done, total};
           };
-          return client.run(volume, job, progress, std::move(cancelled));
+          work(progress, cancelled);
+          return true;
       }) {
-    setWindowTitle("DINeuro: " + QString::fromStdString(job.name));
+    setWindowTitle("DINeuro: " + name);
     setWindowModality(Qt::ApplicationModal);
     setMinimumWidth(420);
     label_->setObjectName("stage");
@@ -40,9 +40,9 @@ TaskDialog::TaskDialog(const dineuro::Client& client, const dineuro::Volume& vol
     startTimer(kPoll);
 }
 
-dineuro::Result TaskDialog::run() {
+void TaskDialog::run() {
     exec();
-    return task_.take();
+    task_.take();
 }
 
 void TaskDialog::reject() {

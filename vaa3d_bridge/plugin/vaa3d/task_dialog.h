@@ -1,4 +1,4 @@
-// The dialog of a running job: stage, per cent, Cancel.
+// The dialog of work at the server: stage, per cent, Cancel.
 #pragma once
 
 #include <mutex>
@@ -12,18 +12,20 @@ class QLabel;
 class QProgressBar;
 class QPushButton;
 
-// The dialog is modal during the whole job, so that the user cannot close the image.
+// The dialog is modal during all the work, so that the user cannot close the image.
 class TaskDialog : public QDialog {
     Q_OBJECT
 
 public:
-    TaskDialog(const dineuro::Client& client, const dineuro::Volume& volume,
-               const dineuro::Job& job, QWidget* parent);
+    // Runs on a thread of its own. It stores its result where its creator finds it after `run`.
+    using Work = std::function<void(const dineuro::Progress&, const dineuro::Cancelled&)>;
 
-    // Runs until the job ends. Throws dineuro::Error, also "cancelled".
-    dineuro::Result run();
+    TaskDialog(const QString& name, Work work, QWidget* parent);
 
-    // Handles Escape, the close button and Cancel. The dialog stays until the job has ended.
+    // Returns when the work has ended. Throws its exception, also dineuro::Error("cancelled").
+    void run();
+
+    // Handles Escape, the close button and Cancel. The dialog stays until the work has ended.
     void reject() override;
 
 protected:
@@ -44,5 +46,5 @@ private:
     bool cancelled_ = false;
     std::mutex mutex_;
     State state_;
-    Task<dineuro::Result> task_;  // the last member, because it uses the others
+    Task<bool> task_;  // the last member, because it uses the others
 };

@@ -2,14 +2,18 @@
 // the windows' images as OUT/N.v3draw and their trees as OUT/N.swc.
 //
 // A step is {"open": FILE, "landmarks": [[x, y, z]], "cut": [x0, x1, y0, y1, z0, z1]},
-// {"menu": TEXT, ...} with the driver's words, {"trace": [[x, y, z]]} for a manual tracing, or
+// {"menu": TEXT, ...} with the driver's words, {"trace": [[x, y, z]]} for a manual tracing,
+// {"load": FILE.swc} for a tree, {"delete": [x, y, z]} of the segment there, {"draw": [[x, y, z]]}
+// of another one, {"retype": [x, y, z, type]}, all of them in the first image, or
 // {"picture": FILE} of the first image with its tree, {"proofread": true, "press": [BUTTON]} at the
 // list of places,
 // {"func": NAME, "in": [], "out": [], "p": []}, which is also the program's command line. Of that,
 // Vaa3D gives a plugin no input from the first missing file on, and then no outputs and parameters.
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 
 #include <QApplication>
 #include <QCryptographicHash>
@@ -106,18 +110,59 @@ Json proofread(Vaa3D& vaa3d, const Json& step) {
     return seen;
 }
 
-// A path that a user traced by hand.
-Json traced(Vaa3D& vaa3d, const Json& step) {
-    NeuronTree tree;
-    for (const Json& at : step["trace"]) {
+// A path by hand.
+QList<NeuronSWC> drawn(const Json& places) {
+    QList<NeuronSWC> nodes;
+    for (const Json& at : places) {
         NeuronSWC node;
-        node.n = tree.listNeuron.size() + 1;
-        node.pn = tree.listNeuron.isEmpty() ? -1 : node.n - 1;
+        node.n = nodes.size() + 1;
+        node.pn = nodes.isEmpty() ? -1 : node.n - 1;
         node.type = 3;
         node.x = at[0], node.y = at[1], node.z = at[2], node.r = 1;
+        nodes << node;
+    }
+    return nodes;
+}
+
+Json traced(Vaa3D& vaa3d, const Json& step) {
+    NeuronTree tree;
+    tree.listNeuron = drawn(step["trace"]);
+    return {{"set", vaa3d.setSWC(vaa3d.front(), tree)}};
+}
+
+Json loaded(Vaa3D& vaa3d, const Json& step) {
+    std::ifstream file(step["load"].get<std::string>());
+    NeuronTree tree;
+    for (std::string line; std::getline(file, line);) {
+        if (line.empty() || line[0] == '#') continue;
+        NeuronSWC node;
+        std::istringstream(line) >> node.n >> node.type >> node.x >> node.y >> node.z >> node.r >>
+            node.pn;
         tree.listNeuron << node;
     }
-    return {{"set", vaa3d.setSWC(vaa3d.front(), tree)}};
+    return {{"set", vaa3d.setSWC(vaa3d.windows.front().get(), tree)}};
+}
+
+// What a user does to segments in the 3D window.
+Json edited(Vaa3D& vaa3d, const Json& step) {
+    auto& segments = vaa3d.windows.front()->segments;
+    if (step.contains("draw")) segments << drawn(step["draw"]);
+    const Json at = step.value("delete", step.value("retype", Json()));
+    if (at.is_null()) return {};
+    qsizetype nearest = 0;
+    double least = 1e9;
+    for (qsizetype i = 0; i < segments.size(); ++i)
+        for (const NeuronSWC& node : segments[static_cast<int>(i)])
+            if (const double away = std::hypot(static_cast<double>(node.x) - at[0].get<double>(),
+                                               static_cast<double>(node.y) - at[1].get<double>(),
+                                               static_cast<double>(node.z) - at[2].get<double>());
+                away < least)
+                least = away, nearest = i;
+    if (step.contains("delete"))
+        segments.removeAt(static_cast<int>(nearest));
+    else
+        for (NeuronSWC& node : segments[static_cast<int>(nearest)]) node.type = at[3];
+    return {{"away", least}};
 }
 
 struct Words {
@@ -179,6 +224,9 @@ Json doneOf(Vaa3D& vaa3d, V3DPluginInterface2_1& plugin, const Json& step) {
     if (step.contains("picture"))
         return pictureOf(*vaa3d.windows.front(), 6).save(QString::fromStdString(step["picture"]));
     if (step.contains("trace")) return traced(vaa3d, step);
+    if (step.contains("load")) return loaded(vaa3d, step);
+    if (step.contains("delete") || step.contains("draw") || step.contains("retype"))
+        return edited(vaa3d, step);
     if (step.contains("proofread")) return proofread(vaa3d, step);
     if (step.contains("menu")) return menu(vaa3d, plugin, step);
     return func(vaa3d, plugin, step);
