@@ -6,8 +6,9 @@
 A scripted user sees nothing but the list of doubts, and answers each by the reference tree. What
 the answer "wrong" would remove or add belongs to the tree if half of its length or more lies within
 2 voxels of the reference. The answers are edits, as the page makes them. After each share of the
-answers the tree is scored: F1@2, by length within 2 voxels. The same list in random order stands
-beside it. The reachable gain is that of all answers.
+answers the tree is scored: F1@2, by length within 2 voxels. Beside it stand the same list in random
+order, and in the order of somebody who knows the gain of each answer. The reachable gain is that of
+all answers.
 """
 
 from __future__ import annotations
@@ -71,17 +72,27 @@ class User:
         return cls(Edits.of(result.tree, ids=ids, doubts=doubts), gold)
 
     def after(self, order: Sequence[int]) -> Curve:
-        """F1@2 after each of `SHARES` of the answers to doubts in an order."""
-        counts = [round(share * len(order)) for share in SHARES]
-        edits, wrong, curve = self.edits, tuple[int, ...](), []
-        for count in range(len(order) + 1):
-            if count:
-                number = order[count - 1]
-                rejected = edits.after({"op": "reject", "doubt": number})
-                if self._is_wrong(edits, rejected):
-                    edits, wrong = rejected, (*wrong, number)
-            curve += [self._score(edits, wrong)] * counts.count(count)
-        return np.array(curve)
+        """F1@2 after each of `SHARES` of the answers to doubts in an order.
+
+        A doubt whose place has left the tree is passed over, as on the page, and is no decision.
+        """
+        edits, wrong, scores = self.edits, tuple[int, ...](), [self._score(self.edits, ())]
+        for number in order:
+            if number in edits.moot:
+                continue
+            rejected = edits.after({"op": "reject", "doubt": number})
+            if self._is_wrong(edits, rejected):
+                edits, wrong = rejected, (*wrong, number)
+            scores.append(self._score(edits, wrong))
+        scores += scores[-1:] * (len(order) + 1 - len(scores))
+        return np.array([scores[round(share * len(order))] for share in SHARES])
+
+    def gain(self, number: int) -> float:
+        """What the answer to one doubt adds to F1@2 of the tree without edits."""
+        rejected = self.edits.after({"op": "reject", "doubt": number})
+        if not self._is_wrong(self.edits, rejected):
+            return 0.0
+        return self._score(rejected, (number,)) - self._score(self.edits, ())
 
     def _is_wrong(self, before: Edits, after: Edits) -> bool:
         """Whether a rejection makes the tree better, as a person sees it at that place."""
@@ -116,13 +127,17 @@ class User:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One stack: F1@2 after `SHARES` of the decisions, in the order of the list and at random."""
+    """One stack: F1@2 after `SHARES` of the decisions.
+
+    The order is that of the list, random, or that of somebody who knows the gain of each answer.
+    """
 
     name: str
     group: str
     doubts: int
     listed: Curve
     random: Curve
+    knowing: Curve
 
 
 def run(data: Path, part: str) -> list[Row]:
@@ -136,6 +151,7 @@ def run(data: Path, part: str) -> list[Row]:
         row = Row(
             case.name, case.group, len(listed), user.after(listed),
             np.mean([user.after(rng.permutation(listed).tolist()) for _ in range(_ORDERS)], axis=0),
+            user.after(sorted(listed, key=lambda number: -user.gain(number))),
         )  # fmt: skip
         print(f"{row.name}: {len(listed)} doubts, {row.listed.round(3)}", file=sys.stderr)
         rows.append(row)
@@ -157,6 +173,7 @@ def lines(rows: Sequence[Row]) -> list[dict[str, str]]:
         for order, curves in (
             ("the list's", [row.listed for row in mine]),
             ("random", [row.random for row in mine]),
+            ("knowing", [row.knowing for row in mine]),
         ):
             mean, share = np.mean(curves, axis=0), gained(curves)
             values = {f"{at:.0%}": f"{f1:.3f}" for at, f1 in zip(SHARES, mean, strict=True)}
@@ -172,7 +189,7 @@ def lines(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw the share of the gain over the share of the decisions, for both orders."""
+    """Draw the share of the gain over the share of the decisions, for each order."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -182,6 +199,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     for name, curves in (
         ("in the list's order", [row.listed for row in rows]),
         ("in random order", [row.random for row in rows]),
+        ("knowing the gains", [row.knowing for row in rows]),
     ):
         axes.plot(100 * np.array(SHARES), 100 * gained(curves), marker="o", label=name)
     axes.set(xlabel="decisions, %", ylabel="gain in F1@2, %", xlim=(0, 100), ylim=(0, None))

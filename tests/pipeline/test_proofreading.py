@@ -34,6 +34,7 @@ def test_a_wrong_branch_goes_a_missing_piece_comes_and_a_right_one_stays() -> No
         Doubt("end", (30, 0, 0), 0.5, 40, 4, missing=neurite(34, N)),
         Doubt("end", (30, 0, 0), 0.5, 40, 4, missing=neurite(34, N, y=9.0)),  # another neurite
         Doubt("segment", (10, 6, 0), 0.5, 12),
+        Doubt("join", (10, 6.5, 0), 0.5, 6),  # goes with the segment
     )
     result: Any = SimpleNamespace(tree=tree, doubts=doubts, report=SimpleNamespace(layout="neuron"))
     user = User.of(result, neurite(0, N))
@@ -43,5 +44,8 @@ def test_a_wrong_branch_goes_a_missing_piece_comes_and_a_right_one_stays() -> No
     assert curve[-1] == pytest.approx(1, abs=0.01)
     assert sorted(user.scores) == [(), (2,), (2, 4)]
     assert user.after([2, 1, 3, 4])[SHARES.index(0.3)] > curve[0]
+    assert user.gain(1) == 0 < user.gain(4) < user.gain(2)
+    # What has gone with an earlier answer is no decision.
+    assert user.after([4, 5, 2])[SHARES.index(0.7)] == pytest.approx(1, abs=0.01)
     share = gained([curve])
     assert (share[0], share[-1]) == (0, 1)

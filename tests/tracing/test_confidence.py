@@ -165,6 +165,20 @@ def test_a_likely_error_comes_before_a_long_piece_that_is_hardly_in_doubt() -> N
     assert worst([long, longer]) == (longer, long)
 
 
+def test_a_doubt_that_an_earlier_one_answers_comes_later() -> None:
+    """Nodes 0 to 20 in a row, and 21 to 30 on node 0. Two doubts are about the same half."""
+    xyz = np.zeros((31, 3))
+    xyz[1:21, 0], xyz[21:, 1] = np.arange(1, 21), np.arange(1, 11)
+    parents = np.array([-1, *range(20), 0, *range(21, 30)])
+    tree = Tree(xyz, np.ones(31), parents, np.full(31, 3))
+    join, same = Doubt("join", (9.5, 0, 0), 0.5, 30.0), Doubt("join", (10.5, 0, 0), 0.5, 29.0)
+    other, end = Doubt("segment", (0, 5, 0), 0.5, 10.0), Doubt("end", (20, 0, 0), 0.5, 12.0)
+    assert worst([join, same, other, end]) == (join, same, end, other)
+    assert worst([join, same, other, end], tree) == (join, end, other, same)
+    # Two doubts about the very same part.
+    assert worst([join, replace(join, length=20.0)], tree) == (join, replace(join, length=20.0))
+
+
 def test_the_costliest_doubts_come_first_twenty_at_most_without_trifles() -> None:
     many = [Doubt("segment", (float(i), 0, 0), 0.5, 4.0 + i) for i in range(30)]
     trifle = Doubt("segment", (0, 0, 0), 0.99, 10.0)

@@ -6,7 +6,8 @@
     segment   a segment of low confidence
 
 The cost of a doubt is the length at stake times the probability that the tree is wrong there. The
-list is in order of the urgency, which trusts small probabilities and great lengths less.
+list is in order of the urgency, which trusts small probabilities and great lengths less. The
+urgency of a doubt falls by what an earlier one of the list has in common with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dineuro_bridge.scale import VoxelScale
+from dineuro_bridge.trees.doubts import link_in_doubt
 from dineuro_bridge.trees.tree import Tree, depth_first_order
 from dineuro_tracing.confidence import CERTAIN, Segments
 from dineuro_tracing.gaps import Joins
@@ -33,7 +35,9 @@ _MOST = 20
 _LEAST_COST = 1.0
 #: Power of the probability, and the greatest length that counts (finest voxels), of the urgency.
 #: Chosen by `python -m benchmarks.proofreading ../shared/data --part tune`.
-_POWER, _LONGEST = 1.5, 200.0
+_POWER, _LONGEST = 2.0, 100.0
+#: The most urgent doubts that are weighed against each other, by the length of the list.
+_WEIGHED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +162,45 @@ def with_missing(
     return tuple(piece(doubt) if doubt in urgent else doubt for doubt in doubts)
 
 
-def worst(doubts: Iterable[Doubt]) -> tuple[Doubt, ...]:
-    """At most 20 doubts that are worth a look, the most urgent first."""
+def worst(doubts: Iterable[Doubt], tree: Tree | None = None) -> tuple[Doubt, ...]:
+    """At most 20 doubts that are worth a look, the most urgent first.
+
+    Args:
+        doubts: in any order.
+        tree: what they are about, in voxels; None leaves them in the order of their urgency alone.
+    """
     costly = [doubt for doubt in doubts if doubt.cost >= _LEAST_COST]
-    return tuple(sorted(costly, key=lambda doubt: (-doubt.urgency, doubt.place))[:_MOST])
+    costly.sort(key=lambda doubt: (-doubt.urgency, doubt.place))
+    if tree is None or len(costly) < 2:
+        return tuple(costly[:_MOST])
+    weighed = costly[: _WEIGHED * _MOST]
+    urgency = np.array([doubt.urgency for doubt in weighed])
+    first, past = _stakes(weighed, tree)
+    chosen = list[int]()
+    while len(chosen) < min(_MOST, len(weighed)):
+        at = int(urgency.argmax())
+        chosen.append(at)
+        # Parts of a tree lie within each other or apart. The answer to one judges the other.
+        common = np.minimum(past, past[at]) - np.maximum(first, first[at])
+        whole = np.maximum(past, past[at]) - np.minimum(first, first[at])
+        urgency *= 1 - np.maximum(common, 0) / np.maximum(whole, 1)
+        urgency[chosen] = -1.0
+    return tuple(weighed[at] for at in chosen)
+
+
+def _stakes(doubts: list[Doubt], tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The nodes below each link in doubt, (D,) from one place to past another in their order.
+
+    The order is depth first. What is not in the tree has no node, and its two places are equal.
+    """
+    order = depth_first_order(tree.parents)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    sizes = sums_beyond(order, tree.parents, np.ones(len(order)))
+    links = [link_in_doubt(tree, doubt.kind, doubt.place) for doubt in doubts]
+    first = np.array([0 if link is None else place[link[0]] for link in links])
+    nodes = np.array([0 if link is None else sizes[link[0]] for link in links]).astype(np.int64)
+    return first, first + nodes
 
 
 def _as_xyz(place: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -70,7 +70,7 @@ def reconstruct(
     with stages("report"):
         warnings = _warnings(region, options, image, probability)
         report = make_report(best, mask, region.scale, warnings)
-        doubts = worst((*best.trace.doubts, *doubts_of_segments(tree, best.segments)))
+        doubts = worst((*best.trace.doubts, *doubts_of_segments(tree, best.segments)), tree)
     return Result(
         tree=_output_tree(tree, region, options),
         mask=region.full_mask(mask),

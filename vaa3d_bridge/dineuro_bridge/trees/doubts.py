@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dineuro_bridge.trees.edited import EditedTree, Node
 from dineuro_bridge.trees.operations import Doubt
@@ -30,17 +30,22 @@ def doubts_of(
         records: the doubts of its report, in their order.
         pieces: what the tree may lack, in voxels, and the ids of its nodes.
     """
-    named, by_root = EditedTree.of(tree, ids), _by_root(EditedTree.of(*pieces))
+    by_root = _by_root(EditedTree.of(*pieces))
     return {
         number: Doubt(
             record["kind"],
-            _link(named, tree, ids, record),
+            _named(link_in_doubt(tree, record["kind"], record["place"]), ids),
             record.get("alone", False),
             by_root.get(record.get("piece", -1), ()),
             _beside(tree, ids, record),
         )
         for number, record in enumerate(records, 1)
     }
+
+
+def _named(link: tuple[int, int] | None, ids: NDArray[np.int64]) -> tuple[int, int] | None:
+    """A link by the ids of its nodes."""
+    return None if link is None else (int(ids[link[0]]), int(ids[link[1]]))
 
 
 def _by_root(tree: EditedTree) -> dict[int, tuple[Node, ...]]:
@@ -65,26 +70,31 @@ def _beside(tree: Tree, ids: NDArray[np.int64], doubt: Mapping[str, Any]) -> int
     return int(ids[at]) if doubt["kind"] == "end" or away[at] <= _NEAR else None
 
 
-def _link(
-    named: EditedTree, tree: Tree, ids: NDArray[np.int64], doubt: Mapping[str, Any]
-) -> tuple[int, int] | None:
-    """The ids of the ends of the link in doubt, the lower one first.
+def link_in_doubt(tree: Tree, kind: str, place: ArrayLike) -> tuple[int, int] | None:
+    """The nodes at the ends of the link in doubt, the lower one first; None where one is missing.
 
     A join is the link that is nearest to its place. A segment is the link at its upper end, and its
     place is one of its nodes.
+
+    Args:
+        tree: in voxels.
+        kind: of the doubt.
+        place: (3,), x, y, z in voxels.
     """
     linked = np.flatnonzero(tree.parents >= 0)
-    if doubt["kind"] not in ("join", "segment") or not len(linked):
+    if kind not in ("join", "segment") or not len(linked):
         return None
-    place = np.array(doubt["place"], dtype=np.float64)
-    if doubt["kind"] == "segment":
-        nearest = linked[np.linalg.norm(tree.xyz[linked] - place, axis=1).argmin()]
-        name = named.branch(int(ids[nearest]))[0]
-        return name, named.nodes[name].parent
-    lower, upper = tree.xyz[linked], tree.xyz[tree.parents[linked]]
-    along = upper - lower
+    place = np.asarray(place, dtype=np.float64)
+    if kind == "segment":
+        lower = int(linked[np.linalg.norm(tree.xyz[linked] - place, axis=1).argmin()])
+        forks = np.bincount(tree.parents[linked], minlength=len(tree)) > 1
+        while tree.parents[upper := int(tree.parents[lower])] >= 0 and not forks[upper]:
+            lower = upper
+        return lower, upper
+    begins, ends = tree.xyz[linked], tree.xyz[tree.parents[linked]]
+    along = ends - begins
     squares = np.maximum((along**2).sum(axis=1), 1e-12)
-    share = np.clip(((place - lower) * along).sum(axis=1) / squares, 0, 1)
-    distances = np.linalg.norm(lower + share[:, None] * along - place, axis=1)
-    at = linked[distances.argmin()]
-    return int(ids[at]), int(ids[tree.parents[at]])
+    share = np.clip(((place - begins) * along).sum(axis=1) / squares, 0, 1)
+    distances = np.linalg.norm(begins + share[:, None] * along - place, axis=1)
+    lower = int(linked[distances.argmin()])
+    return lower, int(tree.parents[lower])
