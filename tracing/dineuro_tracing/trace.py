@@ -113,12 +113,9 @@ def trace(
         BadParameter: the root lies far from all foreground.
     """
     foreground = find_foreground(
-        probability,
-        threshold=options.threshold,
-        gap=options.gap,
-        min_voxels=max(2, int(options.min_length)),
-        scale=scale,
-    )
+        probability, threshold=options.threshold, gap=options.gap,
+        min_voxels=max(2, int(options.min_length)), scale=scale,
+    )  # fmt: skip
     if foreground.n_components == 0:
         return _empty_trace()
     lines = _find_lines(foreground, options, progress)
