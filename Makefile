@@ -19,7 +19,7 @@ DATA ?= ../shared/data
 LINT := lint-python lint-cpp lint-prose
 
 .PHONY: demo test fast lint $(LINT) lint-web types format install clean plugin plugin-package \
-  test-plugin throughput options web test-web benchmark dependencies release-check
+  test-plugin test-napari throughput options web test-web benchmark dependencies release-check
 
 install: $(STAMP)
 
@@ -86,6 +86,24 @@ test-plugin: $(STAMP) $(PLAIN)
 	ctest --test-dir build/sanitized --parallel 2 --output-on-failure
 	for build in $(PLAIN); do build/$$build/tests/plugin_tests || exit 1; done
 	DINEURO_PLUGIN_BUILDS='$(PLAIN) sanitized' $(PYTEST) tests/plugin
+
+# The plugin for napari, before a display without a screen. Its environment adds napari and a binding
+# of Qt to the other one, and holds nothing twice. Plugins of pytest that napari brings are not used.
+NAPARI := build/napari
+NAPARI_STAMP := $(NAPARI)/.installed
+
+test-napari: $(NAPARI_STAMP)
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(NAPARI)/bin/python -m pytest -n 2 -p no:napari \
+	  -p no:napari-plugin-engine -p no:npe2 tests/napari/test_widget.py tests/napari/test_manifest.py
+	xvfb-run --auto-servernum --server-args='-screen 0 1280x1024x24' $(NAPARI)/bin/python -m pytest \
+	  -p no:napari -p no:napari-plugin-engine -p no:npe2 tests/napari/test_canvas.py
+
+$(NAPARI_STAMP): $(STAMP)
+	$(PYTHON) -m venv $(NAPARI)
+	echo "import site; site.addsitedir('$$(realpath .venv/lib/python3*/site-packages)')" > \
+	  "$$($(NAPARI)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dineuro.pth"
+	$(NAPARI)/bin/python -m pip install --quiet 'napari>=0.6' PySide6-Essentials pytest-qt
+	touch $@
 
 # The table of the options of a trace, for the page and the plugin's test.
 options: $(STAMP)

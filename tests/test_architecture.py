@@ -26,7 +26,10 @@ PACKAGES = {
     "dineuro_cli": {
         "dineuro_bridge", "dineuro_tracing", "dineuro_model", "dineuro", "dineuro_server",
     },
+    "dineuro_napari": {"dineuro_bridge"},
 }  # fmt: skip
+#: What a package imports besides, in these of its modules: a run on this machine needs the tracer.
+LAZY = {"dineuro_napari.runs": {"dineuro"}}
 #: The rooms of the server that each of its rooms may import.
 ROOMS = {
     "settings": set(),
@@ -103,7 +106,7 @@ def test_packages_import_only_those_below() -> None:
         for name, targets in arrows().items()
         for target in targets
         if (source := name.split(".")[0]) != (package := target.split(".")[0])
-        and package not in PACKAGES[source]
+        and package not in PACKAGES[source] | LAZY.get(name, set())
     ]
     assert not wrong
 
@@ -156,6 +159,16 @@ def test_openvino_is_imported_in_one_place_which_leaves_out_its_telemetry() -> N
         if any(target.split(".")[0] == "openvino" for target in imports(tree))
     }
     assert importers == {"dineuro_model.graph.library"}
+
+
+def test_the_napari_plugin_needs_qt_in_one_room_and_the_tracer_in_one_function() -> None:
+    """What is not Qt's is tested without it, and a thin client lacks the tracer."""
+    inside = {name: tree for name, tree in modules().items() if name.startswith("dineuro_napari")}
+    qt = {name for name, tree in inside.items() if any("qtpy" in each for each in imports(tree))}
+    assert qt == {name for name in inside if name.startswith("dineuro_napari.qt.")}
+    assert not [name for name, tree in inside.items() if "napari" in set(imports(tree))]
+    top = [node for node in inside["dineuro_napari.runs"].body if isinstance(node, ast.ImportFrom)]
+    assert not [node for node in top if str(node.module).split(".")[0] == "dineuro"]
 
 
 def test_no_module_is_long() -> None:

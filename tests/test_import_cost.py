@@ -29,6 +29,8 @@ RULES = {
     "import dineuro.pipeline.reconstruct": NETWORK | WEB | TERMINAL | ZARR,
     "import dineuro_server.engine": NETWORK | COMPUTE | ZARR,
     "import dineuro_bridge.volumes.formats": ALL,
+    "import dineuro_napari.files": ALL | {"napari", "qtpy", "dineuro"},
+    "import dineuro_napari.runs": ALL | {"napari", "qtpy", "dineuro"},
     "import dineuro_cli.app": NETWORK
     | COMPUTE
     | WEB

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dineuro_bridge.client.client import AnyVolume, Client
 from dineuro_bridge.client.jobs import TreeEdits
 from dineuro_bridge.client.transport import TraceResult
@@ -156,6 +159,10 @@ class AsyncClient:
     async def edited_tree(self, job: str) -> Tree:
         """See `Client.edited_tree`."""
         return await asyncio.to_thread(self._client.edited_tree, job)
+
+    async def numbered_tree(self, job: str) -> tuple[Tree, NDArray[np.int64]]:
+        """See `Client.numbered_tree`."""
+        return await asyncio.to_thread(self._client.numbered_tree, job)
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dineuro_bridge.client.http import HttpTransport
 from dineuro_bridge.client.transport import Deadline, TraceResult, Transport, understood
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.progress import ProgressCallback, silent
-from dineuro_bridge.trees.swc import parse_swc
+from dineuro_bridge.trees.swc import parse_numbered, parse_swc
 from dineuro_bridge.trees.tree import Tree
 
 
@@ -127,6 +130,11 @@ class JobsOfServer:
         """The tree of a job after its edits, in voxels; its comments tell what was changed."""
         with understood(self._address, silent):
             return parse_swc(self._door.edits(job, "swc").decode(), job)
+
+    def numbered_tree(self, job: str) -> tuple[Tree, NDArray[np.int64]]:
+        """The tree of `edited_tree`, and (N,) the ids by which edits name its nodes."""
+        with understood(self._address, silent):
+            return parse_numbered(self._door.edits(job, "tree").decode(), job)
 
     def _http(self) -> HttpTransport:
         """The door, which must be that of HTTP.

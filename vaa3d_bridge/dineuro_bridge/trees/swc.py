@@ -63,7 +63,16 @@ def parse_swc(text: str, source: str = "text") -> Tree:
 
 def read_numbered(path: Path | str) -> tuple[Tree, NDArray[np.int64]]:
     """The tree of a file, and the id of each node in it, (N,). Errors as in `read_swc`."""
-    comments, lines, rows = _rows(path, read_bytes(path))
+    return _numbered(path, read_bytes(path))
+
+
+def parse_numbered(text: str, source: str = "text") -> tuple[Tree, NDArray[np.int64]]:
+    """The tree of a text in SWC format, and the id of each node in it, (N,)."""
+    return _numbered(source, text.encode())
+
+
+def _numbered(path: Path | str, raw: bytes) -> tuple[Tree, NDArray[np.int64]]:
+    comments, lines, rows = _rows(path, raw)
     tree, order = _tree(path, comments, lines, rows)
     return tree, np.array([int(float(rows[row][0])) for row in order], dtype=np.int64)
 

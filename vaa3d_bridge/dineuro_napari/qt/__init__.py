@@ -1,0 +1,1 @@
+"""What is drawn with Qt. Nothing else of the plugin imports it."""
