@@ -102,7 +102,7 @@ $(NAPARI_STAMP): $(STAMP)
 	$(PYTHON) -m venv $(NAPARI)
 	echo "import site; site.addsitedir('$$(realpath .venv/lib/python3*/site-packages)')" > \
 	  "$$($(NAPARI)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dineuro.pth"
-	$(NAPARI)/bin/python -m pip install --quiet 'napari>=0.6' PySide6-Essentials pytest-qt
+	$(NAPARI)/bin/python -m pip install --quiet --no-compile 'napari>=0.6' PySide6-Essentials pytest-qt
 	touch $@
 
 # The table of the options of a trace, for the page and the plugin's test.

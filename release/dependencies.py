@@ -136,6 +136,8 @@ A test keeps the table complete and free of the GPL.
 The page at `/` contains three.js (MIT).
 The plugin for Vaa3D is linked dynamically to libzmq and Qt.
 It contains cppzmq and nlohmann-json (both MIT).
+The plugin for napari needs napari and npe2 (both BSD-3-Clause), but no binding of Qt.
+A test keeps the GPL out of what napari needs.
 
 | package | only with torch | licence |
 |---|---|---|

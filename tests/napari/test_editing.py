@@ -70,7 +70,7 @@ def test_no_click_meets_an_empty_tree() -> None:
 
 def test_a_node_says_what_an_edit_of_it_takes() -> None:
     assert editing.node_words(state_of(), 2) == (
-        "Node 2 (dendrite) at 14, 20, 5. Its branch has 1 nodes; Cut and Delete take 3."
+        "Node 2 (dendrite) at 14, 20, 5. Nodes of its branch: 1; nodes that Cut and Delete take: 3."
     )
     assert "(root, soma)" in editing.node_words(state_of(), 1)
     assert editing.touched_nodes(state_of(), 2).tolist() == [[5, 20, 14], [5, 20, 18], [6, 26, 14]]
@@ -96,7 +96,7 @@ def test_the_warnings_of_a_report_are_sentences() -> None:
         "4 nodes, 2 tips, 15 voxels long; 88% of the length is certain.",
         "• The volume is a mask.",
         "• 20% of the tree crosses gaps.",
-        "2 places to look at. Edits are kept here.",
+        "Places to look at: 2. Edits are kept here.",
     ]
     none = {**report, "nodes": 0, "doubts": [], "warnings": []}
-    assert editing.summary(none, "here").startswith("No tree was found.\nNo places")
+    assert editing.summary(none, "here").startswith("No tree was found.\nPlaces to look at: 0.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from release.dependencies import closure, is_forbidden, licence
 
 from dineuro_napari.layers import tree_layer
 from tests.napari.conftest import HAS_NAPARI, WITHOUT_NAPARI
@@ -40,3 +41,11 @@ def test_napari_reads_and_writes_a_tree_through_the_plugin(tmp_path: Path) -> No
     assert kind == "vectors"
     assert np.array_equal(data, layer[0])
     assert arguments["features"]["confidence"].tolist() == [1, 0.5, 1, 1]
+
+
+def test_nothing_that_napari_needs_is_under_the_gpl() -> None:
+    packages = closure("napari", frozenset())
+    named = {package.metadata["Name"]: licence(package) for package in packages}
+    assert {"npe2", "vispy", "superqt"} <= named.keys()
+    assert not {name: text for name, text in named.items() if is_forbidden(text)}
+    assert not [name for name in named if name.lower().startswith(("pyqt", "pyside"))]

@@ -165,8 +165,8 @@ def node_words(state: State, node: int) -> str:
     kind = _TYPES.get(int(state.tree.types[at]), f"type {state.tree.types[at]}")
     root = "root, " if named.nodes[node].parent < 0 else ""
     return (
-        f"Node {node} ({root}{kind}) at {x:.0f}, {y:.0f}, {z:.0f}. Its branch has {branch} nodes; "
-        f"Cut and Delete take {below}."
+        f"Node {node} ({root}{kind}) at {x:.0f}, {y:.0f}, {z:.0f}. "
+        f"Nodes of its branch: {branch}; nodes that Cut and Delete take: {below}."
     )
 
 
@@ -197,8 +197,7 @@ def summary(report: Mapping[str, Any], kept: str) -> str:
         )
     warnings = [f"• {text[:1].upper()}{text[1:]}." for text in report["warnings"]]
     count = len(report.get("doubts", ()))
-    doubts = f"{count} places to look at." if count else "No places to look at."
-    return "\n".join([first, *warnings, f"{doubts} Edits are kept {kept}."])
+    return "\n".join([first, *warnings, f"Places to look at: {count}. Edits are kept {kept}."])
 
 
 _MARKS = {"accepted": "✓", "rejected": "✗"}

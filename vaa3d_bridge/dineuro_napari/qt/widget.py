@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from dineuro_bridge.errors import BadTree, DineuroError
@@ -45,6 +46,8 @@ class DineuroWidget(QWidget):
         content.setLayout(inner)
         area.setWidget(content)
         area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(content.minimumSizeHint().width() + area.verticalScrollBar().width())
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self.setLayout(outer)
