@@ -63,13 +63,7 @@ class TraceForm(QWidget):
         self.more = QToolButton()
         self.more.setText("More options")
         self.more.setCheckable(True)
-        rest, rows = QWidget(), QFormLayout()
-        for name, field in self.fields.items():
-            if name not in MAIN:
-                rows.addRow(_label(name), field)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rest.setLayout(rows)
-        rest.setVisible(False)
+        rest = self._rest()
         self.more.toggled.connect(rest.setVisible)
         outer = QVBoxLayout()
         outer.setContentsMargins(0, 0, 0, 0)
@@ -79,6 +73,17 @@ class TraceForm(QWidget):
         self.setLayout(outer)
         self.where.currentTextChanged.connect(self._show_server)
         self._show_server(HERE)
+
+    def _rest(self) -> QWidget:
+        """The fields that are shown on request."""
+        rest, rows = QWidget(), QFormLayout()
+        for name, field in self.fields.items():
+            if name not in MAIN:
+                rows.addRow(_label(name), field)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rest.setLayout(rows)
+        rest.setVisible(False)
+        return rest
 
     def show_layers(self, names: list[str]) -> None:
         """Offer layers by their names; the chosen one stays if it is still there."""
