@@ -16,7 +16,7 @@ from dineuro_bridge.options import DEFAULTS, Point, TraceKwargs, TraceOptions
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
-from dineuro_bridge.volumes.source import Reading
+from dineuro_bridge.volumes.source import NAMED_HERE
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
 from dineuro_tracing.scores import Scores
 
@@ -97,7 +97,7 @@ def _load(volume: AnyVolume, options: TraceOptions, max_bytes: int) -> tuple[Vol
     """The volume and the SHA-256 of its file; None for a volume from memory."""
     if isinstance(volume, str | Path):
         path = Path(volume)
-        how = Reading(options.z_axis, beside=True, stack_folder=True)
+        how = replace(NAMED_HERE, z_axis=options.z_axis)
         source = read_volume(
             path, row_order=options.row_order, max_bytes=max_bytes, how=how, roi=options.roi
         )

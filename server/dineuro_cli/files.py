@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -140,9 +141,9 @@ def info_command(
 
 def _print_info(path: Path, *, as_json: bool) -> None:
     from dineuro_bridge.volumes.formats import read_header
-    from dineuro_bridge.volumes.source import Reading
+    from dineuro_bridge.volumes.source import NAMED_HERE
 
-    header = read_header(path, Reading(beside=True, stack_folder=True))
+    header = read_header(path, NAMED_HERE)
     channels, depth, height, width = header.shape
     spacing = header.spacing[::-1] if header.spacing else None
     if as_json:
@@ -189,8 +190,11 @@ def convert_command(
 ) -> None:
     """Convert a volume or a folder of slices to the format of OUT's suffix; samples stay as is."""
     from dineuro_bridge.volumes.formats import format_of_name, write_source
+    from dineuro_bridge.volumes.remote import address_of
     from dineuro_bridge.volumes.views import PartSource
 
+    if address_of(target) is not None:
+        raise typer.BadParameter(f"{target}: an address is only read: name a file or folder here")
     target_format = format_of_name(target)
     suffix = target.suffix.lower()
     if suffix not in target_format.written_suffixes:
@@ -218,10 +222,10 @@ def convert_command(
 def _opened(path: Path, z_axis: ZAxis, max_bytes: int) -> Source:
     """The input of a conversion; channels become slices in memory alone."""
     from dineuro_bridge.volumes.formats import open_volume, read_volume
-    from dineuro_bridge.volumes.source import Reading
+    from dineuro_bridge.volumes.source import NAMED_HERE
     from dineuro_bridge.volumes.views import VolumeSource
 
-    how = Reading(z_axis, beside=True, stack_folder=True)
+    how = replace(NAMED_HERE, z_axis=z_axis)
     if z_axis == "c":
         return VolumeSource(read_volume(path, max_bytes=max_bytes, how=how))
     return open_volume(path, how)

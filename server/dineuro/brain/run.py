@@ -36,6 +36,7 @@ from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.files import write_record
 from dineuro_bridge.options import TraceOptions, check_in_blocks
 from dineuro_bridge.progress import Progress, ProgressCallback, silent
+from dineuro_bridge.volumes.remote import address_of
 from dineuro_model.catalog import find_model
 from dineuro_model.inference.registry import runtimes_for
 from dineuro_model.inference.tiles import CELL
@@ -75,6 +76,8 @@ def prepare_job(
         BadFile, BadVolume, FileAccess, UnsupportedFormat: of the volume.
     """
     check_in_blocks(options)
+    if address_of(folder) is not None:
+        raise BadParameter(f"{folder}: an address is only read: name a folder here")
     if options.enhancer == "dineuro":
         runtimes_for()
     if options.model is not None and find_model(options.model).path == Path(options.model):

@@ -22,6 +22,7 @@ from dineuro_bridge.trees.ano import linker_text, write_ano
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.foreign import foreign_suffix
 from dineuro_bridge.volumes.formats import is_folder_volume, is_volume, read_header, suffixes
+from dineuro_bridge.volumes.remote import address_of
 
 #: Where the parts of one result go, by the name of the part; see `dineuro_bridge.parts`.
 Outputs = Mapping[str, Path]
@@ -54,7 +55,11 @@ def find_inputs(names: Sequence[str], *, stack_folders: bool = False) -> list[Pa
     paths: list[Path] = []
     for name in names:
         path = Path(name)
-        if is_folder_volume(path) or (path.is_dir() and stack_folders):
+        if (
+            address_of(name) is not None
+            or is_folder_volume(path)
+            or (path.is_dir() and stack_folders)
+        ):
             paths.append(path)
         elif path.is_dir():
             volumes = _volumes([path, *path.iterdir()], f"{name}: the folder")
@@ -158,6 +163,8 @@ def plan_outputs(inputs: Sequence[Path], places: Mapping[str, Path | None]) -> l
 def _place(image: Path, stem: str, name: str, place: Path | None, *, several: bool) -> Path:
     """Where one part of one image goes; `place` is the value of the part's option."""
     part = PARTS[name]
+    if place is None and address_of(image) is not None:
+        raise BadParameter(f"{image}: is an address: name the place of the {name}")
     if place is None:
         return image.with_name(part.file_name(stem))
     is_folder = place.is_dir() and not is_folder_volume(place)

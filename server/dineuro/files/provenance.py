@@ -15,6 +15,7 @@ from dineuro_bridge.files import reading
 from dineuro_bridge.option_table import table_of
 from dineuro_bridge.options import TraceOptions
 from dineuro_bridge.volumes.formats import is_folder_volume, slice_files
+from dineuro_bridge.volumes.remote import address_of
 from dineuro_bridge.volumes.volume import Volume
 from dineuro_tracing.trace import NODE_STEP
 
@@ -30,12 +31,12 @@ def sha256_of(path: Path, volume: Volume) -> str:
     """The SHA-256 of a file's bytes, or of the files of a folder of slices, in hexadecimal.
 
     A volume that is a folder may be larger than a disk is read in a day, so the voxels that were
-    read take the place of its files.
+    read take the place of its files; so they do for a volume at an address.
 
     Raises:
         FileAccess: a file cannot be read.
     """
-    if is_folder_volume(path):
+    if is_folder_volume(path) or address_of(path) is not None:
         return sha256_of_voxels(volume)
     digest = hashlib.sha256()
     with reading(path):

@@ -18,7 +18,7 @@ from dineuro_bridge.parts import PARTS
 from dineuro_bridge.progress import ProgressCallback, silent
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.formats import read_volume
-from dineuro_bridge.volumes.source import Reading
+from dineuro_bridge.volumes.source import NAMED_HERE
 from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Volume
 from dineuro_tracing.measure import measure
 
@@ -48,7 +48,7 @@ def run_one(
         DineuroError: the file or the options are faulty.
     """
     check_names(outputs)
-    how = Reading(options.z_axis, beside=True, stack_folder=True)
+    how = replace(NAMED_HERE, z_axis=options.z_axis)
     volume = read_volume(
         path, row_order=options.row_order, max_bytes=max_bytes, how=how, roi=options.roi
     )

@@ -12,6 +12,7 @@ from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, Unsupported
 from dineuro_bridge.files import read_start, reading
 from dineuro_bridge.volumes import imaris, ome_zarr, stores, terafly, tiff, v3dpbd, v3draw
 from dineuro_bridge.volumes.foreign import foreign_content, foreign_suffix
+from dineuro_bridge.volumes.remote import RemotePlace, address_of
 from dineuro_bridge.volumes.slices import SliceFolder, natural_order
 from dineuro_bridge.volumes.source import (
     DEFAULT_READING,
@@ -54,6 +55,9 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
         FileAccess: the path cannot be read.
         BadFile, BadVolume: empty, truncated, damaged, not what its suffix says, not a volume.
     """
+    address = address_of(path) if how.remote else None
+    if address is not None:
+        return _open_remote(RemotePlace(address), how)
     with reading(path):
         if how.stack_folder and Path(path).is_dir() and not is_folder_volume(path):
             files = slice_files(Path(path))
@@ -64,6 +68,20 @@ def open_volume(path: Path | str, how: Reading = DEFAULT_READING) -> Source:
         if how.z_axis == "t" and not each.has_time:
             raise BadParameter(f"{path}: z_axis t: a {each.name} file has no time axis")
         return each.open(path, how)
+
+
+def _open_remote(place: RemotePlace, how: Reading) -> Source:
+    """Open a volume at an address by its metadata; errors as `open_volume`."""
+    each = next((each for each in FORMATS if each.remote and each.sniff(place, b"")), None)
+    if each is None:
+        known = ", ".join(each.name for each in FORMATS if each.remote)
+        raise FileAccess(
+            f"{place}: there is no volume at this address ({known}): give the address of the "
+            "folder with its metadata"
+        )
+    if how.z_axis == "t" and not each.has_time:
+        raise BadParameter(f"{place}: z_axis t: a {each.name} file has no time axis")
+    return each.open(place, how)
 
 
 def read_header(path: Path | str, how: Reading = DEFAULT_READING) -> Header:

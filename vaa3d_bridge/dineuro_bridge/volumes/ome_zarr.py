@@ -21,8 +21,9 @@ from dineuro_bridge.errors import (
     UnsupportedFormat,
 )
 from dineuro_bridge.volumes.ome_zarr_metadata import Image, Level, read_image
-from dineuro_bridge.volumes.ome_zarr_nodes import is_zarr
+from dineuro_bridge.volumes.ome_zarr_nodes import Layout, is_zarr
 from dineuro_bridge.volumes.pyramid import first_line, level_text, sizes_text, time_is_z
+from dineuro_bridge.volumes.remote import Place, context, kvstore, result
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Shape, Source
 from dineuro_bridge.volumes.terms import Roi, ZAxis
 from dineuro_bridge.volumes.volume import Header, Volume
@@ -42,8 +43,8 @@ class ZarrSource(Source):
         BadParameter: slices along time where there are none.
     """
 
-    def __init__(self, path: Path | str, how: Reading = DEFAULT_READING) -> None:
-        self._image = read_image(Path(path))
+    def __init__(self, path: Place | str, how: Reading = DEFAULT_READING) -> None:
+        self._image = read_image(Path(path) if isinstance(path, str) else path)
         self._axes = _volume_axes(path, self._image, how.z_axis)
         self._arrays: dict[int, Any] = {}
         image = self._image
@@ -58,7 +59,7 @@ class ZarrSource(Source):
         spacing = None if how.z_axis == "t" else image.spacing(0)
         details = _details(image, levels)
         header = Header("ome-zarr", levels[0], dtype, spacing, details, warnings)
-        super().__init__(path, header, levels)
+        super().__init__(str(path), header, levels)
 
     def _read(self, box: Roi, level: int) -> NDArray[Any]:
         x0, y0, z0, x1, y1, z1 = box
@@ -78,6 +79,8 @@ class ZarrSource(Source):
     def is_stored(self, box: Roi) -> bool:
         """Whether the file of any chunk or shard that a box of the finest level meets exists."""
         layout = self._image.levels[0].layout
+        if not isinstance(layout.path, Path):
+            return True  # to ask the address for each chunk would take longer than to read them
         with self._damage_named(0):
             keys = self._opened(0).metadata.encode_chunk_key
         bounds = dict(zip("xyz", zip(box[:3], box[3:], strict=True), strict=True))
@@ -93,6 +96,9 @@ class ZarrSource(Source):
         """The library's array of a level."""
         if level not in self._arrays:
             layout = self._image.levels[level].layout
+            if not isinstance(layout.path, Path):
+                self._arrays[level] = _RemoteArray(layout)
+                return self._arrays[level]
             try:
                 import zarr
             except ImportError as error:
@@ -144,7 +150,26 @@ class ZarrSource(Source):
         self._arrays.clear()
 
 
-def _volume_axes(path: Path | str, image: Image, z_axis: ZAxis) -> str:
+class _RemoteArray:
+    """An array at an address, which is read as the library's arrays are.
+
+    Raises:
+        FileAccess, ValueError: it cannot be read.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        import tensorstore
+
+        spec = {"driver": "zarr3" if layout.version == 3 else "zarr",
+                "kvstore": kvstore(layout.path)}  # fmt: skip
+        opened = tensorstore.open(spec, open=True, read=True, context=context())
+        self._array, self._path = result(opened, layout.path), layout.path
+
+    def __getitem__(self, selection: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(result(self._array[selection].read(), self._path, voxels=True))
+
+
+def _volume_axes(path: Place | str, image: Image, z_axis: ZAxis) -> str:
     """The axes with time as z where that is asked for; raises as `time_is_z`."""
     sizes = dict(zip(image.axes, image.levels[0].layout.shape, strict=True))
     if time_is_z(path, sizes.get("t", 1), sizes.get("z", 1), z_axis):
@@ -216,4 +241,5 @@ FORMAT = Format(
     has_time=True,
     folder=True,
     extra="zarr",
+    remote=True,
 )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from dineuro_bridge.errors import BadFile, BadVolume, UnsupportedFormat
 from dineuro_bridge.scale import Spacing
 from dineuro_bridge.volumes.ome_zarr_nodes import Layout, Node, layout_of, nodes_below, read_node
+from dineuro_bridge.volumes.remote import Place
 from dineuro_bridge.volumes.voxel_size import micrometres_of
 
 _AXES = "tczyx"
@@ -70,7 +71,7 @@ class Image:
         return z, y, x
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Place) -> Image:
     """The image of a folder; raises as `ome_zarr.ZarrSource`."""
     node = read_node(path)
     if node is None:
@@ -86,7 +87,7 @@ def read_image(path: Path) -> Image:
     return _image(node, () if doubt is None else (doubt,))
 
 
-def _is_mixed(path: Path) -> bool:
+def _is_mixed(path: Place) -> bool:
     return (path / "zarr.json").exists() and any(
         (path / name).exists() for name in (".zgroup", ".zattrs", ".zarray")
     )
@@ -177,20 +178,20 @@ def _image(node: Node, warnings: tuple[str, ...]) -> Image:
     return Image(version, axes, units, tuple(levels), image.channels, (*warnings, doubt))
 
 
-def _layout(path: Path, dataset: Any) -> Layout:
+def _layout(path: Place, dataset: Any) -> Layout:
     name = dataset.get("path") if isinstance(dataset, dict) else None
     if not isinstance(name, str) or not name or "\0" in name:
         raise BadFile(f"{path}: damaged: a dataset of multiscales has no path")
     inner = PurePosixPath(name)
     if inner.is_absolute() or ".." in inner.parts:
         raise BadFile(f"{path}: the array {name[:60]!r} lies outside the folder")
-    node = read_node(path / inner)
+    node = read_node(path / str(inner))
     if node is None:
         raise BadFile(f"{path}: the array {name[:60]!r} is missing (copied in part?)")
     if not node.is_array and node.other is not None:
         node = node.other
     if not node.is_array:
-        raise BadFile(f"{path / inner}: damaged: multiscales names it, but it is no array")
+        raise BadFile(f"{path / str(inner)}: damaged: multiscales names it, but it is no array")
     return layout_of(node)
 
 
@@ -198,7 +199,7 @@ def _is_known(axes: str) -> bool:
     return len(set(axes)) == len(axes) and set("yx") <= set(axes) <= set(_AXES)
 
 
-def _axes(path: Path, stated: Any, count: int) -> tuple[str, tuple[str | None, ...]]:
+def _axes(path: Place, stated: Any, count: int) -> tuple[str, tuple[str | None, ...]]:
     """A letter and a unit for each axis; 0.1 and 0.2 have no names, 0.3 has no units."""
     if stated is None:
         stated = list(_AXES[-count:])
@@ -219,7 +220,7 @@ def _axes(path: Path, stated: Any, count: int) -> tuple[str, tuple[str | None, .
     return "".join(names), tuple(units)
 
 
-def _scale(path: Path, transformations: Any, count: int) -> tuple[float, ...] | None:
+def _scale(path: Place, transformations: Any, count: int) -> tuple[float, ...] | None:
     """The product of the scales; None where none is stated, or one that is not a list here."""
     if not isinstance(transformations, list):
         return None

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dineuro_bridge.errors import BadFile, UnsupportedFormat
+from dineuro_bridge.volumes.remote import Place, RemotePlace, content
 
 #: The files by which a folder is known as Zarr, whatever its name is.
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -21,6 +22,8 @@ METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 _MOST_BYTES = 2**26
 #: Entries of a folder that are looked at for the names of arrays, and how deep.
 _MOST_ENTRIES, _DEEPEST = 200, 3
+#: Images at an address that are looked for.
+_MOST_SERIES = 20
 #: Codes of numpy for the sample types that are read.
 _READABLE = "?bBhHiIefd"
 
@@ -38,7 +41,7 @@ class Node:
         other: of the same folder in the other Zarr version, where both are stored.
     """
 
-    path: Path
+    path: Place
     version: Literal[2, 3]
     is_array: bool
     attributes: dict[str, Any]
@@ -59,7 +62,7 @@ class Layout:
         shards: the box of one file, where it holds several chunks.
     """
 
-    path: Path
+    path: Place
     version: Literal[2, 3]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -69,16 +72,18 @@ class Layout:
     @property
     def is_bare(self) -> bool:
         """Whether no chunk is stored, so that every voxel has the fill value."""
+        if not isinstance(self.path, Path):
+            return False  # an address has no listing
         with os.scandir(self.path) as entries:
             return all(entry.name in METADATA for entry in entries)
 
 
-def is_zarr(path: Path) -> bool:
+def is_zarr(path: Place) -> bool:
     """Whether a folder holds metadata of Zarr."""
     return any((path / name).is_file() for name in METADATA)
 
 
-def read_node(path: Path) -> Node | None:
+def read_node(path: Place) -> Node | None:
     """The node of a folder; None where there is none.
 
     Raises:
@@ -96,7 +101,7 @@ def read_node(path: Path) -> Node | None:
     return Node(path, 3, is_array, attributes, record if is_array else {}, old)
 
 
-def _old_node(path: Path) -> Node | None:
+def _old_node(path: Place) -> Node | None:
     """The node in the files of Zarr 2; a group may have lost its `.zgroup`."""
     fields, attributes = _record(path / ".zarray"), _record(path / ".zattrs")
     if fields is None and attributes is None and _record(path / ".zgroup") is None:
@@ -130,9 +135,11 @@ def layout_of(node: Node) -> Layout:
     return _checked(Layout(place, 3, shape, dtype, chunks, shards))
 
 
-def nodes_below(path: Path, depth: int = _DEEPEST) -> list[Node]:
+def nodes_below(path: Place, depth: int = _DEEPEST) -> list[Node]:
     """The arrays and groups in a folder, to some depth; damaged ones are left out."""
     found: list[Node] = []
+    if not isinstance(path, Path):
+        return _series(path)
     if depth == 0:
         return found
     with os.scandir(path) as entries:
@@ -150,6 +157,17 @@ def nodes_below(path: Path, depth: int = _DEEPEST) -> list[Node]:
     return found
 
 
+def _series(place: RemotePlace) -> list[Node]:
+    """The images 0, 1, … of a group at an address, as bioformats2raw numbers them."""
+    found = list[Node]()
+    while len(found) < _MOST_SERIES:
+        node = read_node(place / str(len(found)))
+        if node is None:
+            break
+        found.append(node)
+    return found
+
+
 def _checked(layout: Layout) -> Layout:
     sizes = [layout.shape, layout.chunks, *([] if layout.shards is None else [layout.shards])]
     if len({len(each) for each in sizes}) != 1:
@@ -157,26 +175,25 @@ def _checked(layout: Layout) -> Layout:
     return layout
 
 
-def _record(path: Path) -> dict[str, Any] | None:
+def _record(path: Place) -> dict[str, Any] | None:
     """A JSON object; None where there is no such file."""
-    if not path.is_file():
+    found = content(path, _MOST_BYTES)
+    if found is None:
         return None
-    if path.stat().st_size > _MOST_BYTES:
-        raise BadFile(f"{path}: more than {_MOST_BYTES} bytes of metadata")
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(found)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path}: damaged: it is no JSON ({error})") from error
     return _mapping(path, record)
 
 
-def _mapping(path: Path, value: Any) -> dict[str, Any]:
+def _mapping(path: Place, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadFile(f"{path}: damaged: a JSON object is missing")
     return value
 
 
-def _sizes(path: Path, fields: dict[str, Any], name: str, least: int) -> tuple[int, ...]:
+def _sizes(path: Place, fields: dict[str, Any], name: str, least: int) -> tuple[int, ...]:
     """A list of whole numbers."""
     value = fields.get(name)
     if not isinstance(value, list) or not all(type(n) is int and n >= least for n in value):
@@ -184,7 +201,7 @@ def _sizes(path: Path, fields: dict[str, Any], name: str, least: int) -> tuple[i
     return tuple(value)
 
 
-def _dtype(path: Path, name: Any) -> np.dtype[Any]:
+def _dtype(path: Place, name: Any) -> np.dtype[Any]:
     """The sample type of a name such as "<u2" or "uint16"."""
     try:
         dtype = np.dtype(name) if isinstance(name, str) else None

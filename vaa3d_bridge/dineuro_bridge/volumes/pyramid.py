@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from dineuro_bridge.errors import BadParameter, BadVolume
 from dineuro_bridge.scale import Spacing
@@ -30,7 +29,7 @@ def sizes_text(sizes: Sequence[int]) -> str:
     return " x ".join(map(str, sizes))
 
 
-def time_is_z(path: Path | str, points: int, depth: int, z_axis: ZAxis) -> bool:
+def time_is_z(path: object, points: int, depth: int, z_axis: ZAxis) -> bool:
     """Whether the time points of a volume are its slices.
 
     Args:

@@ -35,15 +35,19 @@ class Reading:
         beside: whether files of the same folder that belong to the volume may be opened; never
             for a file that came over the network.
         stack_folder: whether a folder is one stack, of a file for each slice.
+        remote: whether an address may be opened; never for a name that came over the network.
     """
 
     z_axis: ZAxis = "z"
     beside: bool = False
     stack_folder: bool = False
+    remote: bool = False
 
 
 #: Each axis is what the file calls it, and no other file is opened.
 DEFAULT_READING = Reading()
+#: What a person names on this machine: a file with those beside it, a folder of slices, an address.
+NAMED_HERE = Reading(beside=True, stack_folder=True, remote=True)
 
 
 class Source(ABC):
@@ -171,12 +175,13 @@ class Format:
         from_strangers: whether a server reads it from an upload; not where a library that was not
             made for hostile files reads the header.
         extra: of the distribution, without which only headers can be read, or some variants.
+        remote: whether it is read from an address; `sniff` and `open` get a `RemotePlace` then.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    sniff: Callable[[Path, bytes], bool]
-    open: Callable[[Path | str, Reading], Source]
+    sniff: Callable[[Any, bytes], bool]
+    open: Callable[[Any, Reading], Source]
     write: Callable[..., None] | None = None
     write_source: Callable[..., None] | None = None
     options: frozenset[str] = frozenset()
@@ -186,6 +191,7 @@ class Format:
     folder: bool = False
     from_strangers: bool = True
     extra: str | None = None
+    remote: bool = False
 
     @property
     def written_suffixes(self) -> tuple[str, ...]:
@@ -194,7 +200,7 @@ class Format:
             return ()
         return tuple(suffix for suffix in self.suffixes if suffix not in self.only_read)
 
-    def missing(self, path: Path | str, library: str) -> MissingDependency:
+    def missing(self, path: object, library: str) -> MissingDependency:
         """The error of a library that the plain install lacks."""
         return MissingDependency(
             f"{path}: this {self.name} file needs {library}: pip install 'dineuro[{self.extra}]'"

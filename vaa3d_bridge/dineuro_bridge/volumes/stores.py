@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadFile, BadVolume, UnsupportedFormat
+from dineuro_bridge.errors import BadFile, BadVolume, FileAccess, UnsupportedFormat
 from dineuro_bridge.scale import Spacing
 from dineuro_bridge.volumes.pyramid import (
     coarser_spacing,
@@ -26,6 +26,7 @@ from dineuro_bridge.volumes.pyramid import (
     sizes_text,
     time_is_z,
 )
+from dineuro_bridge.volumes.remote import Place, content, context, kvstore, result
 from dineuro_bridge.volumes.source import DEFAULT_READING, Format, Reading, Source
 from dineuro_bridge.volumes.terms import Roi
 from dineuro_bridge.volumes.volume import Header
@@ -68,7 +69,7 @@ class StoreSource(Source):
         BadParameter: slices along time where there are none.
     """
 
-    def __init__(self, path: Path | str, image: _Image, how: Reading) -> None:
+    def __init__(self, path: Place | str, image: _Image, how: Reading) -> None:
         try:
             import tensorstore
         except ImportError as error:
@@ -76,7 +77,10 @@ class StoreSource(Source):
         self._arrays = []
         for spec in image.specs:
             try:
-                array = tensorstore.open(spec, open=True, read=True).result()
+                opened = tensorstore.open(spec, open=True, read=True, context=context())
+                array = result(opened, path)
+            except FileAccess:
+                raise
             except (ValueError, OSError) as error:
                 raise BadFile(f"{path}: damaged: {_words(error)}") from error
             self._arrays.append(array)
@@ -101,7 +105,7 @@ class StoreSource(Source):
             own = coarser_spacing(spacing, levels[0], shape)
             details[f"level {at}"] = level_text(shape, text, own)
         header = Header(image.format.name, levels[0], dtype, spacing, details, image.warnings)
-        super().__init__(path, header, tuple(levels))
+        super().__init__(str(path), header, tuple(levels))
 
     def _read(self, box: Roi, level: int) -> NDArray[Any]:
         x0, y0, z0, x1, y1, z1 = box
@@ -112,7 +116,10 @@ class StoreSource(Source):
             low, high = places.get(axis, (0, length))
             selection.append(slice(first + low, first + high))
         try:
-            voxels = np.asarray(array[tuple(selection)].read().result())
+            read = array[tuple(selection)].read()
+            voxels = np.asarray(result(read, self.path, voxels=True))
+        except FileAccess:
+            raise
         except (ValueError, OSError) as error:
             raise BadFile(f"{self.path}: level {level}: damaged: {_words(error)}") from error
         kept = [axis for axis in self._axes if axis in "czyx"]
@@ -129,35 +136,45 @@ class StoreSource(Source):
         self._arrays.clear()
 
 
-def open_n5(path: Path | str, how: Reading = DEFAULT_READING) -> StoreSource:
+def open_n5(path: Place | str, how: Reading = DEFAULT_READING) -> StoreSource:
     """Open an N5 dataset, its levels s0, s1, …, or a BigDataViewer folder of one such image."""
-    place = Path(path)
+    place = _place(path)
     inner = place / "setup0" / "timepoint0"
-    if inner.is_dir():
-        others = [*place.glob("setup1"), *place.glob("setup0/timepoint1")]
-        if others:
+    if _has_levels(inner):
+        if _has_levels(place / "setup1" / "timepoint0") or _has_levels(
+            place / "setup0" / "timepoint1"
+        ):
             raise UnsupportedFormat(
                 f"{path}: holds several images: name one, such as {place.name}/setup0/timepoint0"
             )
         place = inner
     group = _record(place / "attributes.json") or {}
-    names = [str(place)] if "dimensions" in group else []
+    arrays = [place] if "dimensions" in group else []
     for at in itertools.count():
-        if names[:1] == [str(place)] or _record(place / f"s{at}" / "attributes.json") is None:
+        if arrays[:1] == [place] or _record(place / f"s{at}" / "attributes.json") is None:
             break
-        names.append(str(place / f"s{at}"))
-    if not names:
+        arrays.append(place / f"s{at}")
+    if not arrays:
         raise BadFile(
             f"{path}: is no N5 image: name a folder with attributes.json of an array, or with s0"
         )
-    own = _record(Path(names[0]) / "attributes.json") or {}
+    own = _record(arrays[0] / "attributes.json") or {}
     axes = _n5_axes(path, own, group)
     spacing, warnings = _n5_spacing(path, own, group, axes)
-    specs = [{"driver": "n5", "kvstore": {"driver": "file", "path": f"{n}/"}} for n in names]
+    specs = [{"driver": "n5", "kvstore": kvstore(each)} for each in arrays]
     return StoreSource(path, _Image(N5, specs, axes, spacing, {}, warnings), how)
 
 
-def _n5_axes(path: Path | str, own: dict[str, Any], group: dict[str, Any]) -> str:
+def _place(path: Place | str) -> Place:
+    return Path(path) if isinstance(path, str) else path
+
+
+def _has_levels(place: Place) -> bool:
+    """Whether a folder of BigDataViewer holds an image."""
+    return place.is_dir() or (place / "s0" / "attributes.json").is_file()
+
+
+def _n5_axes(path: Place | str, own: dict[str, Any], group: dict[str, Any]) -> str:
     sizes = own.get("dimensions")
     if not isinstance(sizes, list):
         raise BadFile(f"{path}: damaged: attributes.json states no dimensions")
@@ -173,7 +190,7 @@ def _n5_axes(path: Path | str, own: dict[str, Any], group: dict[str, Any]) -> st
 
 
 def _n5_spacing(
-    path: Path | str, own: dict[str, Any], group: dict[str, Any], axes: str
+    path: Place | str, own: dict[str, Any], group: dict[str, Any], axes: str
 ) -> tuple[Spacing | None, tuple[str, ...]]:
     """(z, y, x) in µm by `pixelResolution` or `resolution`, of the array or else of its group."""
     factors = own.get("downsamplingFactors", [1] * len(axes))
@@ -201,9 +218,10 @@ def _n5_spacing(
     return None, ()
 
 
-def open_precomputed(path: Path | str, how: Reading = DEFAULT_READING) -> StoreSource:
+def open_precomputed(path: Place | str, how: Reading = DEFAULT_READING) -> StoreSource:
     """Open an image of Neuroglancer, whose scales are its levels."""
-    info = _record(Path(path) / "info") or {}
+    place = _place(path)
+    info = _record(place / "info") or {}
     scales = info.get("scales")
     if info.get("type", "image") != "image":
         raise UnsupportedFormat(f"{path}: holds labels of a segmentation, and no image")
@@ -225,28 +243,29 @@ def open_precomputed(path: Path | str, how: Reading = DEFAULT_READING) -> StoreS
     offset = scales[order[0]].get("voxel_offset", [0, 0, 0])
     moved = offset not in (None, [0, 0, 0])
     details = {} if not moved else {"voxel offset": f"{offset} (x, y, z), not in trees"}
-    store = {"driver": "file", "path": f"{path}/"}
+    store = kvstore(place)
     driver = "neuroglancer_precomputed"
     specs = [{"driver": driver, "kvstore": store, "scale_index": at} for at in order]
     return StoreSource(path, _Image(PRECOMPUTED, specs, _AXES, (z, y, x), details), how)
 
 
-def _positive(path: Path | str, value: Any) -> float:
+def _positive(path: Place | str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise BadFile(f"{path}: damaged: a voxel size of {str(value)[:60]}")
     return float(value)
 
 
-def _record(path: Path) -> dict[str, Any] | None:
+def _record(path: Place) -> dict[str, Any] | None:
     """A JSON object; None where there is no such file.
 
     Raises:
         BadFile: it is no JSON object, or far too long.
     """
-    if not path.is_file():
+    found = content(path, _MOST_BYTES)
+    if found is None:
         return None
     try:
-        record = json.loads(path.read_bytes()) if path.stat().st_size < _MOST_BYTES else None
+        record = json.loads(found)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
@@ -259,7 +278,7 @@ def _words(error: Exception) -> str:
     return first_line(error).split(" [")[0][:300]
 
 
-def _is_n5(path: Path, names: Sequence[str] = ("", "s0", "setup0/timepoint0/s0")) -> bool:
+def _is_n5(path: Place, names: Sequence[str] = ("", "s0", "setup0/timepoint0/s0")) -> bool:
     """Whether a folder has an array of N5 where images keep it, or the suffix and attributes."""
     if path.suffix.lower() == ".n5" and (path / "attributes.json").is_file():
         return True
@@ -270,7 +289,7 @@ def _is_n5(path: Path, names: Sequence[str] = ("", "s0", "setup0/timepoint0/s0")
     return "n5" in records[0] or any({"dimensions", "blockSize"} <= r.keys() for r in records)
 
 
-def _is_precomputed(path: Path) -> bool:
+def _is_precomputed(path: Place) -> bool:
     try:
         record = _record(path / "info") or {}
     except BadFile:
@@ -287,6 +306,7 @@ N5 = Format(
     has_time=True,
     folder=True,
     extra="stores",
+    remote=True,
 )
 PRECOMPUTED = Format(
     name="precomputed",
@@ -296,4 +316,5 @@ PRECOMPUTED = Format(
     holds_spacing=True,
     folder=True,
     extra="stores",
+    remote=True,
 )

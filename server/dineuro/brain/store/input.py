@@ -18,7 +18,8 @@ from dineuro.brain.store.grid import Grid, Window
 from dineuro_bridge.errors import BadFile, BadParameter, BadVolume
 from dineuro_bridge.files import descend, reading
 from dineuro_bridge.volumes.formats import format_of_content, open_volume
-from dineuro_bridge.volumes.source import DEFAULT_READING, Reading, Source
+from dineuro_bridge.volumes.remote import address_of
+from dineuro_bridge.volumes.source import DEFAULT_READING, NAMED_HERE, Source
 from dineuro_bridge.volumes.terms import Roi
 
 #: The coarsest level that tells where nothing is, in finest voxels: a coarser one loses neurites.
@@ -126,7 +127,7 @@ class Input:
 def _opened(path: str, root: str | None, _: Identity | None) -> Source:
     """The volume, opened once; a worker that outlives a run opens a changed volume anew."""
     if root is None:
-        return open_volume(path, Reading(beside=True, stack_folder=True))
+        return open_volume(path, NAMED_HERE)
     descriptor = _held(path, root)
     held = Path(f"/proc/self/fd/{descriptor}")
     try:
@@ -168,10 +169,13 @@ def open_input(path: Path, channel: int | None, root: str | None = None) -> Inpu
         BadParameter: a channel that it does not have.
         BadFile, FileAccess, UnsupportedFormat: it cannot be read, or not box by box.
     """
+    address = address_of(path) if root is None else None
     with reading(path):
-        place = str(path.resolve() if root is None else path)
+        place = address or str(path.resolve() if root is None else path)
     _opened.cache_clear()
-    given = Input(place, 0, root, identity(place, root))
+    given = Input(place, 0, root, identity(place, root) if address is None else None)
+    if address is not None:
+        given = replace(given, identity=_announced(given.source()))
     source = given.source()
     channels, depth, _, _ = source.shape
     at = 0 if channel is None else channel - 1
@@ -203,6 +207,12 @@ def identity(path: str, root: str | None) -> Identity:
             f"{os.path.relpath(file, path)} {state.st_size} {state.st_mtime_ns}\n".encode()
         )
     return Identity(count, size, digest.hexdigest())
+
+
+def _announced(source: Source) -> Identity:
+    """What a volume at an address says of itself: it has no listing of its files."""
+    text = repr((source.levels, str(source.dtype), source.spacing, sorted(source.details.items())))
+    return Identity(0, 0, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _files(path: str) -> Iterator[Path]:
