@@ -37,7 +37,9 @@ def run_demo(
     write_volume(stack, Volume(rendering.voxels[None], spacing=(0.5, 0.5, 0.5)))
     write_swc(folder / "neuron_truth.swc", grown)
     outputs = {
-        part.name: folder / part.file_name("neuron") for part in PARTS.values() if part.is_delivered
+        part.name: folder / part.file_name("neuron")
+        for part in PARTS.values()
+        if part.is_delivered and part.in_blocks != "alone"
     }
     done = run_one(stack, outputs, progress=progress)
     scores = score_trees(grown, done.tree)
