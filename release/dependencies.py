@@ -35,7 +35,7 @@ _GLIBC = ("2_36", "2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17"
 #: The extras of the image for CPUs, and those of the image for GPUs.
 CPU, CUDA = frozenset({"cpu", "brain"}), frozenset({"server", "brain"})
 #: The extras that the images do not contain, with that which they build on.
-OPTIONAL = CUDA | {"imaris", "stores"}
+OPTIONAL = CUDA | {"imaris", "microscopes", "stores"}
 #: Licences of packages whose metadata states none, or only as a text; from their repositories.
 _KNOWN = {
     "cuda-bindings": "NVIDIA Software License (comes with CUDA builds of torch)",
@@ -143,7 +143,7 @@ A test keeps the GPL out of what napari needs.
 |---|---|---|
 """
 _ADDED = """
-`pip install 'dineuro[imaris,stores]'` adds these; the images do not contain them.
+`pip install 'dineuro[imaris,microscopes,stores]'` adds these; the images do not contain them.
 
 | package | licence |
 |---|---|

@@ -194,7 +194,7 @@ def test_unknown_suffixes_are_refused_before_the_path_is_looked_at(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.czi", "Zeiss .czi files are not read: open it in Fiji"),
+        ("a.zvi", "Zeiss .zvi files are not read: open it in Fiji"),
         ("a.mha", "MetaImage files are not read: open it in Fiji"),
         ("a.h5", "HDF5 files are not read: open it in Fiji"),
         ("a.npy", "NumPy files are not read: save the array"),
@@ -222,7 +222,7 @@ def test_another_programs_file_is_named_with_what_to_do(
         (b"\x1f\x8b\x08", "is no .tif file, but packed with gzip: unpack it first"),
         (b"PK\x03\x04", "is no .tif file, but a zip archive: unpack it first"),
         (b"\x89HDF\r\n", "is no .tif file, but an HDF5 file (also Imaris): open it in Fiji"),
-        (b"ZISRAWFILE", "is no .tif file, but a Zeiss .czi file: open it in Fiji"),
+        (b"NRRD0004", "is no .tif file, but an NRRD file: open it in Fiji"),
         (b"<!DOCTYPE html>", "is no .tif file, but a web page: download the file itself"),
         (
             b"version https://git-lfs.github.com/spec/v1",
@@ -230,7 +230,7 @@ def test_another_programs_file_is_named_with_what_to_do(
         ),
         (bytes(5000), "is no .tif file, but full of zeros: copy or download it again"),
     ],
-    ids=["jpeg", "png", "gzip", "zip", "hdf5", "czi", "page", "lfs", "zeros"],
+    ids=["jpeg", "png", "gzip", "zip", "hdf5", "nrrd", "page", "lfs", "zeros"],
 )
 def test_what_another_content_is_is_said_with_what_to_do(
     content: bytes, said: str, tmp_path: Path

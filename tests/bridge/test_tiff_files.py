@@ -359,7 +359,7 @@ def test_slices_that_are_kept_as_time_or_channels(tmp_path: Path) -> None:
         read_volume(tmp_path / "a.v3draw", how=time)
 
 
-@pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif", ".oib"])
+@pytest.mark.parametrize("suffix", [".zvi", ".oir", ".lof", ".oib"])
 def test_a_microscopes_own_format_is_named_with_the_way_to_export_it(suffix: str) -> None:
     with pytest.raises(UnsupportedFormat, match=rf"\{suffix} files are not read: .* Fiji"):
         read_volume(f"a{suffix}")

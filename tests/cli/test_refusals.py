@@ -88,7 +88,7 @@ def test_a_folder_of_another_programs_files_is_named_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "cells").mkdir()
-    (folder / "cells" / "a.czi").write_bytes(b"{}")
+    (folder / "cells" / "a.oib").write_bytes(b"{}")
     monkeypatch.setattr(sys, "argv", ["dineuro", "trace", "cells"])
     with pytest.raises(SystemExit) as end:
         main()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-_FIJI = (
+#: How a file of a microscope becomes one that is read.
+FIJI = (
     "open it in Fiji (File > Import > Bio-Formats) and save the stack as .tif, which keeps the "
     "voxel size"
 )
@@ -17,26 +18,25 @@ _PYTHON = "save the array (Z, Y, X) as .tif, for example with tifffile.imwrite"
 
 #: What a file of this suffix is, and what to do.
 _SUFFIXES: dict[str, tuple[str, str]] = {
-    **{suffix: (f"{maker} {suffix}", _FIJI) for maker, suffixes in {
-        "Zeiss": (".czi", ".zvi", ".lsm5"), "Nikon": (".nd2",),
-        "Leica": (".lif", ".xlef", ".xlif", ".lof", ".lei"),
+    **{suffix: (f"{maker} {suffix}", FIJI) for maker, suffixes in {
+        "Zeiss": (".zvi", ".lsm5"), "Leica": (".xlef", ".xlif", ".lof", ".lei"),
         "Olympus": (".oib", ".oif", ".oir", ".vsi"),
         "DeltaVision": (".dv", ".r3d"), "SlideBook": (".sld", ".sldy"), "Bio-Rad": (".pic",),
         "Volocity": (".mvd2",), "Gatan": (".dm3", ".dm4"), "Opera": (".flex",),
         "Image Cytometry Standard": (".ics", ".ids"), "Image-Pro": (".ipw",),
         "Amira": (".am", ".amiramesh"), "Openlab": (".liff",),
     }.items() for suffix in suffixes},
-    ".nrrd": ("NRRD", _FIJI), ".nhdr": ("NRRD", _FIJI),
-    ".nii": ("NIfTI", _FIJI), ".hdr": ("Analyze", _FIJI),
-    ".mha": ("MetaImage", _FIJI), ".mhd": ("MetaImage", _FIJI), ".mrc": ("MRC", _FIJI),
-    ".dcm": ("DICOM", _FIJI), ".vtk": ("VTK", _FIJI), ".klb": ("KLB", _FIJI),
+    ".nrrd": ("NRRD", FIJI), ".nhdr": ("NRRD", FIJI),
+    ".nii": ("NIfTI", FIJI), ".hdr": ("Analyze", FIJI),
+    ".mha": ("MetaImage", FIJI), ".mhd": ("MetaImage", FIJI), ".mrc": ("MRC", FIJI),
+    ".dcm": ("DICOM", FIJI), ".vtk": ("VTK", FIJI), ".klb": ("KLB", FIJI),
     **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5", _LARGE)),
     **dict.fromkeys((".npy", ".npz"), ("NumPy", _PYTHON)), ".mat": ("MATLAB", _PYTHON),
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", _PICTURE)),
     **{suffix: (suffix[1:].upper(), _PICTURE) for suffix in (".png", ".gif", ".bmp", ".webp",
                                                             ".psd", ".svg", ".pdf")},
     **dict.fromkeys((".jp2", ".j2k", ".jpx"), ("JPEG 2000", _PICTURE)),
-    **dict.fromkeys((".avi", ".mp4", ".mov", ".mpg"), ("film", _FIJI)),
+    **dict.fromkeys((".avi", ".mp4", ".mov", ".mpg"), ("film", FIJI)),
     **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"),
                     ("packed", _UNPACK)),
     **dict.fromkeys((".ome", ".xml"), ("metadata", "name the .tif beside it")),
@@ -59,11 +59,9 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"7z\xbc\xaf", "a 7z archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"\x89HDF", "an HDF5 file (also Imaris)", _LARGE),
-    (b"ZISRAWFILE", "a Zeiss .czi file", _FIJI),
-    (b"\xda\xce\xbe\x0a", "a Nikon .nd2 file", _FIJI),
-    (b"\xd0\xcf\x11\xe0", "an Olympus .oib or Zeiss .zvi file", _FIJI),
-    (b"OLYMPUSRAWFORMAT", "an Olympus .oir file", _FIJI),
-    (b"NRRD", "an NRRD file", _FIJI),
+    (b"\xd0\xcf\x11\xe0", "an Olympus .oib or Zeiss .zvi file", FIJI),
+    (b"OLYMPUSRAWFORMAT", "an Olympus .oir file", FIJI),
+    (b"NRRD", "an NRRD file", FIJI),
     (b"\x93NUMPY", "a NumPy file", _PYTHON),
     (b"MATLAB 5.0", "a MATLAB file", _PYTHON),
     (b"version https://git-lfs", "a placeholder of git", "fetch the file with git lfs pull"),

@@ -10,7 +10,17 @@ from typing import Any
 
 from dineuro_bridge.errors import BadFile, BadParameter, FileAccess, UnsupportedFormat
 from dineuro_bridge.files import read_start, reading
-from dineuro_bridge.volumes import imaris, ome_zarr, stores, terafly, tiff, v3dpbd, v3draw
+from dineuro_bridge.volumes import (
+    czi,
+    imaris,
+    microscopes,
+    ome_zarr,
+    stores,
+    terafly,
+    tiff,
+    v3dpbd,
+    v3draw,
+)
 from dineuro_bridge.volumes.foreign import foreign_content, foreign_suffix
 from dineuro_bridge.volumes.remote import RemotePlace, address_of
 from dineuro_bridge.volumes.slices import SliceFolder, natural_order
@@ -28,7 +38,7 @@ from dineuro_bridge.volumes.volume import DEFAULT_MAX_BYTES, Header, Volume
 #: Everything about formats derives from this table.
 FORMATS: tuple[Format, ...] = (
     tiff.FORMAT, v3draw.FORMAT, v3dpbd.FORMAT, ome_zarr.FORMAT, imaris.FORMAT,
-    stores.N5, stores.PRECOMPUTED, terafly.FORMAT,
+    stores.N5, stores.PRECOMPUTED, terafly.FORMAT, czi.FORMAT, microscopes.LIF, microscopes.ND2,
 )  # fmt: skip
 
 
