@@ -1,10 +1,11 @@
 // The page by the rules of WCAG 2.2 (axe-core), in each of its states, light and dark.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import * as support from "./support.mjs";
 import { clean, DINEURO, folder, launch, says, serve, stack, traced, web } from "./support.mjs";
 
@@ -104,6 +105,24 @@ test("the list: a name that is written, and a job that may be deleted", async (t
   await page.keyboard.press("Escape");
   await page.click('[aria-label="Delete listed.v3draw"]');
   await keeps(page, "deleting");
+});
+
+test("the page of a batch, with a stack that failed", async (t) => {
+  const stacks = join(folder, "stacks");
+  mkdirSync(stacks);
+  stack("stacks/traced.v3draw", { mark: 63 });
+  writeFileSync(join(stacks, "broken.tif"), "no picture at all");
+  const out = join(stacks, "out");
+  for (const words of [
+    ["trace", stacks, "-o", `${out}/`, "--report", out, "--preview", out, "--enhancer", "none"],
+    ["report", out],
+  ])
+    await new Promise((done) => spawn(DINEURO, words, { stdio: "ignore" }).on("exit", done));
+  const page = await open(t, pathToFileURL(join(out, "report.html")).href);
+  assert.match(await page.textContent("main"), /1 failed/);
+  await keeps(page, "batch");
+  await page.click("th button");
+  await keeps(page, "sorted");
 });
 
 test("a token is asked for, and refused", async (t) => {

@@ -89,8 +89,9 @@ export async function open(t, url, from, allowed = /^$/) {
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   const wrong = [];
+  const own = url.startsWith("file:") ? new URL(".", url).href : new URL(url).origin;
   page.on("request", (request) => {
-    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith("blob:"))
+    if (!request.url().startsWith(own) && !request.url().startsWith("blob:"))
       wrong.push(`asked ${request.url()}`);
   });
   page.on(

@@ -26,12 +26,17 @@ _LINKED = ("swc", "mask", "doubts", "report")
 _UNITS = {"um": "µm", "voxel": "voxels"}
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; }
+body {
+  font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem;
+  background: light-dark(#ffffff, #15171b); color: light-dark(#1b1f27, #e6e9ee);
+}
+a { color: light-dark(#0a6b78, #4cc3d0); }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .7rem; }
 tr { border-bottom: 1px solid #8886; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-th button { font: inherit; font-weight: bold; border: 0; background: none; padding: 0; }
+th button { font: inherit; color: inherit; font-weight: bold; border: 0; background: none; }
+th button { padding: 0; cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
 img { max-width: 14rem; max-height: 10rem; background: #000; }
@@ -244,9 +249,10 @@ def _document(folder: Path, rows: Sequence[_Row], page: Path) -> str:
     body = "\n".join(_row(row, page) for row in rows)
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n<main>\n"
+        f"<h1>{title}</h1>\n"
         f"<p>{failed} failed. The least certain come first; a click on a heading sorts. "
         "What was left out is in voxels.</p>\n<table>\n<thead><tr>"
         f"<th><button>Stack</button></th>{heads}<th>Picture</th></tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
