@@ -70,3 +70,24 @@ test("a try is below its job, under its own name if it has one", async (t) => {
   await page.keyboard.press("Enter");
   await tries.filter({ hasText: /^only long ones/ }).waitFor();
 });
+
+test("a result that comes slowly is announced, and one that is gone is told", async (t) => {
+  const page = await open(t, server.url, /404/);
+  await traced(page, stack("late.v3draw", { mark: 53 }));
+  const address = page.url();
+  let go;
+  const held = new Promise((release) => (go = release));
+  await page.route("**/view", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${server.url}/#/jobs/${"0".repeat(32)}`);
+  await says(page, "problem", /there is none/);
+  assert.ok(await page.isHidden("#result")); // that of the job before
+  await page.goto(address);
+  await page.waitForSelector("#loading:not([hidden])");
+  assert.equal(await page.textContent("#problem"), "");
+  go();
+  await page.waitForSelector("#result:not([hidden])");
+  assert.ok(await page.isHidden("#loading"));
+});

@@ -45,10 +45,14 @@ async function choose(id: string): Promise<void> {
   following = mine;
   chosen = id;
   address.visit(id);
-  let job = await api.job(id);
+  let job = await api.job(id).catch((error: unknown) => {
+    at("result").hidden = at("loading").hidden = at("running").hidden = true;
+    at("name").textContent = ""; // what was shown before is not this job
+    throw error;
+  });
   at("empty").hidden = true;
   at("job").hidden = false;
-  at("result").hidden = true;
+  at("result").hidden = at("loading").hidden = at("running").hidden = true;
   at("problem").textContent = "";
   name(job);
   await list.refresh();
@@ -78,11 +82,15 @@ async function show(job: api.Job): Promise<void> {
   const inBlocks = job.kind === "brain";
   at("stage-area").hidden = inBlocks;
   if (inBlocks) return showFiles(job);
-  const [report, text, buffer] = await Promise.all([
+  const loading = Promise.all([
     api.report(job.id),
     job.kind === "enhance" ? "" : api.swc(job.id),
     api.view(job.id),
   ]);
+  at("loading").hidden = false;
+  const [report, text, buffer] = await loading.finally(() => {
+    if (job.id === chosen) at("loading").hidden = true;
+  });
   if (job.id !== chosen) return;
   at("result").hidden = false;
   describe(job, report);
