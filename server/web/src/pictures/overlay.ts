@@ -7,6 +7,8 @@ type Pen = CanvasRenderingContext2D;
 
 /** The tree is drawn up to this many finest voxels beyond its radius on both sides of the slice. */
 const NEAR = 2.5;
+/** A piece that the tree lacks is drawn at any depth, far from the slice as dark as this. */
+const FAR = 0.4;
 /** A click is on a node that is at most this many pixels away. */
 const REACH = 14;
 /** The type of the soma in SWC. */
@@ -44,6 +46,7 @@ export function drawTree(pen: Pen, p: Projection, tree: Tree, by: Colouring): vo
     if (parent < 0) continue;
     const thick = tree.type[parent] === SOMA ? i : parent; // a soma has a circle of its own
     const near = Math.max(
+      by === "missing" ? FAR : 0,
       nearness(p, at(i, along), tree.radius[i]!),
       nearness(p, at(parent, along), tree.radius[thick]!),
     );

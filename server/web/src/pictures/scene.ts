@@ -80,7 +80,7 @@ export class Stage {
     this.beside.get(kind)?.dispose();
     this.beside.delete(kind);
     if (tree) {
-      const tubes = new Tubes(tree, this.world!);
+      const tubes = new Tubes(tree, this.world!, kind !== "missing");
       tubes.colour(kind);
       this.beside.set(kind, tubes);
       this.scene.add(tubes.group);

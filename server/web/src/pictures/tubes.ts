@@ -25,9 +25,10 @@ export class Tubes {
   constructor(
     private readonly tree: Tree,
     private readonly world: World,
+    roots = true,
   ) {
     [this.links, this.nodes] = this.makeLinks();
-    this.group.add(this.links, ...this.roots());
+    this.group.add(this.links, ...(roots ? this.roots() : []));
     // The tree is drawn over the volume, which has no depth.
     for (const mesh of this.group.children) mesh.renderOrder = 2;
   }
