@@ -29,7 +29,7 @@ PACKAGES = {
     "dineuro_napari": {"dineuro_bridge"},
 }  # fmt: skip
 #: What a package imports besides, in these of its modules: a run on this machine needs the tracer.
-LAZY = {"dineuro_napari.runs": {"dineuro"}}
+LAZY = {"dineuro_napari.local": {"dineuro"}}
 #: The rooms of the server that each of its rooms may import.
 ROOMS = {
     "settings": set(),
@@ -167,7 +167,7 @@ def test_the_napari_plugin_needs_qt_in_one_room_and_the_tracer_in_one_function()
     qt = {name for name, tree in inside.items() if any("qtpy" in each for each in imports(tree))}
     assert qt == {name for name in inside if name.startswith("dineuro_napari.qt.")}
     assert not [name for name, tree in inside.items() if "napari" in set(imports(tree))]
-    top = [node for node in inside["dineuro_napari.runs"].body if isinstance(node, ast.ImportFrom)]
+    top = [node for node in inside["dineuro_napari.local"].body if isinstance(node, ast.ImportFrom)]
     assert not [node for node in top if str(node.module).split(".")[0] == "dineuro"]
 
 

@@ -30,7 +30,7 @@ RULES = {
     "import dineuro_server.engine": NETWORK | COMPUTE | ZARR,
     "import dineuro_bridge.volumes.formats": ALL,
     "import dineuro_napari.files": ALL | {"napari", "qtpy", "dineuro"},
-    "import dineuro_napari.runs": ALL | {"napari", "qtpy", "dineuro"},
+    "import dineuro_napari.local": ALL | {"napari", "qtpy", "dineuro"},
     "import dineuro_cli.app": NETWORK
     | COMPUTE
     | WEB

@@ -28,9 +28,11 @@ from dineuro_bridge.errors import (
 )
 from dineuro_bridge.progress import Progress
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_napari import runs
 from dineuro_napari.image import picture_of, volume_of
 from dineuro_napari.layers import confidences
-from dineuro_napari.runs import Server, trace_locally, trace_on_server
+from dineuro_napari.local import trace_locally
+from dineuro_napari.runs import Server, trace_on_server
 from dineuro_server.access.tokens import add_token
 from tests.napari.stacks import FAST, FORK, Steps, layer
 from tests.support.server import SLOW
@@ -57,7 +59,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[subprocess.
 def replaced(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let the process run other code, after that which sees whether we live."""
     begin = subprocess.Popen
-    code = f"from dineuro_napari import runs; runs._end_with_parent()\nimport os, time\n{code}"
+    code = f"from dineuro_napari import local; local._end_with_parent()\nimport os, time\n{code}"
 
     def other(_: object, **more: object) -> object:
         return begin([sys.executable, "-c", code], **more)  # type: ignore[call-overload]
@@ -131,7 +133,7 @@ def test_a_cancelled_run_ends_its_process_at_once(
         ("raise TypeError('of its own')", WorkerLost, r"status 1\): TypeError: of its own"),
         (
             "import sys, pathlib; sys.modules['dineuro.pipeline.reconstruct'] = None\n"
-            "runs.work(pathlib.Path('.'))",
+            "local.work(pathlib.Path('.'))",
             MissingDependency,
             r"pip install 'dineuro\[cpu\]', or choose a server",
         ),
@@ -147,7 +149,7 @@ def test_a_process_that_ends_badly_says_why(
 
 def test_the_process_ends_with_napari() -> None:
     """Its input closes when napari is gone, however it went."""
-    code = "from dineuro_napari import runs; runs._end_with_parent()\nimport time; time.sleep(60)"
+    code = "from dineuro_napari import local; local._end_with_parent()\nimport time; time.sleep(60)"
     orphan = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     assert orphan.stdin is not None
     orphan.stdin.close()
@@ -189,6 +191,22 @@ def test_a_server_gives_the_same_tree_and_keeps_the_edits(server: tuple[RealServ
     assert len(there.editing.load().tree) == len(before.tree)
     assert there.editing.edit({"op": "redo"}).can_redo is False
     there.editing.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "job"),
+    [
+        ("0f3a", "0f3a"), ("http://lab:8000/#/jobs/0f3a", "0f3a"),
+        ("https://lab/dineuro/#/jobs/0f3a?at=1,2,3&zoom=4", "0f3a"), ("the last one", None),
+        ("http://lab:8000/", None),
+    ],
+)  # fmt: skip
+def test_a_job_is_named_by_its_id_or_its_page(text: str, job: str | None) -> None:
+    if job is not None:
+        assert runs.job_in(text) == job
+        return
+    with pytest.raises(BadParameter, match="must be a job's number"):
+        runs.job_in(text)
 
 
 def test_a_wrong_token_is_told(server: tuple[RealServer, str]) -> None:

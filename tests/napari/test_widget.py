@@ -536,10 +536,24 @@ def test_a_real_server_traces_and_keeps_the_edits(
     widget.proof.select(before)
     edited(widget, qtbot, widget.proof.buttons["delete"].click)
     assert len(tree_of(viewer).data) == before - 1
+    assert widget.trace_button.text() == "Trace"
     with server.client(token) as client:
         job = client.get("/v1/jobs").json()["jobs"][0]["id"]
         (operation,) = client.get(f"/v1/jobs/{job}/edits").json()["operations"]
     assert (operation["op"], operation["node"], operation["author"]) == ("delete", before, "anna")
+    form.job.setText(f"{server.url}/#/jobs/{job}?at=1,2,3")
+    assert widget.trace_button.text() == "Open"
+    viewer.layers.clear()
+    viewer.add_image(FORK[1:], name="other")
+    trace(widget, qtbot)
+    assert "72 x 48 x 20 voxels, and the layer has 72 x 48 x 19" in widget.status.text()
+    viewer.layers.clear()
+    viewer.add_image(FORK, name="fork")
+    trace(widget, qtbot)
+    assert len(tree_of(viewer).data) == before - 1
+    assert "undo" in on(widget)
+    with server.client(token) as client:
+        assert len(client.get("/v1/jobs").json()["jobs"]) == 1
     server.close()
     edited(widget, qtbot, widget.proof.buttons["undo"].click)
     assert "does not answer" in widget.status.text()

@@ -105,9 +105,8 @@ class ServerEditing:
         job: the id of a done job with a tree.
     """
 
-    kept = "on the server"
-
     def __init__(self, client: Client, job: str) -> None:
+        self.kept = f"on the server as job {job}"
         self._client, self._job, self._revision = client, job, 0
 
     def load(self) -> State:

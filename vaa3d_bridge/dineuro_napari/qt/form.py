@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from dineuro_bridge.errors import BadParameter
 from dineuro_bridge.option_table import Option
 from dineuro_bridge.options import OPTIONS, TraceOptions
-from dineuro_napari.runs import Server
+from dineuro_napari.runs import Server, job_in
 
 #: Options that most people need; the others are under "More options".
 MAIN = ("threshold", "min_length", "gap", "trees", "enhancer")
@@ -50,6 +50,11 @@ class TraceForm(QWidget):
         self.token = QLineEdit()
         self.token.setPlaceholderText("if the server asks for one")
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
+        self.job = QLineEdit()
+        self.job.setPlaceholderText("a new trace")
+        self.job.setToolTip(
+            "The number of a job that is done, or its page's address, to go on with its tree."
+        )
         self.fields = {
             name: field_of(option) for name, option in OPTIONS.items() if name not in LEFT_OUT
         }
@@ -58,6 +63,7 @@ class TraceForm(QWidget):
         self._rows.addRow("Where", self.where)
         self._rows.addRow("Address", self.address)
         self._rows.addRow("Token", self.token)
+        self._rows.addRow("Job", self.job)
         for name in MAIN:
             self._rows.addRow(_label(name), self.fields[name])
         self.more = QToolButton()
@@ -115,6 +121,15 @@ class TraceForm(QWidget):
             raise BadParameter(f"{address}: must be http://HOST:PORT or tcp://HOST:PORT")
         return Server(address, self.token.text().strip())
 
+    def chosen_job(self) -> str | None:
+        """The id of a job on the server, whose tree is opened; None for a new trace.
+
+        Raises:
+            BadParameter: what is written is no job.
+        """
+        text = self.job.text().strip()
+        return job_in(text) if text and self.where.currentText() == SERVER else None
+
     def options(self, name: str) -> TraceOptions:
         """The options for a layer of a name.
 
@@ -129,7 +144,7 @@ class TraceForm(QWidget):
         return {name: value for name, value in values.items() if value not in ("", None)}
 
     def _show_server(self, where: str) -> None:
-        for field in (self.address, self.token):
+        for field in (self.address, self.token, self.job):
             field.setVisible(where == SERVER)
             self._rows.labelForField(field).setVisible(where == SERVER)
 

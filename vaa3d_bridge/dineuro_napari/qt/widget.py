@@ -15,10 +15,11 @@ from dineuro_bridge.trees.units import in_voxels, is_in_micrometres
 from dineuro_napari.editing import State, is_outdated, replacement
 from dineuro_napari.image import picture_of, volume_of
 from dineuro_napari.layers import tree_of
-from dineuro_napari.qt.form import TraceForm
+from dineuro_napari.local import trace_locally
+from dineuro_napari.qt.form import SERVER, TraceForm
 from dineuro_napari.qt.proof import ProofPanel
 from dineuro_napari.qt.task import Task, end_all
-from dineuro_napari.runs import Outcome, trace_locally, trace_on_server
+from dineuro_napari.runs import Outcome, open_job, trace_on_server
 from dineuro_napari.view import ResultLayers, line_of_sight, reach_of
 
 
@@ -59,6 +60,8 @@ class DineuroWidget(QWidget):
         self._result: ResultLayers | None = None
         self.trace_button.clicked.connect(self.trace)
         self.cancel_button.clicked.connect(self.cancel)
+        self.form.job.textChanged.connect(self._name_button)
+        self.form.where.currentTextChanged.connect(self._name_button)
         self.form.layer_changed.connect(self._show_spacing)
         self.proof.place_chosen.connect(self._go_to)
         self.proof.node_chosen.connect(self._mark_node)
@@ -73,15 +76,19 @@ class DineuroWidget(QWidget):
     # The trace
 
     def trace(self) -> None:
-        """Trace the chosen layer."""
+        """Trace the chosen layer, or open the job that is written in the form."""
         try:
             picture = picture_of(self._chosen_layer())
             options, server = self.form.options(picture.name), self.form.server()
+            job = self.form.chosen_job()
         except DineuroError as error:
             self.say(str(error))
             return
 
         def work(progress: ProgressCallback) -> tuple[Outcome, State]:
+            if server is not None and job is not None:
+                outcome = open_job(server, job, picture.shape, progress)
+                return outcome, outcome.editing.load()
             # A server needs the whole volume, because places are those of the whole.
             volume = volume_of(picture, None if server else options.roi, progress=progress)
             if server is None:
@@ -144,6 +151,10 @@ class DineuroWidget(QWidget):
         self.cancel_button.setVisible(running)
         self.bar.setVisible(running)
         self.bar.setRange(0, 0)
+
+    def _name_button(self) -> None:
+        opens = bool(self.form.job.text().strip()) and self.form.where.currentText() == SERVER
+        self.trace_button.setText("Open" if opens else "Trace")
 
     # The layers
 
