@@ -475,6 +475,41 @@ def test_an_edit_that_was_not_made_is_said(
     assert "cut" in on(traced)
 
 
+class Waiting(LocalEditing):
+    """Edits whose server takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__(small_tree(), {})
+        self.edits, self.go = 0, threading.Event()
+
+    def edit(self, operation: Any) -> Any:
+        self.edits += 1
+        assert self.go.wait(30)
+        return super().edit(operation)
+
+
+def test_one_edit_is_made_at_a_time_and_the_window_goes_on(
+    traced: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Waiting()
+    monkeypatch.setattr(
+        "dineuro_napari.qt.widget.trace_locally", lambda *_: outcome(editing=waiting)
+    )
+    trace(traced, qtbot)
+    traced.proof.select(4)
+    traced.proof.buttons["delete"].click()
+    assert {"cut", "delete", "undo", "send"} & on(traced) == set()
+    traced.proof.change("delete")
+    traced.edit({"op": "delete", "node": 3})
+    traced.proof.step(1)
+    assert traced.proof.doubts.currentRow() == 0
+    waiting.go.set()
+    qtbot.waitUntil(lambda: traced._edit is None)
+    assert waiting.edits == 1
+    assert viewer.layers[-1].features["node"].tolist() == [1, 2, 3]
+    assert "undo" in on(traced)
+
+
 def test_a_second_trace_leaves_the_first_layers_and_leads_its_own(
     traced: Any, viewer: Any, qtbot: Any
 ) -> None:
