@@ -51,6 +51,12 @@ BENCHMARKS = (
     Benchmark("tracing", "Beside other tracers", ("DATA", "--plot", "PLOT")),
     Benchmark("passes", "What a second pass brings", ("DATA",)),
     Benchmark("proofreading", "What answers to doubts bring", ("DATA",)),
+    Benchmark(
+        "corrections",
+        "What corrected stacks teach",
+        ("--steps", "100", "--batch", "1", "--keep-vit"),
+        ("F1@2",),
+    ),
     Benchmark("confidence", "How far a confidence can be believed", ("DATA",)),
     Benchmark("masks", "Masks", ("DATA",)),
     Benchmark("segmentation", "Speed of the network"),

@@ -127,6 +127,37 @@ def learn(
     Args:
         recipe: what else is trained with, and how; its `start` names the network.
         corrections: at least two; every fourth is held out.
+        run: see `teach`.
+        resume: see `teach`.
+        gold_spacing: see `teach`.
+        progress: see `teach`.
+
+    Raises:
+        DineuroError: see `teach`.
+    """
+    teachers, judges = divide(corrections)
+    return teach(
+        recipe, teachers, judges, run,
+        resume=resume, gold_spacing=gold_spacing, progress=progress,
+    )  # fmt: skip
+
+
+def teach(
+    recipe: Recipe,
+    teachers: Sequence[Correction],
+    judges: Sequence[Correction],
+    run: Path,
+    *,
+    resume: bool = False,
+    gold_spacing: Point | None = None,
+    progress: ProgressCallback = silent,
+) -> Lesson:
+    """Train with some corrections, and judge by others.
+
+    Args:
+        recipe: see `learn`.
+        teachers: the corrections to learn from.
+        judges: those that were held out.
         run: the folder of the run; the labels go to its folder `corrections`.
         resume: whether to continue from the folder's checkpoint.
         gold_spacing: x, y, z in µm of a voxel, for trees in µm; None for trees in voxels.
@@ -140,7 +171,6 @@ def learn(
     """
     if not recipe.start:
         raise BadParameter("corrections improve a network: name it with --from")
-    teachers, judges = divide(corrections)
     held_out = {realpath(one.volume): one.volume for one in judges}
     for case in recipe.training:
         if realpath(case.volume) in held_out:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.corrections import SHAPE as SHAPE_OF_HOLLOW
+from benchmarks.corrections import hollow, recipe_of
+from scipy import ndimage
 
 from dineuro import corrections
 from dineuro.corrections import DEFAULT_RECIPE, Lesson, divide, find_corrections, learn
@@ -20,6 +23,7 @@ from dineuro_bridge.volumes.volume import Volume
 from dineuro_cli import main
 from dineuro_model.network.network import Network
 from dineuro_model.network.weights import save_weights
+from dineuro_model.synthesis.rendering import neurite_mask
 from dineuro_model.training.recipe import Recipe, Schedule
 from dineuro_model.training.sampling import NEURITE, UNKNOWN, Case, Rendered, read_case
 from tests.model.test_transfer import TINY
@@ -181,3 +185,14 @@ def test_without_a_recipe_the_run_has_to_be_named(
             main()
         assert left.value.code == 3
         assert message in capsys.readouterr().err
+
+
+def test_the_simulated_kind_of_stack_is_bright_around_its_neurites_and_dark_in_them() -> None:
+    volume, tree = hollow(401)
+    mask = neurite_mask(tree, SHAPE_OF_HOLLOW)
+    membrane = mask & ~ndimage.binary_erosion(mask)
+    inside = ndimage.binary_erosion(mask, iterations=3)
+    assert np.median(volume.voxels[0][inside]) < 60 < np.median(volume.voxels[0][membrane])
+    recipe = recipe_of(50, 1, keep_vit=True)
+    schedule = recipe.schedule
+    assert (schedule.steps, schedule.warmup, schedule.vit_learning_rate) == (50, 10, 0.0)
