@@ -87,16 +87,15 @@ test-plugin: $(STAMP) $(PLAIN)
 	for build in $(PLAIN); do build/$$build/tests/plugin_tests || exit 1; done
 	DINEURO_PLUGIN_BUILDS='$(PLAIN) sanitized' $(PYTEST) tests/plugin
 
-# The plugin for napari, before a display without a screen. Its environment adds napari and a binding
-# of Qt to the other one, and holds nothing twice. Plugins of pytest that napari brings are not used.
+# The plugin for napari, in a virtual display. Its environment adds napari and a binding of Qt to the
+# other one, and holds nothing twice. Plugins of pytest that napari brings are not used.
 NAPARI := build/napari
 NAPARI_STAMP := $(NAPARI)/.installed
 
 test-napari: $(NAPARI_STAMP)
-	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(NAPARI)/bin/python -m pytest -n 2 -p no:napari \
-	  -p no:napari-plugin-engine -p no:npe2 tests/napari/test_widget.py tests/napari/test_manifest.py
-	xvfb-run --auto-servernum --server-args='-screen 0 1280x1024x24' $(NAPARI)/bin/python -m pytest \
-	  -p no:napari -p no:napari-plugin-engine -p no:npe2 tests/napari/test_canvas.py
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=xcb xvfb-run --auto-servernum \
+	  --server-args='-screen 0 1280x1024x24' $(NAPARI)/bin/python -m pytest -p no:napari \
+	  -p no:napari-plugin-engine -p no:npe2 $(addprefix tests/napari/test_,widget.py manifest.py canvas.py)
 
 $(NAPARI_STAMP): $(STAMP)
 	$(PYTHON) -m venv $(NAPARI)

@@ -20,7 +20,8 @@ from tests.support.shapes import chain, line
 pytestmark = [
     pytest.mark.skipif(not HAS_NAPARI, reason=WITHOUT_NAPARI),
     pytest.mark.skipif(
-        not os.environ.get("DISPLAY"), reason="no display; `make test-napari` has one"
+        not os.environ.get("DISPLAY") or os.environ.get("QT_QPA_PLATFORM") == "offscreen",
+        reason="no display; `make test-napari` has one",
     ),
     # Libraries of napari warn of each other.
     pytest.mark.filterwarnings("ignore"),

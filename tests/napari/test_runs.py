@@ -163,7 +163,7 @@ def test_the_process_ends_with_napari() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealServer, str]]:
     folder = tmp_path_factory.mktemp("napari")
     token = add_token(folder / "tokens", "anna")
-    real = RealServer(folder / "state", tokens=str(folder / "tokens"))
+    real = RealServer(folder / "state", tokens=str(folder / "tokens"), zmq="tcp://127.0.0.1:0")
     yield real, token
     real.close()
 
@@ -191,6 +191,19 @@ def test_a_server_gives_the_same_tree_and_keeps_the_edits(server: tuple[RealServ
     assert len(there.editing.load().tree) == len(before.tree)
     assert there.editing.edit({"op": "redo"}).can_redo is False
     there.editing.close()
+
+
+def test_a_server_is_also_reached_over_zeromq(server: tuple[RealServer, str]) -> None:
+    steps = Steps()
+    there = trace_on_server(Server(server[0].zmq), VOLUME, FAST, steps)
+    assert np.abs(there.tree.xyz[:, 0].max() - 62) < 3
+    assert np.array_equal(there.mask.voxels[0] > 0, FORK > 0)
+    node = int(there.editing.load().ids[-1])
+    assert node not in there.editing.edit({"op": "delete", "node": node}).ids
+    assert node in there.editing.edit({"op": "undo"}).ids
+    there.editing.close()
+    with pytest.raises(BadParameter, match="over HTTP"):
+        runs.open_job(Server(server[0].zmq), "0f", FORK.shape, steps)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from tests.napari.conftest import HAS_NAPARI, WITHOUT_NAPARI
 from tests.napari.stacks import FORK, small_tree
 from tests.support.server import Server as RealServer
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if not os.environ.get("DISPLAY"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 pytestmark = pytest.mark.skipif(not HAS_NAPARI, reason=WITHOUT_NAPARI)
 PLACE = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, 20.0, 30.0)}
 
@@ -552,7 +553,7 @@ def test_an_empty_result_is_shown(
 
 
 def test_a_real_server_traces_and_keeps_the_edits(
-    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = add_token(tmp_path / "tokens", "anna")
     server = RealServer(tmp_path / "state", tokens=str(tmp_path / "tokens"))
@@ -590,6 +591,7 @@ def test_a_real_server_traces_and_keeps_the_edits(
     with server.client(token) as client:
         assert len(client.get("/v1/jobs").json()["jobs"]) == 1
     server.close()
+    monkeypatch.setattr("dineuro_bridge.client.http._FIRST_PAUSE_S", 0.001)
     edited(widget, qtbot, widget.proof.buttons["undo"].click)
     assert "does not answer" in widget.status.text()
     assert len(tree_of(viewer).data) == before - 1
