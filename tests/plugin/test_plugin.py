@@ -17,6 +17,7 @@ import zmq
 
 from dineuro_bridge import read_markers, read_swc, read_volume
 from dineuro_bridge.protocol import Message, decode, encode
+from dineuro_bridge.trees.swc import read_eswc
 from dineuro_server.access.curve import make_client_keys
 from tests.support.host import (
     BUILDS,
@@ -32,6 +33,7 @@ from tests.support.host import (
     menu,
     same_nodes,
     stack_file,
+    traced_here,
     without_twins,
 )
 from tests.support.server import Server, job_after, slow
@@ -275,6 +277,32 @@ def test_the_tree_is_coloured_by_confidence_on_request(
     assert read_swc(tmp_path / "cell_dineuro.swc").types.tolist() == tree.types.tolist()
 
 
+def test_grades_are_in_the_drawn_tree_and_in_eswc_files(
+    build: Build, server: Server, tmp_path: Path
+) -> None:
+    path, eswc, other = stack_file(tmp_path), tmp_path / "cell.eswc", tmp_path / "other.eswc"
+    fields = {"enhancer": "classical", "swc": str(eswc), "mask": False}
+    steps = [
+        {"open": str(path)},
+        menu(server.zmq, fields=fields),
+        {"func": "enhance_trace", "in": [str(path)], "out": [str(other)], "p": words(server)},
+    ]
+    host = Host(build, tmp_path, steps)
+    want = read_eswc(traced_here(path, ending=".eswc"))
+    for found in map(read_eswc, (eswc, other)):
+        same_nodes(found.tree, want.tree)
+        assert list(found.columns) == list(want.columns)
+        for name, column in found.columns.items():
+            assert column == pytest.approx(want.columns[name], abs=1e-3), name
+    # As a reader of ESWC has them: the level, and the confidence as the first feature.
+    graded = np.array(host.seen["windows"][0]["grades"])
+    assert len(graded) == len(host.tree(0))
+    pairs = {(level, round(sure, 3)) for level, sure in graded.tolist()}
+    columns = want.columns["level"], want.columns["feature_1"]
+    assert pairs == {(level, round(sure, 3)) for level, sure in zip(*columns, strict=True)}
+    assert (tmp_path / "cell_doubts.marker").exists()
+
+
 def test_doubts_that_came_back_as_landmarks_are_no_soma(
     build: Build, server: Server, tmp_path: Path
 ) -> None:
@@ -516,8 +544,15 @@ def test_many_files_on_one_command_line(build: Build, server: Server, tmp_path: 
     errors = [line for line in host.done.stderr.splitlines() if "error" in line]
     assert [(tmp_path / f"{name}.v3draw").name in line for name, line in
             zip(("s03", "s50", "s70"), errors, strict=True)] == [True] * 3  # fmt: skip
-    written = sorted(path.name for path in tmp_path.glob("*_*"))
-    assert written == [f"{n}_dineuro.swc" for n in names if n not in ("s03", "s50", "s70")]
+    trees = {f"{name}_dineuro.swc" for name in names} - {
+        f"s{n}_dineuro.swc" for n in ("03", "50", "70")
+    }
+    assert len(trees) == 97
+    stacks = {path.name for path in tmp_path.glob("*.v3draw")}
+    written = {path.name for path in tmp_path.iterdir()} - stacks
+    assert written == trees | {"host", "config", "script.json"}
+    for error in errors:
+        assert error.count(": ") >= 3, "a sentence with its file and its reason"
 
 
 def test_junk_is_refused_and_nothing_is_written(
@@ -532,7 +567,7 @@ def test_junk_is_refused_and_nothing_is_written(
         ({"in": [path], "p": [*good, "root=999,0,0"]}, "root"),
         ({"in": [], "p": good}, "give the image"),
         ({"in": [path, path], "p": good}, "two results have this name"),
-        ({"in": [path], "out": ["a.swc", "b.swc"], "p": good}, "one .swc for each input"),
+        ({"in": [path], "out": ["a.swc", "b.swc"], "p": good}, "one .swc or .eswc for each input"),
         ({"in": [path], "out": [str(tmp_path / "no" / "a.swc")], "p": good}, "cannot be written"),
         (
             {"in": [path], "out": [str(tmp_path / "a.swc"), str(tmp_path / "no" / "m.v3draw")],

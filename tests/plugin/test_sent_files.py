@@ -22,6 +22,7 @@ from tests.support.host import (
     menu,
     same_nodes,
     stack_file,
+    traced_here,
     without_twins,
 )
 from tests.support.server import Server
@@ -58,6 +59,7 @@ def test_deep_samples_survive(build: Build, server: Server, tmp_path: Path, dtyp
     assert "spacing_um_xyz 0.25 0.25 1.5" in expected.swc
     assert (tmp_path / "cell_dineuro.swc").read_text() == expected.swc
     same_nodes(without_twins(host.tree(0)), expected.tree)
+    same_nodes(expected.tree, read_swc(traced_here(path)))
     assert np.array_equal(host.window(1).voxels, expected.mask.voxels)
     assert host.seen["windows"][1]["spacing"] == [0.25, 0.25, 1.5]
     assert "The file was sent, not the image in the window. Vaa3D misreads" in host.messages()
@@ -84,6 +86,9 @@ def test_channels_survive(build: Build, server: Server, tmp_path: Path) -> None:
     assert drawn.xyz[:, :2] == pytest.approx(expected.tree.xyz[:, :2], abs=1e-3)
     assert host.window(1).voxels.shape == (1, *SHAPE)
     assert "shows the 2 channels of the file as slices" in host.messages()
+    root = f"{x},{SHAPE[1] - 1 - y},{z}"
+    here = traced_here(path, "--channel", "2", "--root", root, "--roi", "0,0,2,80,60,28")
+    same_nodes(expected.tree, read_swc(here))
 
 
 def test_a_file_of_the_same_voxels_is_sent(build: Build, server: Server, tmp_path: Path) -> None:

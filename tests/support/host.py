@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from dineuro_bridge import read_volume, write_volume
 from dineuro_bridge.client import Client
 from dineuro_bridge.trees.swc import parse_swc
 from dineuro_bridge.trees.tree import Tree
 from dineuro_bridge.volumes.volume import Volume
+from dineuro_cli.app import app
 from tests.support.server import Server
 from tests.support.shapes import line, paint
 
@@ -125,6 +127,15 @@ def asked(server: Server, path: Path, **params: Any) -> Any:
     """The answer to the Python client, for rows as Vaa3D has them in memory."""
     with Client(server.zmq) as client:
         return client.trace(path, row_order="vaa3d", **params)
+
+
+def traced_here(path: Path, *options: str, ending: str = ".swc") -> Path:
+    """The tree that `dineuro trace FILE` writes, for rows as Vaa3D has them."""
+    tree = path.with_name(f"{path.stem}_here{ending}")
+    line = ["trace", str(path), "-o", str(tree), "--enhancer", "classical", *options]
+    done = CliRunner().invoke(app, [*line, "--row-order", "vaa3d"])
+    assert done.exit_code == 0, done.output
+    return tree
 
 
 def without_twins(tree: Tree) -> Tree:

@@ -145,12 +145,31 @@ TEST_CASE("segments have the colour of their confidence") {
     const dineuro::Json report = {
         {"segments", {segment(1, 3, 0.95), segment(3, 4, 0.3), segment(3, 6, 0.7)}}};
     std::vector<int> types;
-    for (const Node& node : gradedNodes(nodes, report)) types.push_back(node.type);
+    const Grades grades = gradesOf(nodes, report);
+    for (const Node& node : gradedNodes(nodes, grades)) types.push_back(node.type);
     CHECK(types == std::vector<int>{1, 7, 7, 2, 6, 6});
-    CHECK(gradedNodes(nodes, dineuro::Json::object())[3].type == 3);
+    CHECK(gradedNodes(nodes, gradesOf(nodes, dineuro::Json::object()))[3].type == 3);
+    // The drawn tree has level and features, also at the second node of the soma.
+    const NeuronTree tree = neuronTreeOf(nodes, "a", grades);
+    REQUIRE(tree.listNeuron.size() == 8);
+    std::vector<long> levels, segments;
+    for (const auto& node : tree.listNeuron) {
+        levels.push_back(node.level);
+        segments.push_back(node.seg_id);
+    }
+    CHECK(segments == std::vector<long>{-1, -1, -1, 0, 0, 1, 2, 2});
+    CHECK(levels == std::vector<long>{0, 0, 0, 0, 0, 1, 1, 1});
+    CHECK(tree.listNeuron[5].fea_val == QList<float>{0.3f, 1, 1, 0, 1});
+    const std::string text =
+        eswcText("# a\n# n type x y z radius parent\n1 1 0 0 0 3 -1\n4 3 3 1 0 1 3\n", grades);
+    CHECK(text ==
+          "# a\n# n type x y z radius parent seg_id level mode timestamp teraflyindex confidence "
+          "probability contrast gap_share tortuosity\n"
+          "1 1 0 0 0 3 -1 -1 0 0 0 0 1 1 1 0 1\n4 3 3 1 0 1 3 1 1 0 0 0 0.3 1 1 0 1\n");
     // A circle of parents ends, too.
     const std::vector<Node> circle = {{1, 3, 0, 0, 0, 1, 2}, {2, 3, 0, 0, 0, 1, 1}};
-    CHECK(gradedNodes(circle, {{"segments", {segment(9, 1, 0.95)}}})[0].type == 7);
+    CHECK(gradedNodes(circle, gradesOf(circle, {{"segments", {segment(9, 1, 0.95)}}}))[0].type ==
+          7);
 }
 
 TEST_CASE("a tree is added to what was traced before") {

@@ -26,7 +26,10 @@ struct Plan {
     QString input, swc, mask;
 };
 
-bool isTree(const QString& file) { return file.endsWith(".swc", Qt::CaseInsensitive); }
+bool isTree(const QString& file) {
+    return file.endsWith(".swc", Qt::CaseInsensitive) ||
+           file.endsWith(".eswc", Qt::CaseInsensitive);
+}
 
 QString beside(const QString& input, const QString& ending) {
     const QFileInfo file(input);
@@ -44,7 +47,7 @@ std::vector<Plan> plansOf(const Texts& inputs, const Texts& outputs, bool mask) 
     if (inputs.empty()) refuse("give the image: -i IMAGE");
     if (!trees.isEmpty() && trees.size() != count)
         refuse(
-            "-o: give one .swc for each input, or none; by default X_dineuro.swc is written beside X");
+            "-o: give one .swc or .eswc for each input, or none; by default X_dineuro.swc is written beside X");
     if (!masks.isEmpty() && masks.size() != count)
         refuse("-o: give one mask (.v3draw, .tif) for each input, or none");
     std::vector<Plan> plans;
@@ -92,7 +95,7 @@ void write(V3DPluginCallback2& callback, const Plan& plan, const Choices& choice
             saveText(doubtsFileOf(plan.swc), result.doubts);
             written << doubtsFileOf(plan.swc);
         }
-        saveText(plan.swc, result.swc);
+        saveTree(plan.swc, result);
     } catch (...) {
         for (const QString& file : written) QFile::remove(file);
         throw;
@@ -206,6 +209,7 @@ QString commandHelp() {
                "  %2 -x dineuro -f enhance_trace -i IMAGE... [-o TREE.swc... [MASK.v3draw...]] [-p KEY=VALUE...]\n"
                "  %2 -x dineuro -f trace         the same, with the intensity of the image itself\n"
                "  %2 -x dineuro -f help\n\n"
+               "A tree with the name .eswc also has the confidence of each segment.\n"
                "Without -o the tree of X is X_dineuro.swc beside it. Coordinates are voxels of the whole image, counted from 0.\n"
                "An input that fails writes no file. The other inputs are still processed.\n\n"
                "  -p  KEY=VALUE, separated by blanks (without brackets, and without blanks around '='):\n\n")

@@ -117,17 +117,18 @@ QString deliver(V3DPluginCallback2& callback, v3dhandle window, Image4DSimple& i
     drawing.byConfidence = choices.confidence;
     if (choices.overlay != "no") {
         auto nodes = dineuro::parseSwc(result.swc);
-        if (choices.confidence) nodes = gradedNodes(std::move(nodes), result.report);
+        const Grades grades = gradesOf(nodes, result.report);
+        if (choices.confidence) nodes = gradedNodes(std::move(nodes), grades);
         for (dineuro::Node& node : nodes) node.z = drawing.windowZ(node.z);
         const bool joins = choices.overlay == "add" && tracedNodes(callback, window) > 0;
-        drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro"),
+        drawTree(callback, window, neuronTreeOf(nodes, name + "_dineuro", grades),
                  joins ? callback.getSWC(window) : NeuronTree(), QString::fromStdString(result.job),
                  drawing);
     }
     keepOrigin({callback.getImageName(window), choices.swcFile, choices.server,
                 QString::fromStdString(result.job), now(), drawing.step, drawing.channel, 0});
     if (choices.swcFile.isEmpty()) return text;
-    saveText(choices.swcFile, result.swc);
+    saveTree(choices.swcFile, result);
     savedTrees()[window] = choices.swcFile;
     text += "\n\nSaved: " + choices.swcFile;
     if (choices.doubts && !result.doubts.empty()) {

@@ -126,6 +126,13 @@ void saveText(const QString& file, const std::string& text) {
         fail(file, out.errorString());
 }
 
+void saveTree(const QString& file, const dineuro::Result& result) {
+    const bool graded = file.endsWith(".eswc", Qt::CaseInsensitive);
+    saveText(file,
+             graded ? eswcText(result.swc, gradesOf(dineuro::parseSwc(result.swc), result.report))
+                    : result.swc);
+}
+
 void saveImage(V3DPluginCallback2& callback, Image4DSimple& image, const QString& file) {
     // Vaa3D chooses the format by the suffix, so the temporary name ends with it.
     const QFileInfo place(file);

@@ -33,6 +33,8 @@ Drawing drawingOf(v3dhandle window, const Origin& origin);
 
 // Write a complete file or none. Throws dineuro::Error("file_access") with the file.
 void saveText(const QString& file, const std::string& text);
+// As ESWC with the grades of the report, if the name ends with .eswc, and otherwise as SWC.
+void saveTree(const QString& file, const dineuro::Result& result);
 void saveImage(V3DPluginCallback2& callback, Image4DSimple& image, const QString& file);
 
 // out.swc -> out_doubts.marker

@@ -124,12 +124,14 @@ QWidget* TraceDialog::resultBox(const Choices& choices, const ImageFacts& facts)
     swcFile_ = new QLineEdit(facts.swcFile);
     swcFile_->setObjectName("swc");
     swcFile_->setMinimumWidth(220);
+    swcFile_->setToolTip("A name with .eswc saves the confidence of each segment, too");
     doubts_ = checkBox("doubts", "... and the places to proofread (.marker)", choices.doubts);
     auto* browse = new QPushButton("Browse...");
     browse->setAutoDefault(false);
     connect(browse, &QPushButton::clicked, this, [this] {
         const QString file =
-            QFileDialog::getSaveFileName(this, "Save the tree as", swcFile_->text(), "SWC (*.swc)");
+            QFileDialog::getSaveFileName(this, "Save the tree as", swcFile_->text(),
+                                         "SWC (*.swc);;ESWC with confidences (*.eswc)");
         if (!file.isEmpty()) swcFile_->setText(file);
     });
     const auto enable = [this, browse](bool on) {

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace {
 
-NeuronSWC swcOf(const dineuro::Node& node) {
+NeuronSWC swcOf(const dineuro::Node& node, const Grade* grade) {
     NeuronSWC swc;
     swc.n = node.id;
     swc.type = node.type;
@@ -14,6 +15,12 @@ NeuronSWC swcOf(const dineuro::Node& node) {
     swc.z = static_cast<float>(node.z);
     swc.r = static_cast<float>(node.radius);
     swc.pn = node.parent;
+    if (!grade) return swc;
+    swc.seg_id = grade->segment;
+    swc.level = grade->level;
+    for (const double value : {grade->confidence, grade->probability, grade->contrast,
+                               grade->gapShare, grade->tortuosity})
+        swc.fea_val.append(static_cast<float>(value));
     return swc;
 }
 
@@ -51,10 +58,6 @@ std::vector<dineuro::Node> withTwins(const std::vector<dineuro::Node>& nodes) {
     return result;
 }
 
-// Vaa3D's colours of types: 7 is green, 6 yellow, 2 red. The report counts a segment from 0.9 on as
-// certain.
-int gradeOf(double confidence) { return confidence >= 0.9 ? 7 : confidence >= 0.5 ? 6 : 2; }
-
 void add(NeuronTree& tree, NeuronSWC node) {
     tree.hashNeuron.insert(static_cast<int>(node.n), static_cast<int>(tree.listNeuron.size()));
     tree.listNeuron.append(node);
@@ -62,9 +65,18 @@ void add(NeuronTree& tree, NeuronSWC node) {
 
 }  // namespace
 
-NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name) {
+NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& name,
+                        const Grades& grades) {
     NeuronTree tree;
-    for (const auto& node : withTwins(nodes)) add(tree, swcOf(node));
+    std::unordered_set<long> own;
+    for (const auto& node : nodes) own.insert(node.id);
+    Grade grade;
+    for (const auto& node : withTwins(nodes)) {
+        // A twin follows its node, and has the same grade.
+        const auto found = grades.find(node.id);
+        if (own.count(node.id)) grade = found == grades.end() ? Grade() : found->second;
+        add(tree, swcOf(node, grades.empty() ? nullptr : &grade));
+    }
     tree.name = name;
     // A 3D window replaces a tree by one of the same file.
     tree.file = name;
@@ -73,26 +85,6 @@ NeuronTree neuronTreeOf(const std::vector<dineuro::Node>& nodes, const QString& 
     // Without a colour of its own a tree is coloured by type.
     tree.color.r = tree.color.g = tree.color.b = tree.color.a = 0;
     return tree;
-}
-
-std::vector<dineuro::Node> gradedNodes(std::vector<dineuro::Node> nodes,
-                                       const dineuro::Json& report) {
-    if (!report.is_object()) return nodes;
-    std::unordered_map<long, dineuro::Node*> byId;
-    for (auto& node : nodes) byId[node.id] = &node;
-    for (const auto& segment : report.value("segments", dineuro::Json::array())) {
-        const long start = segment.value("start", -1L);
-        const int grade = gradeOf(segment.value("confidence", 1.0));
-        auto found = byId.find(segment.value("end", -1L));
-        // No path is longer than the tree, even if its parents form a circle.
-        for (auto left = nodes.size(); left > 0 && found != byId.end(); --left) {
-            dineuro::Node& node = *found->second;
-            if (node.id == start || node.parent < 0) break;
-            node.type = grade;
-            found = byId.find(node.parent);
-        }
-    }
-    return nodes;
 }
 
 NeuronTree joinedTrees(const NeuronTree& first, const NeuronTree& second) {

@@ -245,6 +245,10 @@ void save(Vaa3D& vaa3d, const QString& folder, Json& seen) {
                 text << node.n << ' ' << node.type << ' ' << node.x << ' ' << node.y << ' '
                      << node.z << ' ' << node.r << ' ' << node.pn << '\n';
         }
+        Json grades = Json::array();
+        for (const auto& node : window.tree.listNeuron)
+            if (!node.fea_val.isEmpty())
+                grades.push_back({node.level, static_cast<double>(node.fea_val[0])});
         const bool hashed = window.tree.hashNeuron.size() == window.tree.listNeuron.size();
         const RGBA8 colour = window.tree.color;
         seen["windows"].push_back(
@@ -255,6 +259,7 @@ void save(Vaa3D& vaa3d, const QString& folder, Json& seen) {
              {"hashed", hashed},
              {"colour", {colour.r, colour.g, colour.b, colour.a}},
              {"file", window.tree.file.toStdString()},
+             {"grades", grades},
              {"tree", window.tree.name.toStdString()}});
     }
 }
