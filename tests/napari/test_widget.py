@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -552,12 +552,20 @@ def test_an_empty_result_is_shown(
 # The whole way
 
 
-def test_a_real_server_traces_and_keeps_the_edits(
-    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[tuple[RealServer, str]]:
+    """A server, and a token for it."""
     token = add_token(tmp_path / "tokens", "anna")
     server = RealServer(tmp_path / "state", tokens=str(tmp_path / "tokens"))
-    form = widget.form
+    yield server, token
+    server.close()
+
+
+def test_a_real_server_traces_and_keeps_the_edits(
+    widget: Any, viewer: Any, qtbot: Any, lab: tuple[RealServer, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (server, token), form = lab, widget.form
     form.where.setCurrentText("Server")
     form.address.setText(server.url)
     form.token.setText("wrong")
