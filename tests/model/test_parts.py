@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -95,6 +96,27 @@ def test_parts_have_the_bytes_of_the_whole(
         made[core] = enhance_part(part, figures, ground, block_map(noise, part.frame))
     assert np.count_nonzero(whole >= 128) > 1000
     assert np.array_equal(made, whole)
+
+
+def test_a_part_takes_the_memory_of_four_copies_of_it_in_float32(
+    memory: tuple[NDArray[np.uint8], Figures],
+) -> None:
+    """Its surroundings are as large as its core here; each copy of all of it costs a worker."""
+    _, figures = memory
+    margin = -(-max(classical.reach(CUBE)) // 4) * 4
+    edge = 64 + 2 * margin
+    voxels = np.random.default_rng(2).integers(0, 90, (edge,) * 3).astype(np.uint8)
+    inner = (slice(margin, margin + 64),) * 3
+    frame = Frame((edge,) * 3, (0, 0, 0), (edge,) * 3)
+    part = Part(voxels, frame, inner, figures.low, figures.span, CUBE)
+    values = np.full(n_blocks((edge,) * 3), 0.05, dtype=np.float32)
+    tracemalloc.start()
+    try:
+        enhance_part(part, figures, block_map(values, frame), block_map(values, frame))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4.3 * 4 * voxels.size
 
 
 def test_the_figures_of_parts_are_nearly_those_of_the_whole(

@@ -124,58 +124,82 @@ def enhance_and_measure(
         ridges.threshold, ridges.least, ridges.bright,
     )  # fmt: skip
     noise = between(even_noise(block_noise(contrast, frame, blocks)), frame)
-    probability[box] = part_probability(smooth, contrast, noise, figures, scale)
+    broad = breadth(smooth, figures, scale)
+    probability[box] = part_probability(broad, contrast, noise, figures, scale)
     return ClassicalEnhancement(probability, clearness)
 
 
-def part_probability(
+@dataclass(frozen=True, slots=True, eq=False)
+class Breadth:
+    """What is too broad for a neurite in a box of a part, and what is not.
+
+    Attributes:
+        narrow: (Z, Y, X), the denoised box without its broad part.
+        bodies: (Z, Y, X), the cell bodies.
+        box: the box, in the part.
+        inner: where the probability is wanted, in the box.
+    """
+
+    narrow: Floats
+    bodies: NDArray[np.bool_]
+    box: tuple[slice, slice, slice]
+    inner: tuple[slice, slice, slice]
+
+
+def breadth(
     smooth: Floats,
-    contrast: Floats,
-    noise: Floats,
     figures: Figures,
     scale: Scale,
     inner: tuple[slice, slice, slice] | None = None,
-) -> NDArray[np.uint8]:
-    """The probability (Z, Y, X) in a part of a volume, or in a box within the part.
-
-    The arrays (Z, Y, X) are overwritten. Voxels less than `reach` from a face of the part depend on
-    what lies beyond it.
+) -> Breadth:
+    """What is too broad in a part of a volume.
 
     Args:
-        smooth: the denoised part.
-        contrast: the same without the background.
-        noise: the standard deviation of the denoised background around each voxel.
+        smooth: (Z, Y, X), the denoised part.
         figures: of the volume.
         scale: (z, y, x), a voxel's edges in finest voxels.
-        inner: the box; None is the whole part.
+        inner: the box in which the probability is wanted; None is the whole part.
     """
-    wider = None
-    if inner is not None:
-        wider, inner = _with_margin(inner, smooth.shape, scale)
+    whole = (slice(None),) * 3
+    box, inner = (whole, whole) if inner is None else _with_margin(inner, smooth.shape, scale)
     span = (figures.darkest, figures.brightest)
-    broad = broad_part(smooth, scale, span, figures.size, wider)
+    broad = broad_part(smooth, scale, span, figures.size, box)
     bodies = find_bodies(
         smooth, broad.lateral, figures.bright, scale, figures.middle, figures.size
     )  # fmt: skip
-    highest = broad.highest
-    del broad
-    if wider is not None:
-        smooth, contrast, noise = smooth[wider], contrast[wider], noise[wider]
-        bodies = bodies[wider]
+    return Breadth(smooth[box] - broad.highest, bodies[box], box, inner)
+
+
+def part_probability(
+    broad: Breadth, contrast: Floats, noise: Floats, figures: Figures, scale: Scale
+) -> NDArray[np.uint8]:
+    """The probability (Z, Y, X) in the inner box of a part of a volume.
+
+    The arrays (Z, Y, X) are those of the broad part's box, and are overwritten. Voxels less than
+    `reach` from a face of the part depend on what lies beyond it.
+
+    Args:
+        broad: what is too broad in the part.
+        contrast: the denoised box without the background.
+        noise: the standard deviation of the denoised background around each voxel.
+        figures: of the volume.
+        scale: (z, y, x), a voxel's edges in finest voxels.
+    """
     usual = np.float32(figures.noise)
-    noise = np.clip(noise, usual, np.float32(_MOST_NOISE) * usual)
-    floor = np.float32(_NOISE_FLOOR) * noise
-    np.maximum(floor, np.float32(figures.least), out=floor)
-    np.subtract(smooth, highest, out=smooth)
-    smooth -= np.float32(_NARROW_NOISE) * noise
-    smooth *= np.float32(_NARROW)
-    np.minimum(contrast, smooth, out=contrast)
-    del highest, smooth, noise
+    np.clip(noise, usual, np.float32(_MOST_NOISE) * usual, out=noise)
+    narrow = broad.narrow
+    narrow -= np.float32(_NARROW_NOISE) * noise
+    narrow *= np.float32(_NARROW)
+    np.minimum(contrast, narrow, out=contrast)
+    noise *= np.float32(_NOISE_FLOOR)
+    floor = np.maximum(noise, np.float32(figures.least), out=noise)
     near = _highest_within(_REACH, contrast, scale)
     far = _highest_within(_LOCAL_REACH, contrast, scale)
-    odds = _odds(contrast, _limits(figures.threshold, floor, near, far))
-    odds[bodies] = 255
-    return odds if inner is None else odds[inner]
+    limit = _limits(figures.threshold, floor, near, far)
+    del near, far, floor, noise
+    odds = _odds(contrast, limit)
+    odds[broad.bodies] = 255
+    return odds[broad.inner]
 
 
 def reach(scale: Scale) -> tuple[int, int, int]:
@@ -265,9 +289,14 @@ def _odds(
     values: NDArray[np.float32], limit: NDArray[np.float32] | np.float32
 ) -> NDArray[np.uint8]:
     """v² / (v² + limit²) from 0 to 255: 128 where v is the limit, 0 where v is not positive."""
-    square = np.square(np.maximum(values, 0))
-    square /= square + np.square(limit) + np.float32(1e-20)
-    return np.asarray(np.ceil(255 * square), dtype=np.uint8)
+    square = np.maximum(values, 0)
+    np.square(square, out=square)
+    below = square + np.square(limit)
+    below += np.float32(1e-20)
+    square /= below
+    del below
+    square *= 255
+    return np.ceil(square, out=square).astype(np.uint8)
 
 
 def on_ridges(

@@ -33,6 +33,7 @@ from dineuro_model.enhancers.broad import body_sample
 from dineuro_model.enhancers.classical import (
     Scale,
     around_neurites,
+    breadth,
     denoised,
     normalised,
     on_ridges,
@@ -198,9 +199,13 @@ def enhance_part(
     if not figures.bright:
         return np.zeros((depth, height, width), dtype=np.uint8)
     smooth = part.smooth()
-    contrast = _contrast(smooth, part.frame, medians)
-    around = between(even_noise(noise.filled()), part.frame, noise.first)
-    return part_probability(smooth, contrast, around, figures, part.scale, part.core)
+    broad = breadth(smooth, figures, part.scale, part.core)
+    # Copies of the box let the arrays of the whole part go, one after the other.
+    box = broad.box
+    contrast = _contrast(smooth, part.frame, medians)[box].copy()
+    del smooth
+    around = between(even_noise(noise.filled()), part.frame, noise.first)[box].copy()
+    return part_probability(broad, contrast, around, figures, part.scale)
 
 
 def enhance_alone(part: Part, figures: Figures) -> NDArray[np.uint8]:
