@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zmq
 
 from dineuro_bridge import read_markers, read_swc, write_swc
 from dineuro_bridge.client import Client
+from dineuro_bridge.protocol import decode, encode
 from dineuro_bridge.trees.tree import Tree
+from tests.support.golden import dnp1 as golden
 from tests.support.host import (
     MENU,
     NEURON,
@@ -198,6 +204,31 @@ def test_a_wrong_place_that_was_corrected_by_hand_is_not_corrected_twice(
     assert places(tree) - places(before) == places_of(drawn)
 
 
+@contextlib.contextmanager
+def old_server() -> Iterator[str]:
+    """The address of a server of before the edits."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    door = context.socket(zmq.ROUTER)
+    port = door.bind_to_random_port("tcp://127.0.0.1")
+    over = threading.Event()
+
+    def play() -> None:
+        welcome = golden.GOOD["welcome of a server that reads files by path"]
+        while not over.is_set():
+            if door.poll(50):
+                identity, *frames = door.recv_multipart()
+                if decode(frames).type == "HELLO":
+                    door.send_multipart([identity, *encode(welcome)])
+
+    player = threading.Thread(target=play)
+    player.start()
+    yield f"tcp://127.0.0.1:{port}"
+    over.set()
+    player.join()
+    door.close(0)
+    context.term()
+
+
 def test_what_cannot_be_sent_is_named(build: Build, server: Server, tmp_path: Path) -> None:
     stack_file(tmp_path)
     hand: dict[str, Any] = {"trace": [[1, 1, 1], [5, 2, 3], [9, 4, 4]]}
@@ -222,5 +253,9 @@ def test_what_cannot_be_sent_is_named(build: Build, server: Server, tmp_path: Pa
     with server.client() as http:
         assert http.get(f"/v1/jobs/{job}/edits").json()["revision"] == 0
         assert http.delete(f"/v1/jobs/{job}").status_code < 300
-    host = later(build, tmp_path, {"load": str(tmp_path / "cell_dineuro.swc")}, SEND)
+    load = {"load": str(tmp_path / "cell_dineuro.swc")}
+    with old_server() as address:
+        host = later(build, tmp_path, load, SEND, {**SEND, "fields": {"server": address}})
     assert "The server no longer has the job" in host.messages(2)
+    assert f"{address}: this server takes no corrected trees" in host.messages(3)
+    assert "Update the server" in host.messages(3)
