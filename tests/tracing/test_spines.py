@@ -46,12 +46,12 @@ def test_spines_are_kept_with_their_type_on_request() -> None:
     assert set(tree.types[above]) == {3, SPINE_TYPE}
 
 
-@pytest.mark.parametrize(("step", "tips"), [(12, 1), (120, 5)])
-def test_long_spines_are_told_from_branches_by_their_number(step: int, tips: int) -> None:
-    """A spine of four radii is one of many; few branches of that length are branches."""
+@pytest.mark.parametrize(("step", "end", "tips"), [(12, 16, 1), (120, 16, 9), (120, 22, 5)])
+def test_long_spines_are_told_from_branches_by_their_number(step: int, end: int, tips: int) -> None:
+    """Long spines are many; few branches of that length are branches, unless they are short."""
     shape = (24, 60, 520)
     trunk = line((8, 30, 12), (512, 30, 12))
-    short = [line((x, 30, 12), (x, 16, 12)) for x in range(20, 500, step)]
+    short = [line((x, 30, 12), (x, end, 12)) for x in range(20, 500, step)]
     long = [line((x, 30, 12), (x, 54, 12)) for x in range(26, 500, 120)]
     volume = np.maximum(paint([trunk], shape, 5.0), paint([*short, *long], shape, 1.5))
     assert len(trace(volume[::2]).tree.tips) == tips  # a coarse z step that nobody states

@@ -19,11 +19,13 @@ from dineuro_tracing.forest import last_ancestors, parents_or_self
 SPINE_TYPE = 7
 #: A spine reaches at most this many lateral radii beyond the surface of its neurite.
 REACH_RADII = 3.0
+#: Where spines are few, a side branch is one up to this reach. Longer ones are often neurites.
+_LONE_RADII = 2.0
 #: Spiny neurites have so many spines for each finest voxel of thick neurite, at least so many
 #: voxels of it, and few side branches between the two reaches: the short ones are this share. Then
-#: the longer ones are spines too. On the tuning stacks dendrites with visible spines have 3.7 to
+#: the longer ones are spines too. On the tuning stacks dendrites with visible spines have 3.4 to
 #: 7.3 short ones in a hundred voxels and a share of 0.78 or more, dense arbors not both.
-_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH, _SPINY_SHARE = 5.0, 0.035, 400.0, 0.73
+_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH, _SPINY_SHARE = 5.0, 0.033, 120.0, 0.73
 #: A neurite with a smaller lateral radius (finest voxels) carries no spines that can be told apart.
 _MIN_RADIUS = 2.0
 #: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
@@ -67,7 +69,7 @@ def find_spines(
     short = np.count_nonzero(is_side & (beyond <= REACH_RADII))
     all_short = short >= _SPINY_SHARE * np.count_nonzero(is_side & (beyond <= _SPINY_REACH_RADII))
     is_spiny = thick >= _SPINY_LENGTH and short >= _SPINY_DENSITY * thick and all_short
-    longest = _SPINY_REACH_RADII if is_spiny else REACH_RADII
+    longest = _SPINY_REACH_RADII if is_spiny else _LONE_RADII
     starts = np.zeros(len(tree), dtype=np.bool_)
     starts[child] = is_side & (beyond <= longest) & ~near_soma[fork]
     return starts[last_ancestors(np.where(starts, np.arange(len(tree)), parents_or_self(parents)))]
