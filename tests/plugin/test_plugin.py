@@ -530,7 +530,7 @@ def test_several_inputs_one_of_them_bad(build: Build, server: Server, tmp_path: 
 
 
 def test_many_files_on_one_command_line(build: Build, server: Server, tmp_path: Path) -> None:
-    stack_file(tmp_path, name="original")
+    stack_file(tmp_path, STACK[10:20, 20:40], "original")
     names = [f"s{number:02d}" for number in range(100)]
     for name in names:
         os.link(tmp_path / "original.v3draw", tmp_path / f"{name}.v3draw")
