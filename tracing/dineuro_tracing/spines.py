@@ -25,7 +25,7 @@ _LONE_RADII = 2.0
 #: voxels of it, and few side branches between the two reaches: the short ones are this share. Then
 #: the longer ones are spines too. On the tuning stacks dendrites with visible spines have 3.4 to
 #: 7.3 short ones in a hundred voxels and a share of 0.78 or more, dense arbors not both.
-_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH, _SPINY_SHARE = 5.0, 0.033, 120.0, 0.73
+_SPINY_REACH_RADII, _SPINY_DENSITY, _SPINY_LENGTH, _SPINY_SHARE = 5.0, 0.033, 120.0, 0.76
 #: A neurite with a smaller lateral radius (finest voxels) carries no spines that can be told apart.
 _MIN_RADIUS = 2.0
 #: Within this many radii of a soma's centre a branch is a neurite that leaves the soma.
