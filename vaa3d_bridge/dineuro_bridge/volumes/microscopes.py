@@ -47,7 +47,10 @@ class LifSource(PlaneSource):
             with damage_named(path):
                 images = list(self._file.images)
                 only_one(path, "images", [image.name for image in images])
-                self._image = images[0]
+                image = images[0]
+                if not isinstance(image, liffile.LifImage):
+                    raise UnsupportedFormat(f"{path}: an image of lifetimes is no stack: {FIJI}")
+                self._image = image
                 sizes = {str(axis): int(n) for axis, n in self._image.sizes.items()}
                 refuse_axes(path, sizes)
                 if tuple(self._image.frames.frame_dims) != ("Y", "X"):
@@ -64,8 +67,8 @@ class LifSource(PlaneSource):
         super().__init__(path, Header("lif", shape, dtype.newbyteorder("="), spacing, details))
 
     def _plane(self, channel: int, z: int, box: tuple[int, int, int, int]) -> NDArray[Any]:
-        places = {"C": channel, self._z: z}
-        places = {axis: at for axis, at in places.items() if axis in self._image.sizes}
+        wanted = {"C": channel, self._z: z}
+        places: dict[str, Any] = {a: at for a, at in wanted.items() if a in self._image.sizes}
         y0, x0, y1, x1 = box
         return np.asarray(self._image.frame(**places))[y0:y1, x0:x1]
 
