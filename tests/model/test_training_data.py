@@ -21,6 +21,7 @@ from dineuro_model.network.stored import describe, read_network
 from dineuro_model.network.weights import save_weights
 from dineuro_model.synthesis.rendering import Rendering
 from dineuro_model.training import sampling
+from dineuro_model.training.optimisation import parameter_groups
 from dineuro_model.training.recipe import Recipe, Schedule, read_recipe
 from dineuro_model.training.sampling import BACKGROUND, NEURITE, UNKNOWN, Case, Rendered, read_case
 from dineuro_model.training.train import Trainer, starting_network
@@ -174,6 +175,16 @@ def test_a_frozen_vit_learns_nothing_and_the_rest_does(tmp_path: Path) -> None:
     for name, value in trainer.network.state_dict().items():
         assert not name.startswith("vit.") or torch.equal(value, before[name]), name
     assert not torch.equal(trainer.network.stem.weight, before["stem.weight"])
+
+
+def test_the_first_kernels_have_a_rate_of_their_own() -> None:
+    """The kernels of further inputs start at zero, far from where they have to go."""
+    network = Network(TINY)
+    groups = parameter_groups(network, Schedule(learning_rate=1e-3, stem_rate=5.0))
+    (scale,) = [g["scale"] for g in groups if any(p is network.stem.weight for p in g["params"])]
+    assert scale == 5.0
+    others = {g["scale"] for g in groups if not any(p is network.stem.weight for p in g["params"])}
+    assert max(others) == 1.0
 
 
 def test_the_unet_alone_is_a_network_too() -> None:

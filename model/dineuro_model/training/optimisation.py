@@ -23,7 +23,8 @@ def learning_rate(schedule: Schedule, step: int) -> float:
 def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any]]:
     """The optimiser's groups of parameters, by learning rate and weight decay.
 
-    Parameters without a prior (U-Net, `alpha`, offsets) learn at the full rate. The ViT's last
+    Parameters without a prior (U-Net, `alpha`, offsets) learn at the full rate, the first kernels
+    at `stem_rate` times it. The ViT's last
     block has its own rate, and each block has `layer_decay` times the rate of the block above. The
     embeddings count as the block below the first. Biases, norms and other vectors do not decay.
 
@@ -36,7 +37,7 @@ def parameter_groups(network: Network, schedule: Schedule) -> list[dict[str, Any
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        scale = 1.0
+        scale = schedule.stem_rate if name == "stem.weight" else 1.0
         if name.startswith("vit.") and not any(w in name for w in ("proj.alpha", "proj.offsets")):
             if name.startswith("vit.blocks."):
                 below = n_blocks - 1 - int(name.split(".")[2])

@@ -26,6 +26,8 @@ class Schedule:
         learning_rate: peak rate of the U-Net and of all parameters without a prior.
         vit_learning_rate: peak rate of the ViT's last block. With 0 the whole ViT keeps its
             weights, its tubes included, and a step is faster.
+        stem_rate: factor of the learning rate of the first kernels, which read the inputs. The
+            kernels of further inputs start at zero, far from where they have to go.
         layer_decay: the rate of a block relative to the block above it.
         weight_decay: weight decay of matrices and kernels.
         warmup: steps of linear increase; afterwards a cosine falls to a hundredth of the peak.
@@ -49,6 +51,7 @@ class Schedule:
     batch: int = 4
     learning_rate: float = 1e-3
     vit_learning_rate: float = 1e-4
+    stem_rate: float = 1.0
     layer_decay: float = 0.8
     weight_decay: float = 0.02
     warmup: int = 200
@@ -66,7 +69,10 @@ class Schedule:
         positive = (
             self.steps, self.batch, self.log_every, self.validate_every, self.checkpoint_every,
         )  # fmt: skip
-        rates = (self.learning_rate, self.vit_learning_rate, self.weight_decay, self.clip)
+        rates = (
+            self.learning_rate, self.vit_learning_rate, self.stem_rate, self.weight_decay,
+            self.clip,
+        )  # fmt: skip
         if min(positive) < 1 or min(self.seed, self.warmup, self.threads) < 0:
             raise BadParameter("training: steps, batch and intervals must be 1 or more")
         if min(rates) < 0 or not (0 < self.layer_decay <= 1 and 0 <= self.ema < 1):
