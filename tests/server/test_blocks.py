@@ -329,21 +329,23 @@ def test_a_cluster_at_hand_does_the_work(
     data: Path, command_line: Path, servers: list[Server], tmp_path: Path
 ) -> None:
     file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m"]
-    scheduler = [*dask, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-                 "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
-    worker = [*dask, "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads",
-              "1", "--no-dashboard", "--death-timeout", "60"]  # fmt: skip
-    started = [
-        subprocess.Popen(
-            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": PACKAGES},
-            stderr=subprocess.DEVNULL,
-        )
-        for command in (scheduler, worker)
-    ]  # fmt: skip
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str, *words: str) -> None:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{command}", *words], cwd=tmp_path,
+                env=os.environ | {"PYTHONPATH": PACKAGES}, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+
     try:
-        until(file.exists, 60, "the scheduler")
+        start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+              "--scheduler-file", str(file))  # fmt: skip
+        # The file is there before its content.
+        until(lambda: file.exists() and file.stat().st_size > 0, 60, "the scheduler")
         address = json.loads(file.read_bytes())["address"]
+        start("dask_worker", address, "--nthreads", "1", "--no-dashboard", "--death-timeout", "60")
         settings = {**BLOCKS, "scheduler": address}
         servers.append(server := Server(tmp_path / "state", roots=data, **settings))
         with server.client() as client:
