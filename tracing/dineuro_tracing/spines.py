@@ -17,9 +17,9 @@ from dineuro_tracing.forest import last_ancestors, parents_or_self
 
 #: SWC's type of spines, the first one that is free for custom use.
 SPINE_TYPE = 7
-#: A spine reaches at most this many lateral radii beyond the surface of its neurite.
+#: A side branch is short if it reaches at most so many lateral radii beyond its neurite's surface.
 REACH_RADII = 3.0
-#: Where spines are few, a side branch is one up to this reach. Longer ones are often neurites.
+#: Where few branches are short, a spine has at most this reach. Longer ones are often neurites.
 _LONE_RADII = 2.0
 #: Spiny neurites have so many spines for each finest voxel of thick neurite, at least so many
 #: voxels of it, and few side branches between the two reaches: the short ones are this share. Then

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dineuro_bridge.errors import BadFile, DineuroError, UnsupportedFormat
+from dineuro_bridge.errors import BadFile, UnsupportedFormat
 from dineuro_bridge.scale import Spacing
+from dineuro_bridge.volumes.planes import damage_named
 from dineuro_bridge.volumes.pyramid import (
     coarser_spacing,
-    first_line,
     level_text,
     sizes_text,
     time_is_z,
@@ -74,7 +73,7 @@ class ImarisSource(Source):
         except ImportError as error:
             raise FORMAT.missing(path, "h5py") from error
         with contextlib.ExitStack() as opened:
-            with _damage_named(path):
+            with damage_named(path):
                 # A lock could not be taken on a disk that is only read.
                 file = opened.enter_context(h5py.File(str(path), "r", locking=False))
                 levels = _levels(path, file)
@@ -105,7 +104,7 @@ class ImarisSource(Source):
         x0, y0, z0, x1, y1, z1 = box
         arrays = self._levels[level].arrays
         shape = (len(arrays[0]), z1 - z0, y1 - y0, x1 - x0)
-        with _damage_named(f"{self.path}: level {level}"):
+        with damage_named(f"{self.path}: level {level}"):
             voxels = np.empty(shape, self.dtype)
             for channel in range(shape[0]):
                 if self._time_is_z:
@@ -118,21 +117,6 @@ class ImarisSource(Source):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-@contextlib.contextmanager
-def _damage_named(place: Path | str) -> Iterator[None]:
-    """Errors of the library in the block become one error that names the place."""
-    try:
-        yield
-    except (DineuroError, MemoryError):
-        raise
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise BadFile(f"{place}: damaged: {first_line(error)}: copy the file again") from error
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise BadFile(f"{place}: damaged: {first_line(error)}: copy the file again") from error
 
 
 def _levels(path: Path | str, file: Any) -> list[_Level]:

@@ -100,6 +100,6 @@ def damage_named(path: object) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise BadFile(f"{path}: damaged: {first_line(error)}") from error
+        raise BadFile(f"{path}: damaged: {first_line(error)}: copy the file again") from error
     except Exception as error:  # the libraries name no common class
-        raise BadFile(f"{path}: damaged: {first_line(error)}") from error
+        raise BadFile(f"{path}: damaged: {first_line(error)}: copy the file again") from error
